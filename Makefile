@@ -1,0 +1,128 @@
+# alpnbpf: build, test, install. Quiet unless V=1; SANITIZE=1 builds the user half with ASan and UBSan.
+# SPDX-License-Identifier: BSD-2-Clause
+
+VERSION := 0.1.0
+CC      ?= cc
+CLANG   ?= clang
+BPFTOOL ?= $(firstword $(shell command -v bpftool 2>/dev/null) /usr/sbin/bpftool)
+PYTEST  ?= /usr/bin/python3 -m pytest
+PREFIX  ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+V       ?= 0
+FUZZ_SECONDS ?= 60
+
+ifeq ($(SANITIZE),1)
+OUT    := build-san
+CFLAGS ?= -O1 -g -fno-omit-frame-pointer
+SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+else
+OUT    := build
+CFLAGS ?= -O2 -g
+SANFLAGS :=
+endif
+BIN := $(if $(SANFLAGS),alpnbpf-san,alpnbpf)
+
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' '$(1)' '$(2)';)
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
+LIBBPF_CFLAGS = $(shell pkg-config --cflags libbpf)
+LIBBPF_LIBS   = $(shell pkg-config --libs libbpf libelf zlib)
+ALL_CFLAGS = -std=gnu17 $(WARNINGS) $(CFLAGS) $(SANFLAGS) -pthread -D_GNU_SOURCE -DALPNBPF_VERSION='"$(VERSION)"' \
+             -Iinclude -Iuser -I$(OUT) $(LIBBPF_CFLAGS)
+ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/;s/ppc64le/powerpc/;s/s390x/s390/;s/riscv64/riscv/')
+# The BPF target has no multiarch include folder of its own (asm/types.h).
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror -Wno-address-of-packed-member \
+             $(if $(MULTIARCH),-idirafter /usr/include/$(MULTIARCH)) -Iinclude -Ibpf $(LIBBPF_CFLAGS)
+
+USER_SRCS := $(wildcard user/*.c)
+USER_OBJS := $(USER_SRCS:user/%.c=$(OUT)/%.o)
+BPF_SKELS := $(OUT)/sockmap.skel.h
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(wildcard tests/unit/test_*.c))
+BPF_TESTS  := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
+
+# What each unit test links, apart from cmocka: the source it tests and what that source calls.
+unit_options_SRCS        := user/options.c user/sockaddr.c
+unit_sockaddr_SRCS       := user/sockaddr.c
+unit_proxy_protocol_SRCS := user/proxy_protocol.c user/sockaddr.c
+unit_hello_SRCS          := user/hello.c
+unit_log_SRCS            := user/log.c
+unit_source_table_SRCS   := user/source_table.c user/sockaddr.c
+
+.PHONY: all check check-unit check-bpf check-fuzz check-e2e lint fuzz demo deps install uninstall clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BIN)
+
+$(BIN): $(USER_OBJS)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS)
+
+$(OUT)/%.o: user/%.c | $(BPF_SKELS)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# .bpf.c -> .bpf.o -> .skel.h
+$(OUT)/%.bpf.o: bpf/%.bpf.c | $(OUT)
+	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OUT)/bpf/%.bpf.o: tests/bpf/%.bpf.c | $(OUT)
+	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+%.skel.h: %.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst .,_,$(notdir $*))_bpf > $@
+
+$(OUT):
+	$(Q)mkdir -p $(OUT)/unit $(OUT)/bpf $(OUT)/fuzz
+
+$(OUT)/unit/test_%: tests/unit/test_%.c $(wildcard tests/unit/*.h tests/*.h include/*.h user/*.h user/*.c) | $(OUT)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(unit_$*_SRCS) $$(pkg-config --cflags --libs cmocka)
+
+$(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/bpf/%.skel.h $(wildcard tests/*.h include/*.h)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $$(pkg-config --cflags --libs cmocka) $(LIBBPF_LIBS)
+
+$(OUT)/fuzz/%: tests/fuzz/%.c $(wildcard include/*.h user/*.h user/hello.c) | $(OUT)
+	$(call say,CC,$<)$(CLANG) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		-D_GNU_SOURCE -Iinclude -Iuser -o $@ $< user/hello.c
+
+# The test command: `sudo make check` (SANITIZE=1 for the sanitizer build).
+check: check-unit check-bpf check-fuzz check-e2e
+	@echo "check: all suites passed"
+
+check-unit: $(UNIT_TESTS)
+	$(Q)set -e; for t in $(UNIT_TESTS); do $$t; done
+
+check-bpf: $(BPF_TESTS)
+	$(Q)set -e; for t in $(BPF_TESTS); do $$t; done
+
+check-fuzz:
+	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=20
+
+fuzz: $(OUT)/fuzz/fuzz_clienthello
+	$(Q)mkdir -p $(OUT)/fuzz/corpus
+	$(Q)$< -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -print_final_stats=1 -verbosity=0 \
+		$(OUT)/fuzz/corpus tests/fuzz/corpus && echo "fuzz: $(FUZZ_SECONDS) s without a finding"
+
+check-e2e: $(BIN)
+	$(Q)ALPNBPF=$(abspath $(BIN)) $(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
+
+lint:
+	$(Q)tools/lint
+
+demo:
+	$(Q)tools/demo
+
+deps:
+	$(Q)tools/deps
+
+install: $(BIN)
+	install -D -m 0755 $(BIN) $(DESTDIR)$(SBINDIR)/alpnbpf
+	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/alpnbpf/README.md
+
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/alpnbpf $(DESTDIR)$(PREFIX)/share/doc/alpnbpf/README.md
+
+clean:
+	$(Q)rm -rf build build-san alpnbpf alpnbpf-san
+
+-include $(wildcard $(OUT)/*.d $(OUT)/bpf/*.d)
