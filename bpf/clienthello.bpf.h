@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Feeds an skb to the ClientHello parser: the BPF twin of clienthello_feed(). For sk_skb, tc and socket filters alike.
+ * The including file brings the types, struct __sk_buff and bpf/bpf_helpers.h before this header.
+ * Kernels from 5.17 (bpf_loop); owns no map and no state but what the caller hands in.
+ */
+#ifndef CLIENTHELLO_BPF_H
+#define CLIENTHELLO_BPF_H
+
+#include "clienthello.h"
+
+struct clienthello_skb {
+	struct clienthello *ch;
+	struct __sk_buff *skb;
+	__u32 offset;
+	__u32 left;
+};
+
+/*
+ * One step. Loads have a constant size, and the state stays in the caller's map: then no scalar on the stack has to be
+ * known precisely, and the verifier is done with the loop after one or two rounds on every kernel.
+ */
+static long clienthello_skb_step(__u32 index, void *context)
+{
+	struct clienthello_skb *at = context;
+	struct clienthello *ch = at->ch;
+	__u32 left = at->left;
+	__u32 count = clienthello_span(ch);
+	__u32 value = 0;
+	__u8 raw[CLIENTHELLO_FIELD_MAX];
+
+	(void)index;
+	if (!left)
+		return 1;
+	if (clienthello_skips(ch)) {
+		if (count > left)
+			count = left;
+	} else if (left >= CLIENTHELLO_FIELD_MAX) {
+		/* the field and what follows it, which is shifted out again */
+		if (bpf_skb_load_bytes(at->skb, at->offset, raw, sizeof(raw)))
+			goto unreadable;
+		value = (__u32)raw[0] << 24 | (__u32)raw[1] << 16 | (__u32)raw[2] << 8 | raw[3];
+		value >>= 8 * (CLIENTHELLO_FIELD_MAX - count);
+	} else {
+		if (bpf_skb_load_bytes(at->skb, at->offset, raw, 1))
+			goto unreadable;
+		value = raw[0];
+		count = 1;
+	}
+	clienthello_step(ch, value, count);
+	at->offset += count;
+	at->left = left - count;
+	return ch->result != CLIENTHELLO_MORE;
+
+unreadable:
+	/* Bytes the skb claims to have cannot be read: give up on this hello, which routes it like any odd one. */
+	clienthello_decide(ch, CLIENTHELLO_MALFORMED);
+	return 1;
+}
+
+/*
+ * Feed `length` bytes of the skb from `offset` on; offset + length <= skb->len. `ch` points into a map value that no
+ * one else writes meanwhile. Same result and same state as clienthello_feed() on the same bytes.
+ */
+static __always_inline enum clienthello_result clienthello_feed_skb(struct clienthello *ch, struct __sk_buff *skb,
+								    __u32 offset, __u32 length)
+{
+	struct clienthello_skb at = {.ch = ch, .skb = skb, .offset = offset, .left = length};
+
+	/*
+	 * A step takes a byte or more and none comes after the decision, which falls within CLIENTHELLO_WIRE_MAX bytes:
+	 * the bound is never what ends the loop early.
+	 */
+	if (length && ch->result == CLIENTHELLO_MORE)
+		bpf_loop(length < CLIENTHELLO_WIRE_MAX ? length : CLIENTHELLO_WIRE_MAX, clienthello_skb_step, &at, 0);
+	return ch->result;
+}
+
+#endif

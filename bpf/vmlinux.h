@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel types the programs read, reduced to the fields in use. Offsets come from the running kernel's BTF.
+ * UAPI types (struct __sk_buff, the helpers' constants) come from linux/bpf.h.
+ */
+#ifndef ALPNBPF_VMLINUX_H
+#define ALPNBPF_VMLINUX_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct sock {
+	int sk_sndbuf;      /* bytes of truesize the send queue may hold */
+	int sk_wmem_queued; /* bytes of truesize it holds */
+};
+
+struct inet_sock {
+	struct sock sk;
+};
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+};
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	__u32 copied_seq; /* head of yet unread data */
+	__u32 write_seq;  /* tail(+1) of data held in the TCP send buffer */
+};
+
+struct sk_buff {
+	char cb[48];
+};
+
+/* Lives in sk_buff.cb while TCP owns the skb (include/net/tcp.h). */
+struct tcp_skb_cb {
+	__u32 end_seq;
+	__u8 tcp_flags; /* 16 bits wide since 6.18: read with its own size */
+};
+
+#pragma clang attribute pop
+
+#endif

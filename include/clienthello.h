@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The resumable ClientHello parser: does a TLS client ask for ALPN `acme-tls/1` (RFC 8737)? Pure: no I/O, no memory of
+ * its own. Compiled for BPF (bpf/clienthello.bpf.h feeds it an skb) and natively (clienthello_feed) from this one file.
+ * Whoever holds a struct clienthello owns it; all bytes of a connection go through it once, in order, in any pieces.
+ */
+#ifndef CLIENTHELLO_H
+#define CLIENTHELLO_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+/* What the bytes so far say. Everything but MORE is final: later bytes are not looked at. */
+enum clienthello_result {
+	CLIENTHELLO_MORE = 0,  /* undecided, feed more */
+	CLIENTHELLO_HTTPS,     /* well-formed as far as read: no ALPN, or an ALPN list without acme-tls/1 */
+	CLIENTHELLO_ACME,      /* a whole, consistent hello whose first ALPN list holds exactly acme-tls/1 */
+	CLIENTHELLO_NOT_TLS,   /* does not begin with a ClientHello in a TLS record */
+	CLIENTHELLO_MALFORMED, /* begins like one, but a length or a record contradicts another */
+	CLIENTHELLO_TOO_LARGE, /* the message claims more than CLIENTHELLO_BODY_MAX */
+};
+
+#define CLIENTHELLO_BODY_MAX   16384 /* longest message body accepted; real ones reach 2 KiB (post-quantum) */
+#define CLIENTHELLO_RECORD_MAX 16384 /* longest TLSPlaintext.fragment, RFC 8446 section 5.1 */
+#define CLIENTHELLO_FIELD_MAX  4     /* longest field looked at in one step */
+/* Every result is reached within these wire bytes: the longest message, cut into records of one byte. */
+#define CLIENTHELLO_WIRE_MAX ((5 + 1) * (4 + CLIENTHELLO_BODY_MAX))
+
+/*
+ * The wire field that comes next, in order of appearance: Handshake and ClientHello in RFC 8446 sections 4 and 4.1.2,
+ * ProtocolNameList in RFC 7301 section 3.1. What lies between two of them (versions, random, session id, suites, other
+ * extensions) is skipped.
+ */
+enum clienthello_field {
+	CLIENTHELLO_AT_START = 0,           /* no byte of the message yet */
+	CLIENTHELLO_AT_MESSAGE_TYPE,        /* 1 byte: msg_type */
+	CLIENTHELLO_AT_MESSAGE_LENGTH,      /* 3 bytes */
+	CLIENTHELLO_AT_SESSION_ID_LENGTH,   /* 1 byte */
+	CLIENTHELLO_AT_CIPHERS_LENGTH,      /* 2 bytes */
+	CLIENTHELLO_AT_COMPRESSIONS_LENGTH, /* 1 byte */
+	CLIENTHELLO_AT_EXTENSIONS_LENGTH,   /* 2 bytes */
+	CLIENTHELLO_AT_EXTENSION,           /* 4 bytes: type and length */
+	CLIENTHELLO_AT_ALPN_LENGTH,         /* 2 bytes: length of the ProtocolNameList */
+	CLIENTHELLO_AT_NAME_LENGTH,         /* 1 byte */
+	CLIENTHELLO_AT_NAME_ACME,           /* 4 bytes, `acme` in the name looked for */
+	CLIENTHELLO_AT_NAME_TLS,            /* 4 bytes, `-tls` */
+	CLIENTHELLO_AT_NAME_1,              /* 2 bytes, `/1` */
+	CLIENTHELLO_AT_END,                 /* 0 bytes: the message is complete */
+};
+
+/*
+ * Where the parser stands. All zero is the start.
+ *
+ * Bytes are reserved before they arrive: when a field or a skip is scheduled, it is taken out of `body_left` at once,
+ * so a length that overruns its container is seen when it is announced, and nothing is ever read on its word.
+ * Enclosing lengths must match exactly (RFC 8446 section 3), so two counters are enough: what is left of the extension
+ * block is `body_left`, what is left of the ALPN list is `list_left`.
+ */
+struct clienthello {
+	__u32 value;         /* bytes of the current field so far, big-endian */
+	__u16 record_left;   /* payload bytes left in the current record; 0: a record header comes next */
+	__u16 record_length; /* length in the record header being read */
+	__u16 body_left;     /* message bytes after the current skip and field */
+	__u16 list_left;     /* bytes of the ALPN list after the current name */
+	__u16 skip;          /* message bytes to pass over before the field */
+	__u8 need;           /* bytes of the field still to come */
+	__u8 record_seen;    /* bytes of the record header seen, 0 to 4 */
+	__u8 field;          /* enum clienthello_field */
+	__u8 result;         /* enum clienthello_result */
+	__u8 alpn_seen;      /* an ALPN extension was met; only the first counts */
+	__u8 acme_offered;   /* the name was in its list */
+};
+
+static inline void clienthello_decide(struct clienthello *ch, enum clienthello_result result)
+{
+	ch->result = (__u8)result;
+}
+
+/* The next of the message: `skip` bytes without interest, then `field` of `need` bytes. */
+static inline void clienthello_expect(struct clienthello *ch, enum clienthello_field field, __u32 skip, __u32 need)
+{
+	if (skip + need > ch->body_left) {
+		clienthello_decide(ch, CLIENTHELLO_MALFORMED);
+		return;
+	}
+	ch->body_left = (__u16)(ch->body_left - skip - need);
+	ch->skip = (__u16)skip;
+	ch->need = (__u8)need;
+	ch->field = (__u8)field;
+	ch->value = 0;
+}
+
+/* After `skip` bytes the body may end, RFC 8446 section 4.1.2; if not, `field` follows. */
+static inline void clienthello_expect_or_end(struct clienthello *ch, enum clienthello_field field, __u32 skip,
+					     __u32 need)
+{
+	if (skip == ch->body_left)
+		clienthello_expect(ch, CLIENTHELLO_AT_END, skip, 0);
+	else
+		clienthello_expect(ch, field, skip, need);
+}
+
+/*
+ * After `skip` bytes, the last of the current name, comes the next name or the end of the list. A list without the name
+ * decides the route: what follows it cannot change that. With the name, the rest must prove to be a whole hello first.
+ */
+static inline void clienthello_next_name(struct clienthello *ch, __u32 skip)
+{
+	if (ch->list_left) {
+		ch->list_left--;
+		clienthello_expect(ch, CLIENTHELLO_AT_NAME_LENGTH, skip, 1);
+	} else if (ch->acme_offered) {
+		clienthello_expect_or_end(ch, CLIENTHELLO_AT_EXTENSION, skip, 4);
+	} else {
+		clienthello_decide(ch, CLIENTHELLO_HTTPS);
+	}
+}
+
+/* An extension header is complete. */
+static inline void clienthello_extension(struct clienthello *ch, __u32 type, __u32 length)
+{
+	if (type != 16 /* application_layer_protocol_negotiation, RFC 7301 */ || ch->alpn_seen) {
+		clienthello_expect_or_end(ch, CLIENTHELLO_AT_EXTENSION, length, 4);
+		return;
+	}
+	ch->alpn_seen = 1;
+	if (length < 2 || length > ch->body_left) {
+		clienthello_decide(ch, CLIENTHELLO_MALFORMED);
+		return;
+	}
+	ch->list_left = (__u16)(length - 2);
+	clienthello_expect(ch, CLIENTHELLO_AT_ALPN_LENGTH, 0, 2);
+}
+
+/* The current field is complete: act on its value and say what comes next. */
+static inline void clienthello_field_complete(struct clienthello *ch)
+{
+	__u32 value = ch->value;
+
+	switch (ch->field) {
+	case CLIENTHELLO_AT_MESSAGE_TYPE:
+		if (value != 1 /* client_hello */)
+			clienthello_decide(ch, CLIENTHELLO_NOT_TLS);
+		else
+			clienthello_expect(ch, CLIENTHELLO_AT_MESSAGE_LENGTH, 0, 3);
+		break;
+	case CLIENTHELLO_AT_MESSAGE_LENGTH:
+		if (value > CLIENTHELLO_BODY_MAX) {
+			clienthello_decide(ch, CLIENTHELLO_TOO_LARGE);
+			break;
+		}
+		ch->body_left = (__u16)value;
+		/* legacy_version and random say nothing about the route */
+		clienthello_expect(ch, CLIENTHELLO_AT_SESSION_ID_LENGTH, 2 + 32, 1);
+		break;
+	case CLIENTHELLO_AT_SESSION_ID_LENGTH:
+		if (value > 32)
+			clienthello_decide(ch, CLIENTHELLO_MALFORMED);
+		else
+			clienthello_expect(ch, CLIENTHELLO_AT_CIPHERS_LENGTH, value, 2);
+		break;
+	case CLIENTHELLO_AT_CIPHERS_LENGTH:
+		if (value < 2 || value % 2)
+			clienthello_decide(ch, CLIENTHELLO_MALFORMED);
+		else
+			clienthello_expect(ch, CLIENTHELLO_AT_COMPRESSIONS_LENGTH, value, 1);
+		break;
+	case CLIENTHELLO_AT_COMPRESSIONS_LENGTH:
+		if (value < 1)
+			clienthello_decide(ch, CLIENTHELLO_MALFORMED);
+		else /* a TLS 1.2 hello may have no extension block at all */
+			clienthello_expect_or_end(ch, CLIENTHELLO_AT_EXTENSIONS_LENGTH, value, 2);
+		break;
+	case CLIENTHELLO_AT_EXTENSIONS_LENGTH:
+		if (value != ch->body_left)
+			clienthello_decide(ch, CLIENTHELLO_MALFORMED);
+		else
+			clienthello_expect_or_end(ch, CLIENTHELLO_AT_EXTENSION, 0, 4);
+		break;
+	case CLIENTHELLO_AT_EXTENSION:
+		clienthello_extension(ch, value >> 16, value & 0xffff);
+		break;
+	case CLIENTHELLO_AT_ALPN_LENGTH:
+		if (value < 1 || value != ch->list_left)
+			clienthello_decide(ch, CLIENTHELLO_MALFORMED);
+		else
+			clienthello_next_name(ch, 0);
+		break;
+	case CLIENTHELLO_AT_NAME_LENGTH:
+		if (value < 1 || value > ch->list_left) {
+			clienthello_decide(ch, CLIENTHELLO_MALFORMED);
+			break;
+		}
+		ch->list_left = (__u16)(ch->list_left - value);
+		if (value == 10 /* acme-tls/1 */)
+			clienthello_expect(ch, CLIENTHELLO_AT_NAME_ACME, 0, 4);
+		else
+			clienthello_next_name(ch, value);
+		break;
+	case CLIENTHELLO_AT_NAME_ACME:
+		if (value == 0x61636d65 /* acme */)
+			clienthello_expect(ch, CLIENTHELLO_AT_NAME_TLS, 0, 4);
+		else
+			clienthello_next_name(ch, 4 + 2);
+		break;
+	case CLIENTHELLO_AT_NAME_TLS:
+		if (value == 0x2d746c73 /* -tls */)
+			clienthello_expect(ch, CLIENTHELLO_AT_NAME_1, 0, 2);
+		else
+			clienthello_next_name(ch, 2);
+		break;
+	case CLIENTHELLO_AT_NAME_1:
+		if (value == 0x2f31 /* /1 */)
+			ch->acme_offered = 1;
+		clienthello_next_name(ch, 0);
+		break;
+	}
+}
+
+/* `count` bytes of a record header: TLSPlaintext, RFC 8446 section 5.1. Type and major version come one at a time. */
+static inline void clienthello_record_header(struct clienthello *ch, __u32 value, __u32 count)
+{
+	__u32 seen = ch->record_seen + count;
+
+	if (seen <= 2) {
+		/* handshake, then major version 3; in a later record a wrong one breaks a message that began as TLS */
+		if (value != (seen == 1 ? 22 : 3))
+			clienthello_decide(ch, ch->field == CLIENTHELLO_AT_START ? CLIENTHELLO_NOT_TLS
+										 : CLIENTHELLO_MALFORMED);
+	} else { /* minor version, shifted out, and length */
+		ch->record_length = (__u16)(((__u64)ch->record_length << (8 * count)) | value);
+	}
+	if (seen < 5) {
+		ch->record_seen = (__u8)seen;
+		return;
+	}
+
+	ch->record_seen = 0;
+	ch->record_left = ch->record_length;
+	if (ch->record_length < 1 || ch->record_length > CLIENTHELLO_RECORD_MAX) {
+		clienthello_decide(ch, CLIENTHELLO_MALFORMED);
+	} else if (ch->field == CLIENTHELLO_AT_START) {
+		ch->body_left = 1 + 3; /* the message header, until it says more */
+		clienthello_expect(ch, CLIENTHELLO_AT_MESSAGE_TYPE, 0, 1);
+	}
+}
+
+/* Are the next bytes to be passed over unseen? */
+static inline int clienthello_skips(const struct clienthello *ch)
+{
+	return ch->record_left && ch->skip;
+}
+
+/*
+ * How many bytes the next step can take, at least 1 while undecided: of a skip any number, of a field at most
+ * CLIENTHELLO_FIELD_MAX. It may be given fewer; the answer is the same.
+ */
+static inline __u32 clienthello_span(const struct clienthello *ch)
+{
+	__u32 span;
+
+	if (!ch->record_left)
+		return ch->record_seen < 2 ? 1 : 5 - (__u32)ch->record_seen;
+	span = ch->skip ? ch->skip : ch->need;
+	return span < ch->record_left ? span : ch->record_left;
+}
+
+/*
+ * One step, for both worlds: take the next `count` wire bytes, 1 to clienthello_span(). `value` is those bytes,
+ * big-endian; where clienthello_skips() it is not looked at.
+ */
+static inline void clienthello_step(struct clienthello *ch, __u32 value, __u32 count)
+{
+	if (!ch->record_left) {
+		clienthello_record_header(ch, value, count);
+		return;
+	}
+	ch->record_left = (__u16)(ch->record_left - count);
+	if (ch->skip) {
+		ch->skip = (__u16)(ch->skip - count);
+	} else {
+		/* 64 bits, because a field of 4 bytes shifts by 32 */
+		ch->value = (__u32)(((__u64)ch->value << (8 * count)) | value);
+		ch->need = (__u8)(ch->need - count);
+		if (!ch->need)
+			clienthello_field_complete(ch);
+	}
+	if (ch->result == CLIENTHELLO_MORE && ch->field == CLIENTHELLO_AT_END && !ch->skip)
+		clienthello_decide(ch, ch->acme_offered ? CLIENTHELLO_ACME : CLIENTHELLO_HTTPS);
+}
+
+#ifndef __bpf__
+/* Feed the next bytes of the connection, any number; bytes after the decision do not matter. */
+static inline enum clienthello_result clienthello_feed(struct clienthello *ch, const __u8 *bytes, __u32 length)
+{
+	while (ch->result == CLIENTHELLO_MORE && length) {
+		__u32 count = clienthello_span(ch);
+		__u32 value = 0;
+
+		if (count > length)
+			count = length;
+		if (!clienthello_skips(ch))
+			for (__u32 i = 0; i < count; i++)
+				value = value << 8 | bytes[i];
+		clienthello_step(ch, value, count);
+		bytes += count;
+		length -= count;
+	}
+	return (enum clienthello_result)ch->result;
+}
+#endif
+
+#endif

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Fuzzes the ClientHello parser and what describes a hello. The first byte says how the rest is to be cut; the answer
+ * must not depend on it. hello_describe() is a second, differently made parser: where both know, they must agree.
+ */
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "cmd_inspect.c" /* for its private hex decoder */
+
+static uint8_t records[CLIENTHELLO_WIRE_MAX];
+
+static bool alpn_holds_acme(const struct hello *hello)
+{
+	size_t position = 0, length;
+	const uint8_t *name;
+
+	while (hello_alpn_next(hello, &position, &name, &length))
+		if (length == 10 && !memcmp(name, "acme-tls/1", 10))
+			return true;
+	return false;
+}
+
+/* The stream at once, and in segments whose sizes come from `cuts` in turn. */
+static enum clienthello_result check_segments(const uint8_t *bytes, size_t length, const uint8_t *cuts,
+					      size_t cut_count)
+{
+	struct clienthello whole = {0}, pieces = {0};
+
+	clienthello_feed(&whole, bytes, (__u32)length);
+	for (size_t at = 0, i = 0; at < length; i++) {
+		size_t count = cut_count ? cuts[i % cut_count] + 1u : 1;
+
+		if (count > length - at)
+			count = length - at;
+		clienthello_feed(&pieces, bytes + at, (__u32)count);
+		at += count;
+	}
+	assert(!memcmp(&whole, &pieces, sizeof(whole)));
+	return (enum clienthello_result)whole.result;
+}
+
+/* The input as a handshake message: in records of `fragment` bytes it has the same result as in the largest ones. */
+static void check_records(const uint8_t *message, size_t length, size_t fragment)
+{
+	enum clienthello_result results[2];
+	const size_t fragments[2] = {CLIENTHELLO_RECORD_MAX, fragment};
+
+	if (length > 4 + CLIENTHELLO_BODY_MAX)
+		length = 4 + CLIENTHELLO_BODY_MAX;
+	for (int i = 0; i < 2; i++) {
+		struct clienthello ch = {0};
+		size_t used = 0;
+
+		for (size_t at = 0; at < length; at += fragments[i]) {
+			size_t count = length - at < fragments[i] ? length - at : fragments[i];
+
+			memcpy(records + used, (uint8_t[]){22, 3, 1, (uint8_t)(count >> 8), (uint8_t)count}, 5);
+			memcpy(records + used + 5, message + at, count);
+			used += 5 + count;
+		}
+		results[i] = clienthello_feed(&ch, records, (__u32)used);
+	}
+	assert(results[0] == results[1]);
+}
+
+static void check_description(const uint8_t *bytes, size_t length, enum clienthello_result result)
+{
+	struct hello hello;
+	char text[4 * HELLO_ALPN_MAX + 1];
+
+	hello_describe(&hello, bytes, length);
+	assert(hello.result == result);
+	assert(strlen(hello.server_name) <= HELLO_SERVER_NAME_MAX);
+	assert(hello_escape(text, sizeof(text), hello.alpn, hello.alpn_length) < sizeof(text));
+	if (result == CLIENTHELLO_ACME)
+		assert(hello.complete && (hello.alpn_truncated || alpn_holds_acme(&hello)));
+	if (result == CLIENTHELLO_HTTPS)
+		assert(!alpn_holds_acme(&hello));
+	if (result == CLIENTHELLO_MORE)
+		assert(!hello.complete);
+	if (result == CLIENTHELLO_NOT_TLS || result == CLIENTHELLO_TOO_LARGE)
+		assert(!hello.complete && !hello.alpn_length && !hello.server_name[0]);
+}
+
+/* Any text is read without harm, and bytes written as hex come back. */
+static void check_hex(const uint8_t *bytes, size_t length)
+{
+	static uint8_t decoded[CLIENTHELLO_WIRE_MAX + 16];
+	static char text[2 * 1024 + 1];
+	size_t decoded_length;
+
+	decode_hex((const char *)bytes, length, decoded, &decoded_length);
+	assert(decoded_length <= sizeof(decoded));
+	if (!length || length > 1024)
+		return;
+	for (size_t i = 0; i < length; i++)
+		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+	assert(decode_hex(text, 2 * length, decoded, &decoded_length) == HEX_DECODED);
+	assert(decoded_length == length && !memcmp(decoded, bytes, length));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	enum clienthello_result result;
+	size_t cut_count;
+
+	if (!size)
+		return 0;
+	cut_count = data[0] % 8;
+	data++;
+	size--;
+	if (cut_count > size)
+		cut_count = size;
+	result = check_segments(data + cut_count, size - cut_count, data, cut_count);
+	check_description(data + cut_count, size - cut_count, result);
+	check_hex(data + cut_count, size - cut_count);
+	/* behind the first record header, the input is a message */
+	if (size - cut_count > 5)
+		check_records(data + cut_count + 5, size - cut_count - 5, cut_count ? data[0] + 1u : 1);
+	return 0;
+}
