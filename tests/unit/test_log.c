@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Log lines as they arrive on stderr: their form, that hostile names cannot break it, that threads do not tear it, the
+ * one-a-second limit, and the datagrams to the service manager. Links log.c only.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define THREADS        8
+#define LINES_A_THREAD 500
+#define CAPTURE_MAX    (1 << 20)
+
+static char captured[CAPTURE_MAX];
+static int real_stderr = -1, file = -1;
+
+/* stderr into a file in memory, so that a failing test can still report on the real one. */
+static void capture_begin(void)
+{
+	real_stderr = dup(STDERR_FILENO);
+	file = memfd_create("stderr", 0);
+	assert_true(real_stderr >= 0 && file >= 0);
+	/* A file in memory, unlike one on disk, does not serialise its position between threads. */
+	assert_int_equal(fcntl(file, F_SETFL, O_APPEND), 0);
+	assert_true(dup2(file, STDERR_FILENO) == STDERR_FILENO);
+}
+
+static const char *capture_end(void)
+{
+	ssize_t length = pread(file, captured, sizeof(captured) - 1, 0);
+
+	dup2(real_stderr, STDERR_FILENO);
+	close(real_stderr);
+	close(file);
+	assert_true(length >= 0);
+	captured[length] = '\0';
+	return captured;
+}
+
+/* Does text start with 2026-11-24T05:00:00.123Z? */
+static bool starts_with_time(const char *text)
+{
+	static const char form[] = "dddd-dd-ddTdd:dd:dd.dddZ";
+
+	for (size_t i = 0; form[i]; i++)
+		if (form[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != form[i])
+			return false;
+	return true;
+}
+
+static void test_text(void **state)
+{
+	time_t before = time(NULL);
+	struct tm tm = {0};
+	const char *line;
+
+	(void)state;
+	capture_begin();
+	log_init(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	log_info("listening on %s:%d", "192.0.2.1", 443);
+	line = capture_end();
+	assert_true(starts_with_time(line));
+	assert_string_equal(line + 24, " info listening on 192.0.2.1:443\n");
+	assert_non_null(strptime(line, "%Y-%m-%dT%H:%M:%S", &tm));
+	assert_in_range(timegm(&tm), before, time(NULL));
+}
+
+static int evaluated;
+
+static int evaluate(void)
+{
+	return ++evaluated;
+}
+
+static void test_levels(void **state)
+{
+	static const char *const names[] = {"error", "warn", "info", "debug"};
+
+	(void)state;
+	for (int threshold = LOG_LEVEL_ERROR; threshold <= LOG_LEVEL_DEBUG; threshold++) {
+		const char *at;
+
+		evaluated = 0;
+		capture_begin();
+		log_init((enum log_level)threshold, LOG_FORMAT_TEXT);
+		log_error("%d", 0);
+		log_warn("%d", 1);
+		log_info("%d", 2);
+		log_debug("%d", 2 + evaluate());
+		at = capture_end();
+		for (int level = 0; level <= threshold; level++) {
+			char end[32];
+
+			snprintf(end, sizeof(end), " %s %d\n", names[level], level);
+			assert_true(starts_with_time(at));
+			assert_memory_equal(at + 24, end, strlen(end));
+			at += 24 + strlen(end);
+		}
+		assert_string_equal(at, "");
+		assert_int_equal(evaluated, threshold == LOG_LEVEL_DEBUG);
+		assert_true(log_enabled((enum log_level)threshold));
+		assert_false(log_enabled((enum log_level)(threshold + 1)));
+	}
+}
+
+static void test_journal(void **state)
+{
+	struct stat status;
+	char stream[64];
+	const char *line;
+
+	(void)state;
+	capture_begin();
+	assert_int_equal(fstat(STDERR_FILENO, &status), 0);
+	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)status.st_dev,
+		 (unsigned long long)status.st_ino);
+	setenv("JOURNAL_STREAM", stream, 1);
+	log_init(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
+	log_error("a");
+	log_warn("b");
+	log_info("c");
+	log_debug("d");
+	line = capture_end();
+	assert_string_equal(line, "<3>a\n<4>b\n<6>c\n<7>d\n");
+
+	/* Inherited, but stderr is something else by now. */
+	capture_begin();
+	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)status.st_dev + 1,
+		 (unsigned long long)status.st_ino);
+	setenv("JOURNAL_STREAM", stream, 1);
+	log_init(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	log_info("c");
+	line = capture_end();
+	assert_true(starts_with_time(line));
+
+	for (size_t i = 0; i < 3; i++) {
+		setenv("JOURNAL_STREAM", ((const char *[]){"", "nonsense", "1:2:3"})[i], 1);
+		capture_begin();
+		log_init(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+		log_info("c");
+		assert_true(starts_with_time(capture_end()));
+	}
+	unsetenv("JOURNAL_STREAM");
+}
+
+/* A message, and what stands for it in a text line and inside a JSON string. */
+static const struct hostile {
+	const char *message, *text, *json;
+} hostile[] = {
+	{"plain", "plain", "plain"},
+	{"a\nb\tc\x1b[31m", "a\\x0ab\\x09c\\x1b[31m", "a\\u000ab\\u0009c\\u001b[31m"},
+	{"\"\\/\x7f", "\"\\/\\x7f", "\\\"\\\\/\\u007f"},
+	{"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80", "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80",
+	 "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"},
+	{"\xc2\x9b", "\\x9b", "\\u009b"},                             /* C1 control: CSI to a terminal */
+	{"\x80", "\\x80", "\\ufffd"},                                 /* continuation without a start */
+	{"\xff\xfe", "\\xff\\xfe", "\\ufffd\\ufffd"},                 /* never in UTF-8 */
+	{"\xc0\xaf", "\\xc0\\xaf", "\\ufffd\\ufffd"},                 /* overlong / */
+	{"\xe0\x80\xaf", "\\xe0\\x80\\xaf", "\\ufffd\\ufffd\\ufffd"}, /* overlong */
+	{"\xed\xa0\x80", "\\xed\\xa0\\x80", "\\ufffd\\ufffd\\ufffd"}, /* surrogate */
+	{"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80", "\\ufffd\\ufffd\\ufffd\\ufffd"}, /* above U+10FFFF */
+	{"x\xe2\x82", "x\\xe2\\x82", "x\\ufffd\\ufffd"},                              /* cut off at the end */
+	{"\xe2\x82"
+	 "A",
+	 "\\xe2\\x82"
+	 "A",
+	 "\\ufffd\\ufffd"
+	 "A"},
+	{"", "", ""},
+};
+
+static void test_hostile(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
+		char expected[256];
+		const char *line;
+
+		capture_begin();
+		log_init(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+		log_warn("%s", hostile[i].message);
+		line = capture_end();
+		snprintf(expected, sizeof(expected), " warn %s\n", hostile[i].text);
+		assert_string_equal(line + 24, expected);
+
+		capture_begin();
+		log_init(LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+		log_warn("%s", hostile[i].message);
+		line = capture_end();
+		snprintf(expected, sizeof(expected), "\",\"level\":\"warn\",\"message\":\"%s\"}\n", hostile[i].json);
+		assert_memory_equal(line, "{\"time\":\"", 9);
+		assert_true(starts_with_time(line + 9));
+		assert_string_equal(line + 9 + 24, expected);
+	}
+}
+
+static void test_long(void **state)
+{
+	static char message[5000];
+	const char *line;
+
+	(void)state;
+	memset(message, 1, sizeof(message) - 1); /* six bytes each in JSON */
+	capture_begin();
+	log_init(LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+	log_info("%s", message);
+	line = capture_end();
+	assert_true(strlen(line) > 6000);
+	assert_string_equal(line + strlen(line) - 9, "\\u0001\"}\n");
+}
+
+static void test_errno_kept(void **state)
+{
+	(void)state;
+	capture_begin();
+	log_init(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	close(STDERR_FILENO); /* write fails */
+	errno = ENOSPC;
+	log_info("unseen");
+	assert_int_equal(errno, ENOSPC);
+	capture_end();
+}
+
+static void *write_lines(void *argument)
+{
+	for (int i = 0; i < LINES_A_THREAD; i++)
+		log_info("thread %zu line %d of many", (size_t)argument, i);
+	return NULL;
+}
+
+static void run_threads(void *(*body)(void *))
+{
+	pthread_t threads[THREADS];
+
+	for (size_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, body, (void *)i), 0);
+	for (size_t i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void test_threads(void **state)
+{
+	int next[THREADS] = {0}, lines = 0;
+	char *rest, *line;
+
+	(void)state;
+	capture_begin();
+	log_init(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	run_threads(write_lines);
+	capture_end();
+	for (rest = captured; (line = strsep(&rest, "\n")) && *line; lines++) {
+		size_t thread;
+		int number, end = 0;
+
+		assert_true(starts_with_time(line));
+		assert_int_equal(sscanf(line + 24, " info thread %zu line %d of many%n", &thread, &number, &end), 2);
+		assert_int_equal(end, strlen(line + 24));
+		assert_true(thread < THREADS);
+		assert_int_equal(number, next[thread]++);
+	}
+	assert_int_equal(lines, THREADS * LINES_A_THREAD);
+}
+
+static struct log_limit shared_limit;
+static unsigned int passed;
+
+static void *hammer_limit(void *argument)
+{
+	unsigned long suppressed;
+
+	(void)argument;
+	for (int i = 0; i < LINES_A_THREAD; i++)
+		if (log_limit_pass(&shared_limit, &suppressed))
+			__atomic_fetch_add(&passed, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void test_limit(void **state)
+{
+	struct log_limit limit = {0};
+	unsigned long suppressed = 99;
+
+	(void)state;
+	assert_true(log_limit_pass(&limit, &suppressed));
+	assert_int_equal(suppressed, 0);
+	assert_false(log_limit_pass(&limit, &suppressed));
+	assert_false(log_limit_pass(&limit, &suppressed));
+	limit.last_ms -= 1000; /* a second later */
+	assert_true(log_limit_pass(&limit, &suppressed));
+	assert_int_equal(suppressed, 2);
+	assert_false(log_limit_pass(&limit, &suppressed));
+	limit.last_ms -= 1000;
+	assert_true(log_limit_pass(&limit, &suppressed));
+	assert_int_equal(suppressed, 1);
+
+	run_threads(hammer_limit);
+	/* Every call was counted once, as a pass or as left out; a slow machine may see a second pass. */
+	assert_in_range(passed, 1, 5);
+	shared_limit.last_ms -= 1000;
+	assert_true(log_limit_pass(&shared_limit, &suppressed));
+	if (passed == 1)
+		assert_int_equal(suppressed, THREADS * LINES_A_THREAD - 1);
+}
+
+static void notify_through(struct sockaddr_un *address, socklen_t length, const char *variable)
+{
+	char message[64];
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ssize_t got;
+
+	assert_int_equal(bind(fd, (struct sockaddr *)address, length), 0);
+	setenv("NOTIFY_SOCKET", variable, 1);
+	notify_service_manager("READY=1\nSTATUS=listening");
+	got = recv(fd, message, sizeof(message), MSG_DONTWAIT);
+	assert_int_equal(got, 24);
+	assert_memory_equal(message, "READY=1\nSTATUS=listening", 24);
+	close(fd);
+}
+
+static void test_notify(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char directory[] = "/tmp/alpnbpf-test-XXXXXX", name[sizeof(address.sun_path)];
+	const char *line;
+
+	(void)state;
+	unsetenv("NOTIFY_SOCKET");
+	capture_begin();
+	log_init(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
+	notify_service_manager("READY=1");
+	setenv("NOTIFY_SOCKET", "", 1);
+	notify_service_manager("READY=1");
+	assert_string_equal(capture_end(), "");
+
+	assert_non_null(mkdtemp(directory));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/notify", directory);
+	notify_through(&address, sizeof(address), address.sun_path);
+	unlink(address.sun_path);
+	rmdir(directory);
+
+	/* Gone: said once, and not fatal. */
+	capture_begin();
+	notify_service_manager("READY=1");
+	line = capture_end();
+	assert_non_null(strstr(line, " warn cannot tell the service manager \"READY=1\" at "));
+	assert_non_null(strstr(line, "No such file or directory"));
+
+	snprintf(name, sizeof(name), "@alpnbpf-test-%d", getpid());
+	memset(address.sun_path, 0, sizeof(address.sun_path));
+	memcpy(address.sun_path + 1, name + 1, strlen(name) - 1);
+	notify_through(&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name)), name);
+	unsetenv("NOTIFY_SOCKET");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_text),    cmocka_unit_test(test_levels), cmocka_unit_test(test_journal),
+		cmocka_unit_test(test_hostile), cmocka_unit_test(test_long),   cmocka_unit_test(test_errno_kept),
+		cmocka_unit_test(test_threads), cmocka_unit_test(test_limit),  cmocka_unit_test(test_notify),
+	};
+
+	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
+}

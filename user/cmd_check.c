@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * `alpnbpf check`: what attach with the same options would find, one line a finding on stdout. Reads and prints;
+ * nothing it opens outlives it. What is asked of the machine is in diagnose.c, the words are here.
+ */
+#include "commands.h"
+#include "dataplane.h"
+#include "diagnose.h"
+#include "options.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define FEW_SESSIONS 1000
+
+enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL, VERDICTS };
+
+struct report {
+	const struct options *options;
+	unsigned int count[VERDICTS];
+};
+
+static void say(struct report *report, enum verdict verdict, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void say(struct report *report, enum verdict verdict, const char *format, ...)
+{
+	static const char *const prefixes[VERDICTS] = {"ok   ", "warn ", "FAIL "};
+	va_list arguments;
+
+	report->count[verdict]++;
+	fputs(prefixes[verdict], stdout);
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	putchar('\n');
+}
+
+/* What a missing part of the kernel data plane means depends on whether attach may do without it. */
+static enum verdict verdict_without_sockmap(const struct report *report)
+{
+	return report->options->dataplane == DATAPLANE_SOCKMAP ? VERDICT_FAIL : VERDICT_WARN;
+}
+
+static void check_kernel(struct report *report)
+{
+	struct utsname name;
+
+	if (uname(&name))
+		return;
+	if (diagnose_kernel_too_old(name.release))
+		say(report, VERDICT_WARN,
+		    "kernel %s: its sockmap can lose or double data; use 6.1.142, 6.12.35, 6.16 or later, or --dataplane user",
+		    name.release);
+	else
+		say(report, VERDICT_OK, "kernel %s", name.release);
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		say(report, verdict_without_sockmap(report),
+		    "kernel types (BTF): /sys/kernel/btf/vmlinux: %s; the kernel needs CONFIG_DEBUG_INFO_BTF",
+		    strerror(errno));
+	else
+		say(report, VERDICT_OK, "kernel types (BTF) are readable");
+}
+
+static void check_sockmap(struct report *report)
+{
+	char reason[512] = "", names[DIAGNOSE_TEXT_MAX];
+	const char *missing = diagnose_missing_capabilities(DIAGNOSE_CAPABILITIES_BPF, names, sizeof(names));
+
+	if (missing)
+		say(report, verdict_without_sockmap(report), "capabilities for BPF: %s missing", missing);
+	else
+		say(report, VERDICT_OK, "capabilities for BPF are there");
+	if (dataplane_selftest(reason, sizeof(reason)) == 0)
+		say(report, VERDICT_OK, "sockmap: the self-test moved bytes in the kernel");
+	else if (report->options->dataplane == DATAPLANE_SOCKMAP)
+		say(report, VERDICT_FAIL, "sockmap: %s; without --dataplane sockmap, user space would move the bytes",
+		    reason);
+	else
+		say(report, VERDICT_WARN, "sockmap: %s; the user data plane would be used: slower, otherwise the same",
+		    reason);
+}
+
+static void check_descriptors(struct report *report)
+{
+	const struct options *options = report->options;
+	unsigned int wanted = options->max_connections ? options->max_connections : 1, sessions;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit)) {
+		say(report, VERDICT_FAIL, "descriptors: the limit cannot be read: %s", strerror(errno));
+		return;
+	}
+	sessions = diagnose_session_limit(options, limit.rlim_max);
+	if (sessions == 0 || sessions < options->max_connections)
+		say(report, VERDICT_FAIL,
+		    "descriptors: the limit of %llu allows %u sessions; --max-connections %u needs %llu (LimitNOFILE=, ulimit -Hn)",
+		    (unsigned long long)limit.rlim_max, sessions, wanted,
+		    (unsigned long long)diagnose_descriptors_needed(options, wanted));
+	else if (options->max_connections)
+		say(report, VERDICT_OK, "descriptors: --max-connections %u needs %llu of %llu", wanted,
+		    (unsigned long long)diagnose_descriptors_needed(options, wanted),
+		    (unsigned long long)limit.rlim_max);
+	else
+		say(report, sessions < FEW_SESSIONS ? VERDICT_WARN : VERDICT_OK,
+		    "descriptors: the limit of %llu allows %u sessions%s", (unsigned long long)limit.rlim_max, sessions,
+		    sessions < FEW_SESSIONS ? ", which is few; raise it (LimitNOFILE=, ulimit -Hn)" : "");
+}
+
+static void check_listeners(struct report *report)
+{
+	const struct options *options = report->options;
+	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+	uint64_t wanted = diagnose_capabilities_listen(options);
+	unsigned int absent = 0;
+
+	if (diagnose_missing_capabilities(wanted, reason, sizeof(reason)))
+		say(report, VERDICT_FAIL, "capabilities for listening: %s missing", reason);
+	else if (wanted)
+		say(report, VERDICT_OK, "capabilities for listening are there");
+	for (unsigned int i = 0; i < options->listener_count; i++) {
+		const struct address *address = &options->listeners[i];
+		int error = diagnose_bind(address, reason, sizeof(reason));
+
+		address_format(address, name, sizeof(name));
+		if (error == -EAFNOSUPPORT && options->listeners_default && ++absent < options->listener_count)
+			/* Nobody asked for this family by name: attach goes on with the other one. */
+			say(report, VERDICT_WARN, "listen %s: %s; left out", name, reason);
+		else if (error)
+			say(report, VERDICT_FAIL, "listen %s: %s", name, reason);
+		else
+			say(report, VERDICT_OK, "listen %s: free", name);
+	}
+}
+
+static const char *connect_reason(int error, unsigned int timeout_ms, char *out, size_t size)
+{
+	if (error == -ECONNREFUSED)
+		snprintf(out, size, "refused: nothing listens there");
+	else if (error == -ETIMEDOUT)
+		snprintf(out, size, "no answer within %u ms", timeout_ms);
+	else
+		snprintf(out, size, "%s", strerror(-error));
+	return out;
+}
+
+/*
+ * Addresses are tried in order at every connection. One that answers makes the backend work; those before it cost an
+ * attempt each, those after it are spare. When none answers, `dead` says how bad that is for this route.
+ */
+static void check_backend(struct report *report, enum route route, const char *option, enum verdict dead,
+			  const char *remedy)
+{
+	const struct endpoint *backend = &report->options->backends[route];
+	unsigned int timeout_ms = report->options->connect_timeout_ms, first = backend->count;
+	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+	int errors[ENDPOINT_ADDRESSES_MAX] = {0};
+
+	for (unsigned int i = 0; i < backend->count; i++) {
+		errors[i] = diagnose_connect(&backend->addresses[i], timeout_ms);
+		if (errors[i] == 0 && first == backend->count)
+			first = i;
+	}
+	for (unsigned int i = 0; i < backend->count; i++) {
+		address_format(&backend->addresses[i], name, sizeof(name));
+		connect_reason(errors[i], timeout_ms, reason, sizeof(reason));
+		if (errors[i] == 0)
+			say(report, VERDICT_OK, "--%s %s: %s accepts", option, backend->text, name);
+		else if (first == backend->count && (errors[i] == -ECONNREFUSED || errors[i] == -ENOENT))
+			say(report, dead, "--%s %s: %s: %s; %s", option, backend->text, name, reason, remedy);
+		else if (first == backend->count)
+			say(report, dead, "--%s %s: %s: %s", option, backend->text, name, reason);
+		else if (i < first)
+			say(report, VERDICT_WARN, "--%s %s: %s: %s; every connection tries it before one that accepts",
+			    option, backend->text, name, reason);
+		else
+			say(report, VERDICT_OK, "--%s %s: %s: %s; not needed, one before it accepts", option,
+			    backend->text, name, reason);
+	}
+}
+
+int cmd_check(int argc, char **argv)
+{
+	struct options options;
+	struct report report = {.options = &options};
+	char error[1024];
+
+	switch (options_parse(&options, argc, argv, error, sizeof(error))) {
+	case OPTIONS_HELP:
+		fputs(options_help(), stdout);
+		return EXIT_DONE;
+	case OPTIONS_VERSION:
+		printf("alpnbpf %s\n", ALPNBPF_VERSION);
+		return EXIT_DONE;
+	case OPTIONS_USAGE:
+		fprintf(stderr, "alpnbpf check: %s\n", error);
+		return EXIT_USAGE;
+	case OPTIONS_OK:
+		break;
+	}
+	log_init(options.log_level, options.log_format);
+
+	if (options.dataplane != DATAPLANE_USER) {
+		check_kernel(&report);
+		check_sockmap(&report);
+	}
+	check_descriptors(&report);
+	check_listeners(&report);
+	check_backend(&report, ROUTE_HTTPS, "https", VERDICT_FAIL, "start the web server there");
+	check_backend(&report, ROUTE_ACME, "acme", VERDICT_WARN,
+		      "as long as no validation is under way this is as it should be");
+	printf("check: %u failed, %u warned, %u fine\n", report.count[VERDICT_FAIL], report.count[VERDICT_WARN],
+	       report.count[VERDICT_OK]);
+	return report.count[VERDICT_FAIL] ? EXIT_FAILED : EXIT_DONE;
+}

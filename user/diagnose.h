@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What this machine lets us do, and in words why not. `check` prints it; `attach` uses the same functions, so that both
+ * give the same errors. Reads /proc and /sys and opens short-lived sockets; changes nothing. Start-up only.
+ */
+#ifndef ALPNBPF_DIAGNOSE_H
+#define ALPNBPF_DIAGNOSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+
+#include "options.h"
+#include "sockaddr.h"
+
+/* Enough for every sentence written here. */
+#define DIAGNOSE_TEXT_MAX 256
+
+/* What loading and attaching the sockmap programs needs (KERNEL-FACTS 9), and what binding `listeners` needs. */
+#define DIAGNOSE_CAPABILITIES_BPF (1ULL << 39 | 1ULL << 12 | 1ULL << 38)
+uint64_t diagnose_capabilities_listen(const struct options *options);
+
+/* Names those of `wanted` this process does not have ("CAP_BPF, CAP_NET_ADMIN") in out; NULL when it has all. */
+const char *diagnose_missing_capabilities(uint64_t wanted, char *out, size_t size);
+
+/*
+ * Who listens where `address` wants to: "nginx (pid 123)" in out, returns 0. -1 when that cannot be seen from here: out
+ * says "a process of another user or namespace".
+ */
+int diagnose_port_holder(const struct address *address, char *out, size_t size);
+
+/* Why bind() or listen() on address failed with `error` (positive errno), and what helps. Returns out. */
+const char *diagnose_bind_error(const struct address *address, int error, char *out, size_t size);
+
+/* Binds as attach would, without listening, so that no client notices. 0, or -errno with the sentence in out. */
+int diagnose_bind(const struct address *address, char *out, size_t size);
+
+/* Connects and closes. 0, or -errno (-ETIMEDOUT after timeout_ms). */
+int diagnose_connect(const struct address *address, unsigned int timeout_ms);
+
+/* Descriptors attach needs besides its sessions: listeners and event sources of each worker, maps, programs, stdio. */
+unsigned int diagnose_descriptor_reserve(const struct options *options);
+
+/* How many sessions, at two descriptors each, a limit of `nofile` descriptors leaves room for. */
+unsigned int diagnose_session_limit(const struct options *options, rlim_t nofile);
+
+/* The descriptor limit that `sessions` sessions ask for. */
+rlim_t diagnose_descriptors_needed(const struct options *options, unsigned int sessions);
+
+/* Threads attach runs: --workers, or one a CPU this process may run on. */
+unsigned int diagnose_workers(const struct options *options);
+
+/* Older than the first kernel of its series whose sockmap loses no data (KERNEL-FACTS 9)? Release as uname prints it.
+ */
+bool diagnose_kernel_too_old(const char *release);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Log lines, and the datagrams to the service manager. Owns the log settings, which log_init() writes before threads
+ * start; after that any thread may call anything here. A line is one write(2), so lines never interleave.
+ */
+#include "log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MESSAGE_MAX    1024
+#define LINE_MAX_BYTES (6 * MESSAGE_MAX + 128) /* every byte as \u00xx, and what stands around the message */
+#define LIMIT_MS       1000
+
+static enum log_level threshold = LOG_LEVEL_INFO;
+static enum log_format line_format = LOG_FORMAT_TEXT;
+static bool journal;
+
+static const struct {
+	const char *name;
+	char priority; /* syslog's number */
+} levels[] = {
+	[LOG_LEVEL_ERROR] = {"error", '3'},
+	[LOG_LEVEL_WARN] = {"warn", '4'},
+	[LOG_LEVEL_INFO] = {"info", '6'},
+	[LOG_LEVEL_DEBUG] = {"debug", '7'},
+};
+
+struct line {
+	char text[LINE_MAX_BYTES];
+	size_t length;
+};
+
+/* JOURNAL_STREAM is inherited by children that were given another stderr: only a match of device and inode counts. */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat status;
+	char rest;
+
+	return stream && sscanf(stream, "%llu:%llu%c", &device, &inode, &rest) == 2 &&
+	       fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+void log_init(enum log_level level, enum log_format format)
+{
+	threshold = level;
+	line_format = format;
+	journal = stderr_is_journal();
+}
+
+bool log_enabled(enum log_level level)
+{
+	return level <= threshold;
+}
+
+static void line_add(struct line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void line_add(struct line *line, const char *format, ...)
+{
+	size_t room = sizeof(line->text) - line->length;
+	va_list arguments;
+	int written;
+
+	va_start(arguments, format);
+	written = vsnprintf(line->text + line->length, room, format, arguments);
+	va_end(arguments);
+	if (written > 0)
+		line->length += (size_t)written < room ? (size_t)written : room - 1;
+}
+
+/* Length of the well-formed UTF-8 sequence at text (no surrogates, no overlong forms), 0 if there is none. */
+static size_t utf8_length(const char *text)
+{
+	const unsigned char *byte = (const unsigned char *)text;
+	unsigned char least = 0x80, most = 0xbf; /* of the second byte; the others are always 80..bf */
+	size_t length;
+
+	if (byte[0] < 0x80)
+		return byte[0] != 0;
+	if (byte[0] >= 0xc2 && byte[0] <= 0xdf)
+		length = 2;
+	else if (byte[0] >= 0xe0 && byte[0] <= 0xef)
+		length = 3;
+	else if (byte[0] >= 0xf0 && byte[0] <= 0xf4)
+		length = 4;
+	else
+		return 0;
+	if (byte[0] == 0xe0)
+		least = 0xa0;
+	else if (byte[0] == 0xed)
+		most = 0x9f;
+	else if (byte[0] == 0xf0)
+		least = 0x90;
+	else if (byte[0] == 0xf4)
+		most = 0x8f;
+	if (byte[1] < least || byte[1] > most)
+		return 0;
+	for (size_t i = 2; i < length; i++)
+		if ((byte[i] & 0xc0) != 0x80)
+			return 0;
+	return length;
+}
+
+/* Messages quote names that strangers sent: whatever they hold, the line stays one line and valid UTF-8. */
+static void line_add_message(struct line *line, const char *message, bool json)
+{
+	while (*message) {
+		unsigned char byte = (unsigned char)*message;
+		size_t length = utf8_length(message);
+		bool control = byte < 0x20 || byte == 0x7f ||
+			       (length == 2 && byte == 0xc2 && (unsigned char)message[1] < 0xa0);
+
+		if (length == 0)
+			line_add(line, json ? "\\ufffd" : "\\x%02x", byte);
+		else if (json && (byte == '"' || byte == '\\'))
+			line_add(line, "\\%c", byte);
+		else if (control)
+			line_add(line, json ? "\\u%04x" : "\\x%02x", length == 2 ? (unsigned char)message[1] : byte);
+		else
+			line_add(line, "%.*s", (int)length, message);
+		message += length ? length : 1;
+	}
+}
+
+static void line_add_time(struct line *line)
+{
+	struct timespec now;
+	struct tm utc;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
+	line_add(line, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
+		 utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec / 1000000);
+}
+
+void log_write(enum log_level level, const char *format, ...)
+{
+	struct line line = {.length = 0};
+	int saved_errno = errno;
+	char message[MESSAGE_MAX];
+	va_list arguments;
+	ssize_t written;
+
+	if (!log_enabled(level))
+		return;
+	va_start(arguments, format);
+	vsnprintf(message, sizeof(message), format, arguments);
+	va_end(arguments);
+
+	if (line_format == LOG_FORMAT_JSON) {
+		line_add(&line, "{\"time\":\"");
+		line_add_time(&line);
+		line_add(&line, "\",\"level\":\"%s\",\"message\":\"", levels[level].name);
+		line_add_message(&line, message, true);
+		line_add(&line, "\"}\n");
+	} else {
+		if (journal) {
+			line_add(&line, "<%c>", levels[level].priority);
+		} else {
+			line_add_time(&line);
+			line_add(&line, " %s ", levels[level].name);
+		}
+		line_add_message(&line, message, false);
+		line_add(&line, "\n");
+	}
+	/* A reader that stalls or has gone away costs the line, not the worker. */
+	do
+		written = write(STDERR_FILENO, line.text, line.length);
+	while (written < 0 && errno == EINTR);
+	errno = saved_errno; /* callers log between a failure and its handling */
+}
+
+static long long monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+bool log_limit_pass(struct log_limit *limit, unsigned long *suppressed)
+{
+	/* 0 in last_ms means "never": the clock may be younger than a second when a machine boots. */
+	long long now = monotonic_ms() + 1, last = __atomic_load_n(&limit->last_ms, __ATOMIC_RELAXED);
+
+	/* Of the threads that see the second over, the one whose exchange succeeds logs. */
+	if ((last == 0 || now - last >= LIMIT_MS) &&
+	    __atomic_compare_exchange_n(&limit->last_ms, &last, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+		*suppressed = __atomic_exchange_n(&limit->suppressed, 0, __ATOMIC_RELAXED);
+		return true;
+	}
+	__atomic_fetch_add(&limit->suppressed, 1, __ATOMIC_RELAXED);
+	return false;
+}
+
+void notify_service_manager(const char *message)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t length = path ? strlen(path) : 0;
+	int fd;
+
+	if (length == 0 || length >= sizeof(address.sun_path))
+		return;
+	memcpy(address.sun_path, path, length);
+	if (path[0] == '@') /* the abstract name space */
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		log_warn("cannot tell the service manager \"%s\": %s", message, strerror(errno));
+		return;
+	}
+	if (sendto(fd, message, strlen(message), MSG_NOSIGNAL, (const struct sockaddr *)&address,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
+		log_warn("cannot tell the service manager \"%s\" at %s: %s", message, path, strerror(errno));
+	close(fd);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line of attach and check as struct options. Every error names its option and says what would be right.
+ */
+#ifndef ALPNBPF_OPTIONS_H
+#define ALPNBPF_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "alpnbpf.h"
+#include "log.h"
+#include "sockaddr.h"
+
+#define LISTENERS_MAX 64
+
+enum dataplane_choice { DATAPLANE_AUTO, DATAPLANE_SOCKMAP, DATAPLANE_USER };
+enum proxy_version { PROXY_NONE = 0, PROXY_V1 = 1, PROXY_V2 = 2 };
+enum acme_fallback { ACME_FALLBACK_HTTPS, ACME_FALLBACK_CLOSE };
+
+struct options {
+	struct endpoint backends[ROUTES];         /* indexed by enum route; ROUTE_UNDECIDED unused */
+	enum proxy_version proxy[ROUTES];         /* PROXY protocol header a backend gets */
+	bool proxy_tlv_alpn, proxy_tlv_authority; /* v2 TLVs PP2_TYPE_ALPN, PP2_TYPE_AUTHORITY */
+	struct address listeners[LISTENERS_MAX];
+	unsigned int listener_count;
+	bool listeners_default; /* no --listen given: 0.0.0.0:443 and [::]:443, either family may be absent */
+	unsigned int hello_timeout_ms, connect_timeout_ms, idle_timeout_ms, acme_timeout_ms, drain_timeout_ms;
+	enum acme_fallback acme_fallback;
+	unsigned int max_connections; /* sessions; 0: from RLIMIT_NOFILE */
+	unsigned int max_per_source;  /* 0: no limit */
+	unsigned int workers;         /* 0: one a CPU this process may run on */
+	unsigned int buffer_bytes;    /* --buffer: what one flow may hold for a peer that does not read */
+	bool defer_accept;            /* --no-defer-accept clears it */
+	enum dataplane_choice dataplane;
+	enum log_level log_level;
+	enum log_format log_format;
+};
+
+enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_USAGE };
+
+/*
+ * Parse argv[1..] of a subcommand (argv[0] is its name). OPTIONS_USAGE leaves one sentence in error. Resolves backend
+ * names. Does not print and does not exit.
+ */
+enum options_result options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size);
+
+/* The text of --help for attach and check. */
+const char *options_help(void);
+
+#endif
