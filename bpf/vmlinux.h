@@ -14,6 +14,10 @@
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct sock {
+	struct {
+		int len; /* bytes of truesize that came while a process held the lock */
+	} sk_backlog;
+	int sk_rcvbuf;      /* bytes of truesize the receive queue may hold */
 	int sk_sndbuf;      /* bytes of truesize the send queue may hold */
 	int sk_wmem_queued; /* bytes of truesize it holds */
 };
@@ -30,6 +34,7 @@ struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	__u32 copied_seq; /* head of yet unread data */
 	__u32 write_seq;  /* tail(+1) of data held in the TCP send buffer */
+	__u32 max_window; /* largest window the peer has advertised */
 };
 
 struct sk_buff {

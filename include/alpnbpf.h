@@ -72,8 +72,7 @@ struct flow {
 	__u8 route;        /* enum route, as the ClientHello says (CLIENT side only) */
 	__u8 hello_result; /* enum clienthello_result */
 	__u8 fault;        /* enum flow_fault */
-	__u8 event_lost;   /* an event found the ring full; the worker scans for it and clears nothing here */
-	__u16 pad0;
+	__u8 pad0[3];
 	struct clienthello hello;
 	/* worker; a line of its own, so that the two writers do not share one */
 	__u64 forwarded __attribute__((aligned(64)));
@@ -81,7 +80,10 @@ struct flow {
 	__u32 route_chosen; /* enum route the worker settled on; the verdict stops parsing when set */
 } __attribute__((aligned(64)));
 
-/* A record of the `events` ring: the side whose flow needs user space. */
+/*
+ * A record of the `events` ring: the side whose flow needs user space. A hint to look at the flow, never the state
+ * itself: one that comes late, twice, or for a slot that has a new session by now does no harm.
+ */
 struct flow_event {
 	__u32 key; /* SIDE_KEY */
 };

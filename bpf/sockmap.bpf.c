@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The verdict: runs on every segment that arrives on a socket of a session, under that socket's lock. It decides the
+ * route of a new session, and redirects or passes the bytes of a flow. It owns the first line of struct flow.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "alpnbpf.h"
+#include "clienthello.bpf.h"
+
+#define TCPHDR_FIN 0x01
+
+/* bpf_skb_adjust_room() refuses more than this at once (net/core/filter.c, sk_skb_adjust_room). */
+#define TRIM_STEP 0xfffU
+/* The largest skb is 64 KiB, or 512 KiB with BIG TCP; what one look cannot cut is a fault. */
+#define TRIM_STEPS 160
+
+/* What a segment costs in the target's send queue beyond its bytes: a socket buffer head and its shared info. */
+#define SEND_OVERHEAD 1280U
+/* The largest segments TCP makes where nothing forbids it (sk_gso_max_size is at least twice that). */
+#define SEND_GOAL_MAX 32768U
+#define SEND_GOAL_MIN 256U
+
+/* Set between open and load. */
+const volatile __u32 slots_per_worker = 1;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u64);
+} socks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2);
+	__type(key, __u64);
+	__type(value, __u32);
+} slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct flow);
+} flows SEC(".maps");
+
+/* One ring a worker: worker index -> ring buffer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_RINGBUF);
+			__uint(max_entries, 4096);
+		});
+} events SEC(".maps");
+
+/* One counter a worker: events its ring had no place for; the worker then scans its flows. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} events_lost SEC(".maps");
+
+static __always_inline struct flow *flow_of(__u32 key)
+{
+	return bpf_map_lookup_elem(&flows, &key);
+}
+
+static __noinline int send_event(__u32 key)
+{
+	struct flow_event event = {.key = key};
+	__u32 worker = (key >> 1) / slots_per_worker;
+	void *ring = bpf_map_lookup_elem(&events, &worker);
+	__u64 *lost;
+
+	if (ring && bpf_ringbuf_output(ring, &event, sizeof(event), 0) == 0)
+		return 0;
+	/* A full ring has woken the worker already; it looks at this counter after it has read the ring. */
+	lost = bpf_map_lookup_elem(&events_lost, &worker);
+	if (lost)
+		__sync_fetch_and_add(lost, 1);
+	return -1;
+}
+
+/* A fault cannot be repaired here: the segment is dropped and the worker resets the session. */
+static __always_inline int fail(struct flow *flow, __u32 key, __u8 fault)
+{
+	if (!flow->fault)
+		flow->fault = fault;
+	send_event(key);
+	return SK_DROP;
+}
+
+struct trim_loop {
+	struct __sk_buff *skb;
+	__u32 left;
+	__u32 failed;
+};
+
+static long trim_step(__u32 index, void *data)
+{
+	struct trim_loop *loop = data;
+	__u32 cut = loop->left;
+
+	(void)index;
+	if (!cut)
+		return 1;
+	if (cut > TRIM_STEP)
+		cut = TRIM_STEP;
+	if (bpf_skb_adjust_room(loop->skb, -(__s32)cut, 0, 0)) {
+		loop->failed = 1;
+		return 1;
+	}
+	loop->left -= cut;
+	return 0;
+}
+
+/* Cut the first `length` bytes off the skb. */
+static __noinline int trim_head(struct __sk_buff *skb, __u32 length)
+{
+	struct trim_loop loop = {.skb = skb, .left = length};
+
+	bpf_loop(TRIM_STEPS, trim_step, &loop, 0);
+	return loop.failed || loop.left;
+}
+
+/*
+ * The end of the segment's data in sequence space, from TCP's control block in skb->cb. Taken from end_seq, not seq: a
+ * kernel that one day skips an overlap itself is then not cut twice.
+ */
+static __always_inline __u32 data_end_seq(struct __sk_buff *skb)
+{
+	struct sk_buff *kernel_skb = (struct sk_buff *)skb;
+	struct tcp_skb_cb *cb = (struct tcp_skb_cb *)&kernel_skb->cb;
+	__u32 end_seq = 0;
+	__u16 flags = 0;
+
+	bpf_probe_read_kernel(&end_seq, sizeof(end_seq), &cb->end_seq);
+	if (bpf_core_field_size(cb->tcp_flags) == 2)
+		bpf_probe_read_kernel(&flags, sizeof(flags), &cb->tcp_flags);
+	else
+		bpf_probe_read_kernel(&flags, 1, &cb->tcp_flags); /* little endian: the low byte; see below */
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	if (bpf_core_field_size(cb->tcp_flags) != 2)
+		flags >>= 8;
+#endif
+	return end_seq - ((flags & TCPHDR_FIN) ? 1 : 0);
+}
+
+/*
+ * tcp_read_skb() hands over whole segments, also the part that was received before (KERNEL-FACTS 1). Returns the new
+ * bytes of the segment, after the others are cut off, or -1 after a fault.
+ */
+static __always_inline __s64 trim_overlap(struct __sk_buff *skb, struct flow *flow)
+{
+	__u32 end = data_end_seq(skb);
+	__u32 len = skb->len;
+	__s32 fresh;
+
+	if (!flow->started) {
+		struct bpf_sock *sk = skb->sk;
+		struct tcp_sock *tcp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+
+		if (!tcp) {
+			flow->fault = FLOW_FAULT_GAP;
+			return -1;
+		}
+		flow->next_seq = tcp->copied_seq;
+		flow->started = 1;
+	}
+	fresh = (__s32)(end - flow->next_seq);
+	if (fresh < 0)
+		fresh = 0;
+	if ((__u32)fresh > len) {
+		flow->fault = FLOW_FAULT_GAP;
+		return -1;
+	}
+	if ((__u32)fresh < len) {
+		if (trim_head(skb, len - (__u32)fresh)) {
+			flow->fault = FLOW_FAULT_TRIM;
+			return -1;
+		}
+		flow->trimmed += len - (__u32)fresh;
+	}
+	flow->next_seq += (__u32)fresh;
+	return fresh;
+}
+
+/*
+ * Bytes that `bytes` take in the target's send queue. A peer with a small window gets small segments, of at most half
+ * of it (tcp_bound_to_half_wnd), and then the overhead is most of what they take.
+ */
+static __always_inline __u32 queue_bytes(__u32 bytes, __u32 max_window)
+{
+	__u32 goal = max_window / 2;
+
+	if (goal > SEND_GOAL_MAX)
+		goal = SEND_GOAL_MAX;
+	if (goal < SEND_GOAL_MIN)
+		goal = SEND_GOAL_MIN;
+	return bytes + (bytes / goal + 1) * SEND_OVERHEAD;
+}
+
+/*
+ * Has the target's TCP room for `len` more bytes, counting those already redirected to it that its backlog worker has
+ * not handed over yet? A redirect has no back-pressure of its own (KERNEL-FACTS 2). The target is not locked: a stale
+ * answer only moves the moment at which the flow is passed.
+ */
+static __always_inline bool has_room(struct flow *flow, __u32 target_key, __u32 len)
+{
+	struct bpf_sock *sk = bpf_map_lookup_elem(&socks, &target_key);
+	__u32 write_seq, moved, queued, limit, max_window;
+	struct tcp_sock *tcp;
+	__s32 pending;
+
+	if (!sk)
+		return false;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!tcp) {
+		bpf_sk_release(sk);
+		return false;
+	}
+	write_seq = tcp->write_seq;
+	max_window = tcp->max_window;
+	queued = (__u32)tcp->inet_conn.icsk_inet.sk.sk_wmem_queued;
+	limit = (__u32)tcp->inet_conn.icsk_inet.sk.sk_sndbuf;
+	bpf_sk_release(sk);
+
+	moved = (__u32)(flow->redirected + flow->forwarded);
+	if (!flow->based) {
+		/* Nothing is owed or on its way here, so write_seq holds all that was forwarded and nothing else. */
+		flow->written_base = write_seq - moved;
+		flow->based = 1;
+	}
+	pending = (__s32)(moved - (write_seq - flow->written_base));
+	if (pending < 0)
+		pending = 0; /* send() has returned, `forwarded` is not published yet */
+	return (__u64)queued + queue_bytes((__u32)pending + len, max_window) <= limit;
+}
+
+/*
+ * Does this segment come out of a long backlog of its socket? While a process holds the lock (a recv(), the backlog
+ * worker's send), segments queue up there, and until the last of them is dealt with all count as taken when the window
+ * is computed: over loopback, where each acknowledgement brings the next burst into the same backlog, down to a window
+ * of zero. Nothing corrects that for a redirected flow, and the sender waits for its persist timer, 200 ms
+ * (KERNEL-FACTS 6b). A segment that is passed instead has a recv() coming, which opens the window again.
+ */
+static __always_inline bool in_long_backlog(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct tcp_sock *tcp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+
+	return tcp && 2 * tcp->inet_conn.icsk_inet.sk.sk_backlog.len > tcp->inet_conn.icsk_inet.sk.sk_rcvbuf;
+}
+
+/* Feed the hello parser; true when this segment decided the route. */
+static __always_inline bool decide_route(struct __sk_buff *skb, struct flow *flow, __u32 len)
+{
+	enum clienthello_result result = clienthello_feed_skb(&flow->hello, skb, 0, len);
+
+	if (result == CLIENTHELLO_MORE)
+		return false;
+	flow->hello_result = (__u8)result;
+	flow->route = result == CLIENTHELLO_ACME ? ROUTE_ACME : ROUTE_HTTPS;
+	return true;
+}
+
+SEC("sk_skb")
+int verdict(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct flow *flow, *client;
+	bool decided = false;
+	__u64 passed_before;
+	__u32 key, len;
+	__u32 *entry;
+	__s64 fresh;
+
+	entry = bpf_map_lookup_elem(&slots, &cookie);
+	if (!entry)
+		return SK_DROP; /* not a socket of ours any more: the worker has closed it */
+	key = *entry;
+	flow = flow_of(key);
+	client = flow_of(key & ~1U);
+	if (!flow || !client)
+		return SK_DROP; /* cannot happen: slots holds only keys of this array */
+
+	if (skb->len == 0)
+		return SK_DROP; /* a bare FIN: redirected it breaks the target, passed it panicked; EPOLLRDHUP tells it
+				 */
+	if (flow->fault)
+		return SK_DROP; /* the worker is about to reset the session */
+
+	fresh = trim_overlap(skb, flow);
+	if (fresh < 0)
+		return fail(flow, key, flow->fault);
+	if (fresh == 0)
+		return SK_DROP; /* nothing new in it, and nothing left of it */
+	len = (__u32)fresh;
+
+	if (flow == client && !flow->route && !flow->route_chosen)
+		decided = decide_route(skb, flow, len);
+
+	/*
+	 * Until the route is decided nothing flows either way; only the default route has a live flow at that moment.
+	 * The invariant: redirect only while nothing is owed.
+	 */
+	if (flow->mode == FLOW_LIVE && (client->route == ROUTE_HTTPS || client->route_chosen) &&
+	    flow->passed == flow->forwarded && has_room(flow, key ^ 1U, len) && !in_long_backlog(skb)) {
+		if (bpf_sk_redirect_map(skb, &socks, key ^ 1U, 0) != SK_PASS)
+			return fail(flow, key,
+				    FLOW_FAULT_REDIRECT); /* eaten and acknowledged: never go on with a gap */
+		flow->redirected += len;
+		return SK_PASS;
+	}
+
+	/* A full barrier between `passed` and `forwarded`; see the note on a lost pass at struct flow. */
+	passed_before = __sync_fetch_and_add(&flow->passed, len);
+	if (decided || *(volatile __u64 *)&flow->forwarded == passed_before)
+		send_event(key);
+	return SK_PASS;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
