@@ -19,8 +19,8 @@
 
 #define STATE_LISTEN     0x0a /* st of /proc/net/tcp */
 #define HOLDERS_MAX      16   /* listening sockets looked up for one port */
-#define RESERVE_PROCESS  64   /* stdio, maps, programs, skeleton, signals, notification, spare ones for errors */
-#define RESERVE_WORKER   6    /* epoll, ring buffer, timer, wake-up, the connection refused when full, one spare */
+#define RESERVE_PROCESS  24   /* stdio, maps, program, signals, notification, and some to spare */
+#define RESERVE_WORKER   6    /* epoll, wake-up, ring and its epoll, the connection turned away, one to spare */
 #define SYS_ADMIN        21
 #define NET_BIND_SERVICE 10
 

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Listening sockets: options that sessions inherit, accepting, backing off when descriptors or slots run out. Owned by
+ * one worker each.
+ */
+#include "listener.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "diagnose.h"
+#include "log.h"
+
+#define BACKLOG        4096 /* the kernel takes the smaller of this and net.core.somaxconn */
+#define ACCEPT_AT_ONCE 64   /* connections a worker takes before it looks at its sessions again */
+#define ACCEPT_OFF_US  (100 * MS)
+#define BUFFER_LEAST   (32U * 1024)
+/*
+ * Loopback's segments are 64 KiB: a sender waits 200 ms for its persist timer when the window is open, but not that far
+ * (KERNEL-FACTS 6b). Smaller ones cost nothing there, they travel in bundles; and networks have smaller ones anyway.
+ */
+#define SEGMENT_MOST 8192
+
+static void set_buffer(int fd, int option, int forced, unsigned int bytes)
+{
+	int half = (int)(bytes / 2); /* the kernel doubles it */
+
+	/* The forced one needs CAP_NET_ADMIN; without it net.core.{r,w}mem_max is the limit, which is a bound as well.
+	 */
+	if (setsockopt(fd, SOL_SOCKET, forced, &half, sizeof(half)))
+		setsockopt(fd, SOL_SOCKET, option, &half, sizeof(half));
+}
+
+/* Far clients need bytes in flight, backends are near: three quarters of a flow's bytes are on the client's side. */
+static unsigned int share_of(enum side side, unsigned int buffer_bytes)
+{
+	unsigned int near = buffer_bytes / 4 > BUFFER_LEAST ? buffer_bytes / 4 : BUFFER_LEAST;
+
+	return side == CLIENT ? buffer_bytes - near : near;
+}
+
+void socket_set_buffers(int fd, enum side side, unsigned int buffer_bytes)
+{
+	int segment = SEGMENT_MOST;
+
+	set_buffer(fd, SO_SNDBUF, SO_SNDBUFFORCE, share_of(side, buffer_bytes));
+	/* Not TCP_WINDOW_CLAMP: the kernel sets that anew from this buffer whenever segments change their size. */
+	set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE, share_of(side, buffer_bytes));
+	setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
+}
+
+static int open_socket(const struct options *options, const struct address *address)
+{
+	int on = 1, defer = (int)(options->hello_timeout_ms / 1000), error;
+	/* IPPROTO_TCP by name: a socket that could be MPTCP cannot be in a sockmap. */
+	int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+
+	if (fd < 0)
+		return -errno;
+	if (defer < 1)
+		defer = 1;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
+	    (address->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) ||
+	    (options->defer_accept && setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof(defer))))
+		goto fail;
+	socket_set_buffers(fd, CLIENT, options->buffer_bytes); /* accepted sockets inherit them */
+	if (bind(fd, &address->sa, address->len) || listen(fd, BACKLOG))
+		goto fail;
+	return fd;
+fail:
+	error = -errno;
+	close(fd);
+	return error;
+}
+
+int listener_open(struct worker *worker, const struct address *address, char *error, size_t error_size)
+{
+	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+	int fd = open_socket(worker->router->options, address);
+
+	if (fd < 0) {
+		diagnose_bind_error(address, -fd, reason, sizeof(reason));
+		snprintf(error, error_size, "cannot listen on %s: %s", address_format(address, name, sizeof(name)),
+			 reason);
+		return fd;
+	}
+	worker->listeners[worker->listener_count++] = (struct listener){.fd = fd, .address = *address};
+	return 0;
+}
+
+/* A connection the worker will not serve: a reset tells the client at once. */
+static void turn_away(int fd)
+{
+	struct linger linger = {.l_onoff = 1};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(fd);
+}
+
+static void log_source_refused(struct worker *worker, const struct address *client)
+{
+	static struct log_limit limit;
+	char name[ADDRESS_TEXT_MAX];
+	unsigned long suppressed;
+
+	worker->counters.source_refused++;
+	if (log_limit_pass(&limit, &suppressed))
+		log_warn("refused %s: its source has --max-per-source %u sessions already (%lu more refused since)",
+			 address_format(client, name, sizeof(name)), worker->router->options->max_per_source,
+			 suppressed);
+}
+
+/* accept() failed: with what only time can mend, wait instead of asking again and again. */
+static void back_off(struct worker *worker, int error)
+{
+	static struct log_limit limit;
+	unsigned long suppressed;
+
+	worker->counters.accept_backoffs++;
+	worker_pause_accept(worker, worker->now + ACCEPT_OFF_US);
+	if (log_limit_pass(&limit, &suppressed))
+		log_warn("cannot accept connections: %s; they wait in the kernel meanwhile%s", strerror(error),
+			 error == EMFILE ? " (raise LimitNOFILE= or ulimit -n, or lower --max-connections)" : "");
+}
+
+/* One connection. False when there is none, or accepting has stopped. */
+static bool accept_one(struct worker *worker, struct listener *listener)
+{
+	struct address client = {.len = sizeof(client.in6)};
+	int fd;
+
+	if (!worker->free_count) {
+		worker_pause_accept(worker, 0);
+		return false;
+	}
+	fd = accept4(listener->fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0) {
+		switch (errno) {
+		case EAGAIN:
+			return false;
+		case EMFILE:
+		case ENFILE:
+		case ENOBUFS:
+		case ENOMEM:
+			back_off(worker, errno);
+			return false;
+		default: /* the connection failed before it was taken, accept(2): the next may not */
+			return true;
+		}
+	}
+	if (worker->router->sources && !source_table_enter(worker->router->sources, &client)) {
+		log_source_refused(worker, &client);
+		turn_away(fd);
+		return true;
+	}
+	session_open(worker, fd, &client);
+	return true;
+}
+
+void listener_accept(struct worker *worker, struct listener *listener)
+{
+	for (int i = 0; i < ACCEPT_AT_ONCE && worker->listening; i++)
+		if (!accept_one(worker, listener))
+			return;
+}
+
+void listener_close_all(struct worker *worker)
+{
+	for (unsigned int i = 0; i < worker->listener_count; i++) {
+		for (int taken = 0; taken < BACKLOG && worker->free_count; taken++)
+			if (!accept_one(worker, &worker->listeners[i]))
+				break;
+		close(worker->listeners[i].fd);
+	}
+	worker->listener_count = 0;
+	worker->listening = false;
+	worker->accept_off = true;
+	timer_cancel(&worker->timers, &worker->accept_timer);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Listening sockets of a worker: bound with SO_REUSEPORT, so that each worker has its own; accepting from them.
+ */
+#ifndef ALPNBPF_LISTENER_H
+#define ALPNBPF_LISTENER_H
+
+#include "worker.h"
+
+/* Bind and listen on one address for this worker. 0, or -errno with a sentence in error that names address and remedy.
+ */
+int listener_open(struct worker *worker, const struct address *address, char *error, size_t error_size);
+
+/* Take what waits there, up to a fair number. */
+void listener_accept(struct worker *worker, struct listener *listener);
+
+/* Take all that waits there, then close: connections the kernel has accepted are served. */
+void listener_close_all(struct worker *worker);
+
+/*
+ * The buffers of one side. What a flow can hold for a peer that does not read is the receive window of the side it
+ * comes from and the send buffer of the side it goes to; the two together are --buffer.
+ */
+void socket_set_buffers(int fd, enum side side, unsigned int buffer_bytes);
+
+#endif

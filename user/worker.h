@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A worker: one thread with its listeners, its epoll set, its range of session slots and its event ring. Workers share
+ * the maps, the source table and these options, nothing else.
+ */
+#ifndef ALPNBPF_WORKER_H
+#define ALPNBPF_WORKER_H
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "dataplane.h"
+#include "hello.h"
+#include "options.h"
+#include "session.h"
+#include "source_table.h"
+#include "timer.h"
+
+#define SCRATCH_BYTES (256 * 1024) /* what one recv() may take, once a worker */
+
+struct ring_buffer;
+
+/* Written by the worker's thread alone; read after it ended. */
+struct counters {
+	uint64_t sessions;
+	uint64_t hellos[6]; /* by enum clienthello_result; MORE: ended or stalled undecided */
+	uint64_t hello_timeout, hello_silent;
+	uint64_t acme_fallbacks, connect_retries;
+	uint64_t accept_backoffs, source_refused;
+	uint64_t bytes_kernel, bytes_user, trimmed;
+	uint64_t causes[CAUSES];
+};
+
+/* What all workers share. Read-only once they run, but for `finished`. */
+struct router {
+	const struct options *options;
+	struct dataplane dataplane;
+	struct source_table *sources;           /* NULL: no --max-per-source */
+	unsigned int workers, slots_per_worker; /* slots: the key range of a worker */
+	unsigned int max_sessions;              /* of all workers; may be a little less than the slots */
+	int finished;                           /* eventfd: a worker that has ended adds one */
+};
+
+enum worker_command { WORKER_RUN, WORKER_DRAIN, WORKER_STOP };
+
+/* What an epoll event is about. */
+enum source_kind { SOURCE_WAKE, SOURCE_RING, SOURCE_LISTENER, SOURCE_SESSION };
+
+union event_source {
+	struct {
+		uint8_t kind; /* enum source_kind */
+		uint8_t side;
+		uint16_t generation;
+		uint32_t index; /* of the listener, or of the session in its worker */
+	};
+	uint64_t bits;
+};
+static_assert(sizeof(union event_source) == sizeof(uint64_t), "epoll data has 64 bits");
+
+struct listener {
+	int fd;
+	struct address address;
+};
+
+struct worker {
+	struct router *router;
+	unsigned int index;
+	pthread_t thread;
+	_Atomic int command; /* enum worker_command */
+	int epoll, wake;
+	struct ring_buffer *ring;
+	uint64_t events_lost;
+	struct timers timers;
+	uint64_t now; /* us, of this batch */
+
+	struct listener listeners[LISTENERS_MAX];
+	unsigned int listener_count;
+	bool listening;  /* the listeners are in the epoll set */
+	bool accept_off; /* closed for good */
+	struct timer accept_timer;
+
+	struct session *sessions;
+	unsigned int live; /* sessions in use */
+	unsigned int *free_slots;
+	unsigned int free_count;
+	uint64_t last_number;
+	unsigned int first_address[ROUTES]; /* of a backend: the one that answered last */
+	struct session *runnable, *closing;
+	uint8_t *scratch;
+	struct hello hello;             /* looked at before its client went into the map … */
+	const struct session *hello_of; /* … of this session; NULL: of none */
+	struct counters counters;
+};
+
+/* All but the thread. Listeners must have been opened. 0 or -errno. */
+int worker_init(struct worker *worker, struct router *router, unsigned int index);
+int worker_start(struct worker *worker);
+/* From any thread. */
+void worker_tell(struct worker *worker, enum worker_command command);
+void worker_free(struct worker *worker);
+
+/* The session has something to do: session_progress() is called before the worker waits again. */
+void worker_mark(struct session *session);
+
+/* Put a socket of a session into the epoll set, or change what is waited for there. 0 or -errno. */
+int worker_watch(struct session *session, enum side side, uint32_t events, bool change);
+
+/* Stop and start accepting: out of descriptors, table full, draining. */
+void worker_pause_accept(struct worker *worker, uint64_t until);
+void worker_resume_accept(struct worker *worker);
+
+#endif
