@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Child processes: output kept, waited for by condition, ended by their own pid, dead with the test process."""
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import threading
+
+from waiting import SCALE, now, wait_until
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _die_with_parent():
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Child:
+    """A process whose combined output is read by a thread as it comes."""
+
+    def __init__(self, *command, name=None, env=None, stdin=subprocess.DEVNULL, cwd=None):
+        self.name = name or os.path.basename(command[0])
+        self._lines = []
+        self._lock = threading.Condition()
+        self.process = subprocess.Popen(
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=cwd,
+            env={**os.environ, **(env or {})}, preexec_fn=_die_with_parent)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def _read(self):
+        for raw in self.process.stdout:
+            with self._lock:
+                self._lines.append(raw.decode("utf-8", "replace").rstrip("\n"))
+                self._lock.notify_all()
+
+    def lines(self):
+        with self._lock:
+            return list(self._lines)
+
+    def text(self):
+        return "\n".join(self.lines())
+
+    def running(self):
+        return self.process.poll() is None
+
+    def find(self, pattern, start=0):
+        """The first line from `start` on that matches, as a match object, or None."""
+        regex = re.compile(pattern)
+        for line in self.lines()[start:]:
+            match = regex.search(line)
+            if match:
+                return match
+        return None
+
+    def wait_line(self, pattern, timeout=10.0):
+        """Wait for a line; an exit before it is a failure at once, with what the process said."""
+        deadline = now() + timeout * SCALE
+        with self._lock:
+            seen = 0
+            regex = re.compile(pattern)
+            while True:
+                for line in self._lines[seen:]:
+                    match = regex.search(line)
+                    if match:
+                        return match
+                seen = len(self._lines)
+                ended = not self._reader.is_alive() or self.process.poll() is not None
+                if ended and not self._reader.is_alive():
+                    break
+                if now() >= deadline:
+                    break
+                self._lock.wait(0.05)
+        state = "still runs" if self.running() else f"ended with {self.process.returncode}"
+        raise AssertionError(f"{self.name} {state} without a line like /{pattern}/:\n{self.text()[-4000:]}")
+
+    def wait(self, timeout=10.0):
+        """The exit code."""
+        try:
+            code = self.process.wait(timeout * SCALE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} still runs after {timeout * SCALE:g} s:\n{self.text()[-4000:]}") from None
+        self._reader.join(5)
+        return code
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self, timeout=5.0):
+        """End it, kindly first; for helpers whose exit code means nothing to the test."""
+        if self.running():
+            self.process.terminate()
+            try:
+                self.process.wait(timeout * SCALE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._reader.join(5)
+        self.process.stdout.close()
+
+    # What the kernel says about it.
+
+    def cpu_seconds(self):
+        """User and system time of all threads, to the nanosecond."""
+        total = 0
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            try:
+                with open(f"/proc/{self.pid}/task/{task}/schedstat") as file:
+                    total += int(file.read().split()[0])
+            except FileNotFoundError:
+                continue  # a thread that just ended
+        return total / 1e9
+
+    def rss_bytes(self):
+        with open(f"/proc/{self.pid}/status") as file:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1)) * 1024
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+def wait_port(address, child=None, timeout=10.0):
+    """Wait until something accepts connections at address (host, port)."""
+    import socket
+
+    def accepts():
+        if child is not None and not child.running():
+            raise AssertionError(f"{child.name} ended with {child.process.returncode}:\n{child.text()[-4000:]}")
+        try:
+            socket.create_connection(address, 1).close()
+            return True
+        except OSError:
+            return False
+
+    wait_until(accepts, timeout, f"a listener on {address[0]}:{address[1]}", poll=0.02)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+The ground the tests stand on: a private network namespace for the whole run, so that :443 is free and nothing
+leaves; the `lab` fixture, which starts the program and everything around it and takes it down in the right order;
+and the watch on the kernel log.
+"""
+import itertools
+import os
+import re
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import netns  # noqa: E402
+from certs import Authority  # noqa: E402
+from children import Child  # noqa: E402
+from router import BINARY, Router  # noqa: E402
+from sockets import Listener, connect  # noqa: E402
+
+PLANES = ("sockmap", "user")
+
+# Below the ephemeral range, so that no outgoing connection takes one first.
+_ports = itertools.count(20000)
+
+KERNEL_ALARM = re.compile(r"WARNING:|BUG:|Oops|general protection fault|KASAN|refcount_t")
+KERNEL_SUBJECT = re.compile(r"\bbpf\b|sockmap|sk_psock|skmsg|\bTCP\b", re.IGNORECASE)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes more than some seconds (deselect with -m 'not long')")
+    if config.option.collectonly or config.option.help:
+        return
+    if os.geteuid() != 0:
+        pytest.exit("the end-to-end tests need root: sudo make check-e2e", returncode=1)
+    if not os.access(BINARY, os.X_OK):
+        pytest.exit(f"{BINARY} is not there: run make first, or set ALPNBPF", returncode=1)
+    netns.enter_private()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows the log of the program; its lab then skips the checks of an orderly end."""
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for lab in (value for value in item.funcargs.values() if isinstance(value, Lab)):
+        lab.failed = True
+        for number, router in enumerate(lab.routers[-3:]):
+            lines = router.lines()
+            report.sections.append((f"alpnbpf log {number}", "\n".join(lines[-80:])))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernel_log():
+    """No warning of the kernel about what we do to it, during the whole run."""
+    fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    os.lseek(fd, 0, os.SEEK_END)
+    yield
+    alarms = []
+    while True:
+        try:
+            entry = os.read(fd, 8192).decode("utf-8", "replace")
+        except BlockingIOError:
+            break
+        except BrokenPipeError:  # overrun: the next read goes on with the oldest record
+            continue
+        head, _, text = entry.partition(";")
+        level = int(head.split(",")[0]) & 7
+        if KERNEL_ALARM.search(text) or (level <= 4 and KERNEL_SUBJECT.search(text)):
+            alarms.append(text.splitlines()[0])
+    os.close(fd)
+    assert not alarms, "the kernel warned:\n" + "\n".join(alarms[:40])
+
+
+@pytest.fixture(scope="session")
+def veth():
+    """A client of its own namespace behind a veth pair."""
+    pair = netns.VethPair()
+    yield pair
+    pair.close()
+
+
+def free_port():
+    return next(_ports)
+
+
+def free_ports():
+    return _ports
+
+
+class Lab:
+    """What one test (or module) starts. Taken down: client ends, then the program with its checks, then the rest."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.failed = False
+        self.routers, self.listeners, self.peers, self.children = [], [], [], []
+
+    def listener(self, **options):
+        self.listeners.append(Listener(**options))
+        return self.listeners[-1]
+
+    def backends(self, **options):
+        """The usual two: acme, https."""
+        return self.listener(**options), self.listener(**options)
+
+    def router(self, acme, https, *options, **keywords):
+        """The program on a free port of both loopbacks, unless listen= says otherwise."""
+        port = free_port()
+        keywords.setdefault("listen", [("127.0.0.1", port), ("::1", port)])
+        router = Router(acme, https, *options, wait=False, **keywords)
+        self.routers.append(router)
+        router.wait_ready()
+        return router
+
+    def failing_router(self, acme, https, *options, **keywords):
+        """The program with a configuration which must not come up: not waited for, exit code 1 expected."""
+        router = Router(acme, https, *options, wait=False, **keywords)
+        router.expected_exit = 1
+        self.routers.append(router)
+        return router
+
+    def connect(self, target, family=4, **options):
+        """A client of a router or of an address."""
+        address = target.address(family) if isinstance(target, Router) else target
+        self.peers.append(connect(address, **options))
+        return self.peers[-1]
+
+    def session(self, router, hello, backend, **options):
+        """An established session: (client end, backend end), the hello already through."""
+        client = self.connect(router, **options)
+        client.send(hello)
+        server = backend.accept()
+        assert server.read(len(hello)) == hello
+        return client, server
+
+    def child(self, *command, **options):
+        self.children.append(Child(*command, **options))
+        return self.children[-1]
+
+    def finish(self, router):
+        """The end of a program which several tests share: its clients first."""
+        for peer in self.peers:
+            peer.close()
+        router.abandon() if self.failed else router.finish()
+
+    def close(self):
+        for peer in self.peers:
+            peer.close()
+        for listener in self.listeners:
+            listener.close()
+        try:
+            for router in self.routers:
+                router.abandon() if self.failed else router.finish()
+        finally:
+            for router in self.routers:
+                if not router.ended:
+                    router.abandon()
+            for child in reversed(self.children):
+                child.stop()
+
+
+@pytest.fixture
+def lab(tmp_path):
+    lab = Lab(tmp_path)
+    yield lab
+    lab.close()
+
+
+@pytest.fixture(scope="module")
+def module_lab(tmp_path_factory):
+    """For what is costly to start; the tests of a module share it."""
+    lab = Lab(tmp_path_factory.mktemp("module"))
+    yield lab
+    lab.close()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """The certificate authority of the run."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(params=PLANES)
+def plane(request):
+    return request.param

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+The program under test as a child process: its command line, its readiness, and what its log says of each session.
+"""
+import os
+import re
+import signal
+from dataclasses import dataclass
+
+from children import Child, wait_port
+from waiting import wait_until
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARY = os.path.abspath(os.environ.get("ALPNBPF", os.path.join(ROOT, "alpnbpf")))
+
+SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:")
+CLOSED = re.compile(r"session (\d+) closed: client (\S+) route (\S+) (cause=.*)$")
+
+
+@dataclass
+class Closed:
+    """The line which the debug log has for a session that ended."""
+    client: str
+    route: str
+    cause: str
+    values: dict
+
+    @property
+    def up(self):
+        return self.values["up_kernel"] + self.values["up_user"]
+
+    @property
+    def down(self):
+        return self.values["down_kernel"] + self.values["down_user"]
+
+    def __getattr__(self, name):
+        try:
+            return self.__dict__["values"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def parse_closed(line):
+    match = CLOSED.search(line)
+    if not match:
+        return None
+    pairs = dict(pair.split("=", 1) for pair in match.group(4).split() if "=" in pair)
+    values = {key: int(value) for key, value in pairs.items() if value.isdigit()}
+    return Closed(match.group(2), match.group(3), pairs["cause"], values)
+
+
+def endpoint(backend):
+    """A BACKEND argument from a listener, an address tuple, a port or a ready string."""
+    if hasattr(backend, "endpoint"):
+        return backend.endpoint
+    if isinstance(backend, tuple):
+        host, port = backend[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return str(backend)
+
+
+class Router(Child):
+    """`alpnbpf attach`; ready when the constructor returns, unless wait=False."""
+
+    def __init__(self, acme, https, *options, listen=(), plane="auto", log_level="debug", prefix=(), env=None,
+                 wait=True):
+        self.listen = [tuple(address) for address in listen]
+        command = [*prefix, BINARY, "attach", "--acme", endpoint(acme), "--https", endpoint(https)]
+        for address in self.listen:
+            command += ["--listen", endpoint(address)]
+        command += ["--dataplane", plane, "--log-level", log_level, *map(str, options)]
+        self.expected_exit = 0
+        self.ended = False
+        super().__init__(*command, name="alpnbpf", env=env)
+        self.log_level = log_level
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self):
+        try:
+            if self.log_level in ("info", "debug"):
+                self.wait_line(r"\bready\b", 15)
+            else:  # it does not say so
+                for address in self.listen:
+                    wait_port(address, self, 15)
+        except AssertionError:
+            super().stop()
+            self.ended = True
+            raise
+
+    def address(self, family=4):
+        """Where a client connects to."""
+        for host, port in self.listen or [("127.0.0.1", 443), ("::1", 443)]:
+            if (":" in host) == (family == 6):
+                return host, port
+        raise LookupError(f"no IPv{family} listener")
+
+    def sessions(self):
+        """All sessions whose end the log tells."""
+        return [closed for closed in map(parse_closed, self.lines()) if closed]
+
+    def closed(self, client, timeout=5.0):
+        """The closing line of the session of a client socket, an address tuple, or a port."""
+        if hasattr(client, "local"):
+            client = client.local
+        name = endpoint(client) if isinstance(client, tuple) else f":{client}"
+
+        def find():
+            return next((c for c in self.sessions() if c.client.endswith(name)), None)
+
+        return wait_until(find, timeout, f"the log line of the session of client {name}")
+
+    def totals(self):
+        """The counters of the line at exit."""
+        match = self.find(r"totals: (.*)$")
+        assert match, "no totals line at exit:\n" + self.text()[-2000:]
+        pairs = (pair.split("=", 1) for pair in match.group(1).split() if "=" in pair)
+        return {key: int(value.rstrip(",;")) for key, value in pairs if value.rstrip(",;").isdigit()}
+
+    def terminate(self):
+        self.signal(signal.SIGTERM)
+
+    def finish(self, timeout=10.0):
+        """TERM, and all that must hold at the end of every run: no session left over, exit code, no report."""
+        if self.ended:
+            return
+        self.ended = True
+        if self.running():
+            self.terminate()
+        try:
+            code = self.wait(timeout)
+        except AssertionError:
+            self.process.kill()
+            self.process.wait()
+            raise
+        finally:
+            text = self.text()
+            assert not SANITIZER.search(text), "sanitizer report:\n" + text[-6000:]
+        assert code == self.expected_exit, f"alpnbpf ended with {code}:\n{text[-3000:]}"
+
+    def abandon(self):
+        """After a failed test: no checks, just gone."""
+        self.ended = True
+        if self.running():
+            self.process.kill()
+        self.process.wait()

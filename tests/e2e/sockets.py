@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Both ends of a connection, driven by the test itself: no threads, every operation with a deadline. A Listener is a
+backend whose accept() gives the test the connection which the program made; a Peer is one end of it, or a client.
+"""
+import select
+import socket
+import struct
+
+from waiting import SCALE, now
+
+IO_TIMEOUT = 10.0
+RESET = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
+
+
+class Peer:
+    """A connected TCP (or unix) socket."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.sock.settimeout(IO_TIMEOUT * SCALE)
+        self.local = sock.getsockname() if sock.family != socket.AF_UNIX else None
+
+    def send(self, data):
+        self.sock.sendall(data)
+        return self
+
+    def send_split(self, data, size):
+        """Small segments: without Nagle every send leaves at once."""
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(0, len(data), size):
+            self.sock.sendall(data[at:at + size])
+        return self
+
+    def read(self, length):
+        """Exactly length bytes; an early end shows what came."""
+        data = bytearray()
+        while len(data) < length:
+            try:
+                part = self.sock.recv(min(length - len(data), 1 << 20))
+            except (socket.timeout, TimeoutError):
+                raise AssertionError(f"{len(data)} of {length} bytes came in {IO_TIMEOUT * SCALE:g} s") from None
+            assert part, f"end after {len(data)} of {length} bytes"
+            data += part
+        return bytes(data)
+
+    def read_to_end(self, limit=1 << 30):
+        """Everything up to the orderly end; a reset raises ConnectionResetError."""
+        parts, total = [], 0
+        while True:
+            try:
+                part = self.sock.recv(1 << 20)
+            except (socket.timeout, TimeoutError):
+                raise AssertionError(f"no end after {total} bytes and {IO_TIMEOUT * SCALE:g} s") from None
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+            total += len(part)
+            assert total <= limit, f"more than {limit} bytes"
+
+    def readable(self, timeout=0.0):
+        return bool(select.select([self.sock], [], [], timeout)[0])
+
+    def outcome(self, timeout=IO_TIMEOUT):
+        """How the connection ended, whatever came before: 'end' or 'reset'."""
+        self.sock.settimeout(timeout * SCALE)
+        try:
+            while self.sock.recv(1 << 20):
+                pass
+            return "end"
+        except RESET:
+            return "reset"
+        except (socket.timeout, TimeoutError):
+            raise AssertionError(f"still open after {timeout * SCALE:g} s") from None
+
+    def finish_sending(self):
+        self.sock.shutdown(socket.SHUT_WR)
+        return self
+
+    def close(self):
+        self.sock.close()
+
+    def reset(self):
+        """close() with a RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+class Listener:
+    """A backend. Nothing is accepted until the test asks for it."""
+
+    def __init__(self, host="127.0.0.1", port=0, path=None, receive_buffer=None, send_buffer=None, backlog=1024):
+        self.path = path
+        if path:
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.bind(path)
+            self.endpoint = f"unix:{path}"
+        else:
+            self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._buffers(receive_buffer, send_buffer)
+            self.sock.bind((host, port))
+            self.host, self.port = host, self.sock.getsockname()[1]
+            self.endpoint = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        self.sock.listen(backlog)
+        self.accepted = []
+
+    def _buffers(self, receive_buffer, send_buffer):
+        # Accepted sockets inherit them; set before listen() so that the window scale fits.
+        if receive_buffer:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if send_buffer:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+
+    def pending(self, timeout=0.0):
+        return bool(select.select([self.sock], [], [], timeout)[0])
+
+    def _take(self):
+        connection = Peer(self.sock.accept()[0])
+        self.accepted.append(connection)
+        return connection
+
+    def accept_any(self, timeout=IO_TIMEOUT):
+        assert self.pending(timeout * SCALE), f"no connection came to {self.endpoint} in {timeout * SCALE:g} s"
+        return self._take()
+
+    def accept(self, timeout=IO_TIMEOUT):
+        """
+        The next connection that carries something. The program may connect to its default backend before it knows
+        the route and drop that connection unused: one that ends without a byte is not a session.
+        """
+        deadline = now() + timeout * SCALE
+        while True:
+            connection = self.accept_any(max(0.01, deadline - now()))
+            if connection.readable(max(0.01, deadline - now())):
+                try:
+                    if connection.sock.recv(1, socket.MSG_PEEK):
+                        return connection
+                except RESET:
+                    pass
+            connection.close()
+
+    def unused(self):
+        """No connection to it ever carried a byte."""
+        while self.pending():
+            connection = self._take()
+            try:
+                if connection.readable() and connection.sock.recv(1, socket.MSG_PEEK):
+                    return False
+            except RESET:
+                pass
+        return True
+
+    def untouched(self):
+        """Nobody connected to it since the last accept."""
+        return not self.pending()
+
+    def close(self):
+        for connection in self.accepted:
+            connection.close()
+        self.sock.close()
+
+
+def connect(address, source=None, receive_buffer=None, send_buffer=None, namespace=None):
+    """A client connection; its buffers are set before the handshake, where they matter."""
+    def make():
+        return socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+
+    if namespace:
+        with namespace.inside():
+            sock = make()
+    else:
+        sock = make()
+    sock.settimeout(IO_TIMEOUT * SCALE)
+    if receive_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    if send_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    if source:
+        sock.bind((source, 0))
+    sock.connect(address)
+    return Peer(sock)

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+The life of a session after its route is known: half-closes, resets, backends that refuse, stall, reset or vanish, slow
+clients, the idle timeout, and every form of backend address. All on both data planes.
+"""
+import socket
+
+import pytest
+
+from conftest import free_port
+from hellos import acme_hello, https_hello, noise
+from pattern import Pattern
+from sockets import Listener
+from stream_thread import receiving, sending
+from waiting import SCALE, now, pause, wait_until
+
+HELLO = https_hello()
+MIB = 1 << 20
+SIZE = 5 * MIB + 123
+UP, DOWN = Pattern("up").bytes(0, SIZE), Pattern("down").bytes(0, SIZE)
+
+
+@pytest.fixture
+def ground(lab, plane):
+    """(router, https backend, acme backend) with the default options."""
+    acme, https = lab.backends()
+    return lab.router(acme, https, plane=plane), https, acme
+
+
+def done(router, client, up, down, route="https"):
+    """The session of this client ended in order and the log counted every byte."""
+    closed = router.closed(client)
+    assert (closed.route, closed.cause) == (route, "done")
+    assert (closed.up, closed.down) == (up, down)
+    return closed
+
+
+# Half-close.
+
+def test_client_ends_first_and_keeps_receiving(lab, ground):
+    """As `nc -N`, or HTTP/1.0 over TLS 1.3: the answer comes after the client's FIN."""
+    router, https, _ = ground
+    client, server = lab.session(router, HELLO, https)
+    client.send(UP[:70_000]).finish_sending()
+    assert server.read_to_end() == UP[:70_000]
+    with sending(server, DOWN):
+        assert client.read(SIZE) == DOWN
+    server.close()
+    assert client.read_to_end() == b""
+    client.close()
+    done(router, client, len(HELLO) + 70_000, SIZE)
+
+
+def test_backend_ends_first_and_keeps_receiving(lab, ground):
+    router, https, _ = ground
+    client, server = lab.session(router, HELLO, https)
+    server.send(DOWN[:70_000]).finish_sending()
+    assert client.read_to_end() == DOWN[:70_000]
+    with sending(client, UP):
+        assert server.read(SIZE) == UP
+    client.close()
+    assert server.read_to_end() == b""
+    server.close()
+    done(router, client, len(HELLO) + SIZE, 70_000)
+
+
+@pytest.mark.parametrize("rounds", [1, 40])
+def test_half_close_with_traffic_in_flight(lab, ground, rounds):
+    """The FIN comes while much is on its way in the other direction; no byte before it or beside it is lost."""
+    router, https, _ = ground
+    size = SIZE if rounds == 1 else 100_000
+    for _ in range(rounds):
+        client, server = lab.session(router, HELLO, https)
+        with sending(server, DOWN[:size], then_end=True), receiving(server) as at_server:
+            client.send(UP[:30_000]).finish_sending()
+            assert client.read_to_end() == DOWN[:size]
+        assert at_server.data == UP[:30_000]
+        client.close()
+        server.close()
+        done(router, client, len(HELLO) + 30_000, size)
+
+
+def test_both_ends_at_once(lab, ground):
+    router, https, _ = ground
+    for _ in range(30):
+        client, server = lab.session(router, HELLO, https)
+        client.send(UP[:5000]).finish_sending()
+        server.send(DOWN[:5000]).finish_sending()
+        assert client.read_to_end() == DOWN[:5000] and server.read_to_end() == UP[:5000]
+        client.close()
+        server.close()
+        done(router, client, len(HELLO) + 5000, 5000)
+
+
+def test_answer_and_close_in_one_go(lab, ground):
+    """A backend that answers and closes at once: data and FIN are one batch."""
+    router, https, _ = ground
+    for size in (1, 100, 20_000, 60_000):
+        client, server = lab.session(router, HELLO, https)
+        server.send(DOWN[:size]).close()
+        assert client.read_to_end() == DOWN[:size]
+        client.close()
+        done(router, client, len(HELLO), size)
+
+
+def test_fin_behind_a_stalled_reader(lab, ground):
+    """Everything is sent and the FIN as well before the reader takes its first byte."""
+    router, https, _ = ground
+    client, server = lab.session(router, HELLO, https)
+    with sending(server, DOWN, then_end=True):
+        pause(0.3)
+        assert client.read_to_end() == DOWN
+    client.close()
+    assert server.read_to_end() == b""
+    server.close()
+    done(router, client, len(HELLO), SIZE)
+
+
+# Resets.
+
+@pytest.mark.parametrize("after", [0, 200_000])
+def test_reset_by_the_client(lab, ground, after):
+    router, https, _ = ground
+    client, server = lab.session(router, HELLO, https)
+    client.send(UP[:after])
+    assert server.read(after) == UP[:after]
+    client.reset()
+    assert server.outcome() == "reset"
+    assert router.closed(client).cause == "client_reset"
+
+
+@pytest.mark.parametrize("after", [0, 200_000])
+def test_reset_by_the_backend(lab, ground, after):
+    router, https, _ = ground
+    client, server = lab.session(router, HELLO, https)
+    server.send(DOWN[:after])
+    assert client.read(after) == DOWN[:after]
+    server.reset()
+    assert client.outcome() == "reset"
+    assert router.closed(client).cause == "backend_reset"
+
+
+def test_reset_by_the_client_after_its_fin(lab, ground):
+    """Half-closed, then gone: the answer has nowhere to go, and the backend learns of it."""
+    router, https, _ = ground
+    client, server = lab.session(router, HELLO, https)
+    client.finish_sending()
+    assert server.read_to_end() == b""
+    client.reset()
+    assert server_learns(server)
+    assert router.closed(client).cause == "client_reset"
+
+
+def server_learns(server):
+    """A sender learns of a reset by an error, at its next send at the latest."""
+    def fails():
+        try:
+            server.send(b"x" * 1000)
+        except OSError:
+            return True
+        return False
+
+    return wait_until(fails, 5, "an error at the sender", poll=0.02)
+
+
+@pytest.mark.parametrize("who", ["client", "backend"])
+def test_reset_in_the_middle_of_a_stream(lab, ground, who):
+    router, https, _ = ground
+    client, server = lab.session(router, HELLO, https)
+    sender, receiver = (client, server) if who == "client" else (server, client)
+    data = UP if who == "client" else DOWN
+    with sending(sender, data * 8, may_fail=True):
+        got = receiver.read(2 * MIB)
+        assert got == data[:2 * MIB]
+        receiver.reset()
+    closed = router.closed(client)
+    assert closed.cause == ("backend_reset" if who == "client" else "client_reset")
+
+
+def test_close_with_unread_data(lab, ground):
+    """The kernel turns that close into a reset; it is passed on as one."""
+    router, https, _ = ground
+    client, server = lab.session(router, HELLO, https)
+    client.send(UP[:1000])
+    wait_until(server.readable, 5, "the bytes at the backend")
+    server.close()
+    assert client.outcome() == "reset"
+    assert router.closed(client).cause == "backend_reset"
+
+
+# Backends that misbehave.
+
+def test_backend_that_accepts_and_resets(lab, ground):
+    router, https, _ = ground
+    client = lab.connect(router)
+    client.send(HELLO)
+    https.accept().reset()
+    assert client.outcome() == "reset"
+    assert router.closed(client).cause == "backend_reset"
+
+
+def test_backend_that_closes_in_mid_stream(lab, ground):
+    """What it sent before arrives, to the byte."""
+    router, https, _ = ground
+    client, server = lab.session(router, HELLO, https)
+    with sending(server, DOWN, then_close=True):
+        assert client.read_to_end() == DOWN
+    client.close()
+    done(router, client, len(HELLO), SIZE)
+
+
+def test_backend_that_refuses(lab, plane):
+    """Retried within --connect-timeout, then the client is reset."""
+    router = lab.router(lab.listener(), ("127.0.0.1", free_port()), "--connect-timeout", "1s", plane=plane)
+    started = now()
+    client = lab.connect(router)
+    client.send(HELLO)
+    assert client.outcome() == "reset"
+    assert 0.7 < now() - started < 4
+    assert router.closed(client).cause == "connect_failed"
+
+
+def test_backend_that_comes_back_in_time(lab, plane):
+    """A restart of the web server is not seen by its visitors."""
+    port = free_port()
+    router = lab.router(lab.listener(), ("127.0.0.1", port), plane=plane)
+    clients = [lab.connect(router) for _ in range(5)]
+    for client in clients:
+        client.send(HELLO)
+    pause(0.5)
+    https = Listener(port=port)
+    lab.listeners.append(https)
+    for _ in clients:
+        server = https.accept()
+        assert server.read(len(HELLO)) == HELLO
+        server.send(b"here again").close()
+    for client in clients:
+        assert client.read_to_end() == b"here again"
+        client.close()
+
+
+def test_failures_to_connect_do_not_flood_the_log(lab, plane):
+    """A repeated failure is one line a second at most."""
+    router = lab.router(lab.listener(), ("127.0.0.1", free_port()), "--connect-timeout", "200ms", plane=plane,
+                        log_level="info")
+    started = now()
+    for _ in range(40):
+        client = lab.connect(router)
+        client.send(HELLO)
+        assert client.outcome() == "reset"
+        client.close()
+    lines = [line for line in router.lines() if "refused" in line.lower() or "connect" in line.lower()]
+    assert 1 <= len(lines) <= now() - started + 2, lines
+
+
+# Clients of every pace.
+
+def test_client_that_sends_a_byte_every_few_milliseconds(lab, ground):
+    """The hello included."""
+    router, https, _ = ground
+    client = lab.connect(router)
+    client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    data = HELLO[:40] + noise(40)
+    slow = acme_hello()[:80]
+    for byte in slow:
+        client.send(bytes([byte]))
+        pause(0.003)
+    client.finish_sending()
+    server = https.accept()
+    assert server.read_to_end() == slow
+    for byte in data:
+        server.send(bytes([byte]))
+        pause(0.003)
+    server.close()
+    assert client.read_to_end() == data
+    client.close()
+    done(router, client, len(slow), len(data))
+
+
+def test_ping_pong(lab, ground):
+    """Many small exchanges, as an interactive protocol makes them: nothing waits for company."""
+    router, https, _ = ground
+    client, server = lab.session(router, HELLO, https)
+    for peer in (client, server):
+        peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    started = now()
+    for number in range(1000):
+        client.send(b"ping %06d" % number)
+        assert server.read(11) == b"ping %06d" % number
+        server.send(b"pong %06d" % number)
+        assert client.read(11) == b"pong %06d" % number
+    assert now() - started < 10 * SCALE
+    client.close()
+    server.close()
+    done(router, client, len(HELLO) + 11_000, 11_000)
+
+
+def test_urgent_data_is_not_lost(lab, ground):
+    """TCP's urgent byte travels in line, or with the stream; the bytes around it stay exact."""
+    router, https, _ = ground
+    client, server = lab.session(router, HELLO, https)
+    client.send(b"before ")
+    client.sock.send(b"!", socket.MSG_OOB)
+    client.send(b" behind").finish_sending()
+    assert server.read_to_end().replace(b"!", b"") == b"before  behind"
+
+
+# Time.
+
+def test_idle_timeout(lab, plane):
+    """A session without a byte either way ends; one with traffic in either direction does not."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--idle-timeout", "1s", plane=plane)
+    idle_client, idle_server = lab.session(router, HELLO, https)
+    up_client, up_server = lab.session(router, HELLO, https)
+    down_client, down_server = lab.session(router, HELLO, https)
+    started = now()
+    while now() - started < 2.5:
+        up_client.send(b"u")
+        down_server.send(b"d")
+        assert up_server.read(1) == b"u" and down_client.read(1) == b"d"
+        pause(0.2)
+    assert idle_client.outcome(3) in ("end", "reset")
+    assert idle_server.outcome(3) in ("end", "reset")
+    assert router.closed(idle_client).cause == "idle_timeout"
+    assert len(router.sessions()) == 1
+
+
+# Addresses of backends.
+
+@pytest.mark.parametrize("form", ["port", "port6", "host", "v4", "v6", "unix"])
+def test_forms_of_a_backend(lab, plane, form):
+    if form == "unix":
+        https = lab.listener(path=str(lab.directory / "web.sock"))
+    else:
+        https = lab.listener(host="::1" if form in ("v6", "port6") else "127.0.0.1")
+    backend = {"port": str, "port6": str, "host": lambda port: f"localhost:{port}"}.get(
+        form, lambda port: https.endpoint)(getattr(https, "port", None))
+    router = lab.router(lab.listener(), backend, plane=plane)
+    client, server = lab.session(router, HELLO, https)
+    with sending(server, DOWN), receiving(server) as at_server:
+        with sending(client, UP, then_end=True):
+            assert client.read(SIZE) == DOWN
+    assert at_server.data == UP
+    server.close()
+    assert client.read_to_end() == b""
+    client.close()
+    closed = done(router, client, len(HELLO) + SIZE, SIZE)
+    if form == "unix":  # no TCP there: such a session is relayed in user space
+        assert closed.up_kernel == closed.down_kernel == 0
+
+
+def test_several_listeners(lab, plane):
+    acme, https = lab.backends()
+    ports = [free_port() for _ in range(3)]
+    router = lab.router(acme, https, listen=[("127.0.0.1", ports[0]), ("127.0.0.2", ports[1]), ("::1", ports[2])],
+                        plane=plane)
+    for address in router.listen:
+        client = lab.connect(address)
+        client.send(HELLO)
+        assert https.accept().read(len(HELLO)) == HELLO
+
+
+def test_several_workers(lab, plane):
+    """Sessions of all threads at once."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--workers", "4", plane=plane)
+    sessions = [lab.session(router, HELLO, https) for _ in range(64)]
+    for number, (client, server) in enumerate(sessions):
+        client.send(b"%04d" % number)
+        assert server.read(4) == b"%04d" % number
+        server.send(b"%04d" % number).close()
+    for number, (client, _) in enumerate(sessions):
+        assert client.read_to_end() == b"%04d" % number
+        client.close()
+        done(router, client, len(HELLO) + 4, 4)

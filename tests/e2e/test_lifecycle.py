@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Start and end: readiness told to the service manager, ports that are taken, rights that are missing, draining on TERM,
+and the second TERM.
+"""
+import os
+import re
+import signal
+import socket
+
+
+from conftest import free_port
+from hellos import acme_hello, https_hello
+from pattern import Pattern
+from sockets import connect
+from stream_thread import sending
+from waiting import SCALE, now, pause, wait_until
+
+HELLO = https_hello()
+SIZE = 4 << 20
+DOWN = Pattern("down").bytes(0, SIZE)
+
+UNPRIVILEGED = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all",
+                "--bounding-set=-all", "--"]
+
+
+# Draining
+
+def test_term_without_sessions(lab, plane):
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane=plane)
+    router.finish(timeout=3)
+    assert router.totals()["sessions"] == 0
+
+
+def test_live_transfer_finishes(lab, plane):
+    """New connections are refused at once; the transfer under way goes on to its end; then exit 0."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane=plane)
+    client, server = lab.session(router, HELLO, https)
+    with sending(server, DOWN, then_end=True):
+        assert client.read(SIZE // 2) == DOWN[:SIZE // 2]
+        router.terminate()
+        wait_until(lambda: refused(router.address()), 3, "the listener to be closed")
+        pause(0.3)
+        assert router.running()
+        assert client.read(SIZE // 2) == DOWN[SIZE // 2:]
+    client.send(b"even the other way").finish_sending()
+    assert server.read_to_end() == b"even the other way"
+    assert client.read_to_end() == b""
+    assert router.wait(5) == 0
+    assert router.closed(client).cause == "done"
+
+
+def refused(address):
+    """Nobody listens there any more; a reset is what a connection gets that comes while the listener closes."""
+    try:
+        connect(address).close()
+        return False
+    except (ConnectionRefusedError, ConnectionResetError):
+        return True
+
+
+def test_second_term_at_once(lab, plane):
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane=plane)
+    client, _ = lab.session(router, HELLO, https)
+    router.terminate()
+    wait_until(lambda: refused(router.address()), 3, "the listener to be closed")
+    assert router.running()
+    started = now()
+    router.terminate()
+    assert router.wait(3) == 0
+    assert now() - started < 1 * SCALE
+    assert client.outcome() in ("end", "reset")
+    assert router.closed(client).cause == "shutdown"
+
+
+def test_int_is_now(lab, plane):
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane=plane)
+    client, server = lab.session(router, HELLO, https)
+    router.signal(signal.SIGINT)
+    assert router.wait(3) == 0
+    assert client.outcome() in ("end", "reset") and server.outcome() in ("end", "reset")
+
+
+def test_drain_timeout(lab, plane):
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--drain-timeout", "1s", plane=plane)
+    client, _ = lab.session(router, HELLO, https)
+    started = now()
+    router.terminate()
+    assert router.wait(5) == 0
+    assert 0.8 < now() - started < 3
+    assert client.outcome() in ("end", "reset")
+
+
+def test_term_while_a_hello_is_incomplete(lab, plane):
+    """Accepted before the TERM, it is served like any other."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane=plane)
+    client = lab.connect(router)
+    client.send(acme_hello()[:50])
+    pause(0.2)
+    router.terminate()
+    wait_until(lambda: refused(router.address()), 3, "the listener to be closed")
+    client.send(acme_hello()[50:])
+    server = acme.accept()
+    assert server.read(len(acme_hello())) == acme_hello()
+    server.close()
+    client.close()
+    assert router.wait(5) == 0
+
+
+def test_restart_on_the_same_port(lab, plane):
+    """Connections in TIME_WAIT do not keep the port."""
+    acme, https = lab.backends()
+    listen = [("127.0.0.1", free_port())]
+    for _ in range(2):
+        router = lab.router(acme, https, plane=plane, listen=listen)
+        client, server = lab.session(router, HELLO, https)
+        server.send(b"bye").close()  # the backend ends first, so the program's own end is the one in TIME_WAIT
+        assert client.read_to_end() == b"bye"
+        client.close()
+        router.finish()
+
+
+# Starting
+
+def test_notify_socket(lab, tmp_path):
+    """READY=1 in one datagram when connections are accepted, STOPPING=1 on TERM."""
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(10)
+        acme, https = lab.backends()
+        router = lab.router(acme, https, env={"NOTIFY_SOCKET": path})
+        ready = manager.recv(4096).decode().split("\n")
+        assert "READY=1" in ready
+        lab.session(router, HELLO, https)
+        router.terminate()
+        assert any("STOPPING=1" in manager.recv(4096).decode().split("\n") for _ in range(5))
+
+
+def test_abstract_notify_socket(lab):
+    name = f"e2e-notify-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + name)
+        manager.settimeout(10)
+        lab.router(*lab.backends(), env={"NOTIFY_SOCKET": "@" + name})
+        assert "READY=1" in manager.recv(4096).decode().split("\n")
+
+
+def test_port_taken(lab, plane):
+    """The message names the port and who holds it."""
+    acme, https = lab.backends()
+    holder = lab.listener()
+    router = lab.failing_router(acme, https, listen=[("127.0.0.1", holder.port)], plane=plane)
+    assert router.wait(10) == 1
+    with open("/proc/self/comm") as file:
+        comm = file.read().strip()
+    text = router.text()
+    assert str(holder.port) in text and comm in text and str(os.getpid()) in text
+    assert not re.search(r"\bready\b", text)
+
+
+def test_address_not_of_this_machine(lab):
+    router = lab.failing_router(*lab.backends(), listen=[("192.0.2.1", 443)])
+    assert router.wait(10) == 1
+    assert "192.0.2.1" in router.text()
+
+
+def test_unprivileged_falls_back_to_user(lab):
+    """`auto` without the rights for BPF: one warning, and everything works."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, prefix=UNPRIVILEGED, plane="auto")
+    about = [line for line in router.lines() if re.search(r"\buser\b", line) and re.search(r"warn|sockmap", line)]
+    assert len(about) == 1, router.text()
+    assert re.search("CAP_|permitted", about[0]), about[0]
+    client, server = lab.session(router, HELLO, https)
+    with sending(server, DOWN, then_end=True):
+        assert client.read_to_end() == DOWN
+    client.close()
+    server.close()
+    closed = router.closed(client)
+    assert (closed.up_kernel, closed.down_kernel) == (0, 0)
+    assert (closed.up_user, closed.down_user) == (len(HELLO), SIZE)
+
+
+def test_unprivileged_sockmap_is_refused(lab):
+    router = lab.failing_router(*lab.backends(), listen=[("127.0.0.1", free_port())], plane="sockmap",
+                                prefix=UNPRIVILEGED)
+    assert router.wait(10) == 1
+    assert "sockmap" in router.text() and not re.search(r"\bready\b", router.text())
+
+
+def test_auto_chooses_the_kernel(lab):
+    """As root on this kernel the self-test passes, and one line says so."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane="auto")
+    assert sum("sockmap" in line for line in router.lines()) >= 1
+    client, server = lab.session(router, HELLO, https)
+    server.send(b"answer").close()
+    assert client.read_to_end() == b"answer"
+    client.close()
+    closed = router.closed(client)
+    assert closed.up_kernel == len(HELLO) and closed.down_kernel == 6
+
+
+def test_totals_add_up(lab, plane):
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane=plane)
+    for _ in range(10):
+        client, server = lab.session(router, HELLO, https)
+        server.send(b"answer").close()
+        assert client.read_to_end() == b"answer"
+        client.close()
+        router.closed(client)
+    client, server = lab.session(router, HELLO, https)
+    client.reset()
+    assert server.outcome() == "reset"
+    router.closed(client)
+    router.finish()
+    totals = router.totals()
+    assert totals["sessions"] == totals["hello_https"] == 11
+    assert totals["hello_acme"] == totals["hello_silent"] == totals["trimmed_bytes"] == 0
+    assert totals["accept_backoffs"] == 0
+    assert sum(value for key, value in totals.items() if "client_reset" in key) == 1

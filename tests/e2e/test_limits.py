@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+What strangers can take: sessions, sessions of one source, descriptors. At each limit the program neither spins nor
+harms the sessions it has, and it is back at once when there is room again.
+"""
+import os
+import resource
+
+import pytest
+
+from hellos import https_hello
+from netns import run
+from sockets import RESET
+from waiting import SCALE, pause, wait_until
+
+HELLO = https_hello()
+WINDOW = 1.5  # seconds over which CPU time is measured
+
+
+def cpu_share(router):
+    """Share of one core the program uses, the least of three windows: other load may wake it up for nothing."""
+    shares = []
+    for _ in range(3):
+        before = router.cpu_seconds()
+        pause(WINDOW)
+        shares.append((router.cpu_seconds() - before) / WINDOW)
+        if shares[-1] < 0.02:
+            break
+    return min(shares)
+
+
+def works(client, server):
+    client.send(b"ping")
+    assert server.read(4) == b"ping"
+    server.send(b"pong")
+    assert client.read(4) == b"pong"
+
+
+def is_served(lab, router, https):
+    """A new client gets through to the backend. Its name tells its connection from those of clients long gone."""
+    client, name = lab.connect(router), os.urandom(8)
+    try:
+        client.send(HELLO + name)
+        while True:
+            server = https.accept(timeout=1)
+            if server.read(len(HELLO) + len(name)) == HELLO + name:
+                break
+            server.close()
+        works(client, server)
+        return client, server
+    except (AssertionError, *RESET):
+        client.close()
+        return None
+
+
+def turned_away(client):
+    """Closed or reset soon, without having been served."""
+    try:
+        client.send(HELLO)
+    except RESET:
+        return True
+    return client.outcome(3) in ("end", "reset")
+
+
+# --max-connections
+
+def test_session_table_full(lab, plane):
+    """The sessions there are work on; the next is not served before one of them ends; nobody spins."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--max-connections", "4", "--workers", "1", plane=plane)
+    sessions = [lab.session(router, HELLO, https) for _ in range(4)]
+    extra = lab.connect(router)
+    extra.send(HELLO)
+    assert not https.pending(timeout=0.4), "a fifth session with --max-connections 4"
+    for client, server in sessions:
+        works(client, server)
+    assert cpu_share(router) < 0.02
+    client, server = sessions.pop()
+    client.close()
+    assert server.read_to_end() == b""
+    server.close()
+    router.closed(client)
+    extra.reset()  # whether it waited or was turned away is not promised
+    newcomer = wait_until(lambda: is_served(lab, router, https), 5, "service after a session ended")
+    for client, server in [*sessions, newcomer]:
+        works(client, server)
+
+
+def test_never_more_than_max_connections(lab, plane):
+    """With several workers as well."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--max-connections", "6", "--workers", "3", plane=plane)
+    for _ in range(20):
+        lab.connect(router).send(HELLO)
+    served = []
+    while https.pending(timeout=0.5):
+        served.append(https.accept())
+    assert 1 <= len(served) <= 6
+
+
+# --max-per-source
+
+def test_max_per_source(lab, plane):
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--max-per-source", "3", plane=plane)
+    sessions = [lab.session(router, HELLO, https) for _ in range(3)]
+    assert turned_away(lab.connect(router)), "a fourth session from one address"
+    lab.session(router, HELLO, https, source="127.0.0.2")
+    client, server = sessions.pop()
+    client.close()
+    server.read_to_end()
+    server.close()
+    router.closed(client)
+    lab.session(router, HELLO, https)
+    for client, server in sessions:
+        works(client, server)
+
+
+@pytest.fixture
+def more_addresses(veth):
+    """Two more of the client namespace: one in the /64 of its usual address, one in another."""
+    inside = veth.namespace.prefix()
+    same, other = "fd00:77:1::3", "fd00:77:9::1"
+    for address in (same, other):
+        run(*inside, "ip", "addr", "add", f"{address}/64", "dev", "e2e-cli", "nodad")
+    run("ip", "-6", "route", "add", "fd00:77:9::/64", "dev", "e2e-srv")
+    yield same, other
+    run("ip", "-6", "route", "del", "fd00:77:9::/64", "dev", "e2e-srv")
+    for address in (same, other):
+        run(*inside, "ip", "addr", "del", f"{address}/64", "dev", "e2e-cli")
+
+
+def test_max_per_source_counts_ipv6_by_64(lab, plane, veth, more_addresses):
+    """One customer is one /64; addresses inside it are free to have."""
+    same, other = more_addresses
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--max-per-source", "2", plane=plane, listen=[(veth.server6, 443)])
+
+    def session(source):
+        return lab.session(router, HELLO, https, family=6, source=source, namespace=veth.namespace)
+
+    session(veth.client6)
+    session(same)
+    assert turned_away(lab.connect(router, family=6, source=same, namespace=veth.namespace))
+    session(other)
+
+
+# Descriptors
+
+def test_out_of_descriptors(lab, plane):
+    """EMFILE at accept: back off without spinning, keep what there is, recover."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--workers", "1", plane=plane)
+    sessions = [lab.session(router, HELLO, https) for _ in range(3)]
+    # From now on there are descriptors for about two sessions more.
+    usual = resource.prlimit(router.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(router.pid, resource.RLIMIT_NOFILE, (router.descriptors() + 5, usual[1]))
+    crowd = [lab.connect(router) for _ in range(12)]
+    for client in crowd:
+        client.send(HELLO)
+    wait_until(lambda: router.descriptors() >= resource.prlimit(router.pid, resource.RLIMIT_NOFILE)[0] - 1, 5,
+               "the program to run out of descriptors")
+    for client, server in sessions:
+        works(client, server)
+    assert cpu_share(router) < 0.03
+    for client in crowd:
+        client.reset()
+    resource.prlimit(router.pid, resource.RLIMIT_NOFILE, usual)
+    wait_until(lambda: is_served(lab, router, https), 5, "service with descriptors again")
+    for client, server in sessions:
+        works(client, server)
+    lab_close_sessions(sessions)
+    for connection in https.accepted:
+        connection.close()
+    for peer in lab.peers:
+        peer.close()
+    router.finish()
+    assert router.totals()["accept_backoffs"] > 0
+
+
+def lab_close_sessions(sessions):
+    for client, server in sessions:
+        client.close()
+        server.close()
+
+
+def test_started_with_few_descriptors(lab, plane):
+    """The limit it starts with decides how many sessions it takes, and it lives within it."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--workers", "1", plane=plane, prefix=["prlimit", "--nofile=64:64"])
+    clients = [lab.connect(router) for _ in range(60)]
+    for client in clients:
+        client.send(HELLO)
+    served = []
+    while https.pending(timeout=0.5):
+        try:
+            served.append(https.accept(timeout=0.5))
+        except AssertionError:
+            break
+    assert 5 <= len(served) < 32
+    assert cpu_share(router) < 0.03
+    for peer in [*clients, *served]:
+        peer.reset()
+    for connection in https.accepted:
+        connection.close()
+    wait_until(lambda: is_served(lab, router, https), 5, "service after the crowd is gone")
+
+
+# A crowd that says nothing
+
+@pytest.mark.parametrize("defer", [True, False], ids=["defer_accept", "no_defer_accept"])
+def test_silent_crowd_does_not_keep_others_out(lab, plane, defer):
+    acme, https = lab.backends()
+    router = lab.router(acme, https, *([] if defer else ["--no-defer-accept"]), plane=plane)
+    for _ in range(200):
+        lab.connect(router)
+    client, server = lab.session(router, HELLO, https)
+    works(client, server)
+    assert cpu_share(router) < 0.02 * SCALE

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Peers that do not read while the other end writes without end. What such a session holds is bounded by --buffer a flow,
+wherever the bytes are; nothing runs for it; and when the reader comes back, every byte is there.
+"""
+import os
+import re
+import select
+
+import pytest
+
+from hellos import https_hello
+from pattern import Pattern
+from sockets import connect
+from waiting import SCALE, now, pause
+
+HELLO = https_hello()
+SESSIONS = 200
+SMALL = 4096        # the peers' own buffers, so that they hide nothing
+SLACK = 96 * 1024   # segments are not divisible at will; loopback's are up to 64 KiB
+PATTERN = Pattern("stall")
+KIB, MIB = 1 << 10, 1 << 20
+
+
+def fill(peers, quiet=0.6, deadline=60):
+    """Write to all peers until nothing more goes in for `quiet` seconds; returns the bytes each one took."""
+    taken = dict.fromkeys(peers, 0)
+    by_fd = {peer.sock.fileno(): peer for peer in peers}
+    poll = select.epoll()
+    for peer in peers:
+        peer.sock.setblocking(False)
+        poll.register(peer.sock, select.EPOLLOUT)
+    end, last = now() + deadline * SCALE, now()
+    while now() - last < quiet:
+        assert now() < end, "the peers take data without end"
+        for fd, _ in poll.poll(0.05):
+            peer = by_fd[fd]
+            try:
+                while True:
+                    taken[peer] += peer.sock.send(PATTERN.view(taken[peer], 64 * KIB))
+                    last = now()
+            except BlockingIOError:
+                pass
+    poll.close()
+    for peer in peers:
+        peer.sock.settimeout(10 * SCALE)
+    return taken
+
+
+def direct_capacity(lab):
+    """What two peers with these buffers hold between them without any program."""
+    listener = lab.listener(receive_buffer=SMALL, send_buffer=SMALL)
+    client = connect((listener.host, listener.port), receive_buffer=SMALL, send_buffer=SMALL)
+    client.send(b"x")
+    server = listener.accept()
+    taken = max(fill([server])[server], fill([client])[client])
+    client.close()
+    return taken
+
+
+def tcp_memory():
+    """Bytes all TCP sockets of the machine hold, as the kernel charges them."""
+    with open("/proc/net/sockstat") as file:
+        pages = int(re.search(r"^TCP:.* mem (\d+)", file.read(), re.MULTILINE).group(1))
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def kworker_switches():
+    """How often the kernel's workers went to sleep: each retry of a blocked backlog is one."""
+    total = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/comm") as file:
+                if not file.read().startswith("kworker"):
+                    continue
+            with open(f"/proc/{pid}/status") as file:
+                total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", file.read(), re.MULTILINE).group(1))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return total
+
+
+def assert_idle(router, seconds=2.0):
+    """Neither the program nor a kernel worker runs for stalled sessions; the best of three windows counts."""
+    seen = []
+    for _ in range(3):
+        cpu, switches = router.cpu_seconds(), kworker_switches()
+        pause(seconds)
+        share = (router.cpu_seconds() - cpu) / seconds
+        rate = (kworker_switches() - switches) / seconds
+        seen.append((round(share, 4), round(rate)))
+        if share < 0.02 and rate < 150:
+            return
+    raise AssertionError(f"(share of a core, kworker switches a second) in three windows: {seen}")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("direction", ["down", "up"])
+@pytest.mark.parametrize("buffer,size", [("1M", MIB), ("128K", 128 * KIB)])
+def test_stalled_readers(lab, plane, direction, buffer, size):
+    between_peers = direct_capacity(lab)
+    memory_before = tcp_memory()
+    acme, https = lab.backends(receive_buffer=SMALL, send_buffer=SMALL)
+    router = lab.router(acme, https, "--buffer", buffer, plane=plane)
+    rss_before = router.rss_bytes()
+    sessions = [lab.session(router, HELLO, https, receive_buffer=SMALL, send_buffer=SMALL) for _ in range(SESSIONS)]
+    ends = {server: client for client, server in sessions}
+    if direction == "up":
+        ends = {client: server for client, server in sessions}
+    taken = fill(list(ends))
+
+    # The payload a flow holds between its two ends, wherever it is.
+    held = max(taken.values()) - between_peers
+    assert held <= size + SLACK, f"a flow holds {held} bytes with --buffer {buffer}"
+    assert min(taken.values()) > size // 8, "stalled before the buffer was used: the test measures nothing"
+    # The kernel charges its overhead as well: at most as much again.
+    grown = tcp_memory() - memory_before
+    assert grown <= SESSIONS * 2 * (size + SLACK), f"{grown / MIB:.0f} MiB of TCP memory"
+    # User space holds no payload for them, or no more than --buffer allows.
+    assert router.rss_bytes() - rss_before < 32 * MIB + SESSIONS * 4096
+    assert_idle(router)
+
+    # The readers come back: some read everything, to the byte, and both ends go on.
+    for writer, reader in list(ends.items())[::40]:
+        data = reader.read(taken[writer])
+        assert PATTERN.mismatch(0, data) is None
+        writer.send(b"and on")
+        assert reader.read(6) == b"and on"
+    # The others are reset, with all that is in them; nothing stays behind (checked when the lab closes).
+    for writer, reader in ends.items():
+        reader.reset()
+        writer.reset()
+
+
+def test_one_stalled_session_does_not_slow_another(lab, plane):
+    """One worker, one session full to the brim, and the next one is as quick as ever."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--workers", "1", plane=plane)
+    _, stuck = lab.session(router, HELLO, https, receive_buffer=SMALL)
+    fill([stuck])
+    client, server = lab.session(router, HELLO, https)
+    started = now()
+    for _ in range(200):
+        client.send(b"ping")
+        assert server.read(4) == b"ping"
+        server.send(b"pong")
+        assert client.read(4) == b"pong"
+    assert now() - started < 2 * SCALE
+
+
+@pytest.mark.parametrize("direction", ["down", "up"])
+def test_the_other_direction_flows_while_one_is_stalled(lab, plane, direction):
+    """Passed bytes may wait behind a stuck egress queue of the same socket; they must still come through."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane=plane)
+    client, server = lab.session(router, HELLO, https)
+    writer, reader = (server, client) if direction == "down" else (client, server)
+    fill([writer])
+    other = Pattern("other").bytes(0, 300_000)
+    for at in range(0, len(other), 10_000):
+        reader.send(other[at:at + 10_000])
+        assert writer.read(10_000) == other[at:at + 10_000]
+    assert_idle(router, seconds=1.0)
+
+
+def test_reset_of_a_stalled_session_reaches_the_writer(lab, plane):
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane=plane)
+    client, server = lab.session(router, HELLO, https, receive_buffer=SMALL)
+    fill([server])
+    client.reset()
+    assert server.outcome() == "reset"
+    assert router.closed(client).cause == "client_reset"
+
+
+def test_stalled_session_ends_by_idle_timeout(lab, plane):
+    """A peer that never reads is idle in the end."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--idle-timeout", "2s", plane=plane)
+    client, server = lab.session(router, HELLO, https, receive_buffer=SMALL)
+    fill([server])
+    assert server.outcome(10) in ("end", "reset")
+    assert router.closed(client).cause == "idle_timeout"
