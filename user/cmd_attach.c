@@ -376,22 +376,10 @@ static void tear_down(struct attach *attach, bool started)
 int cmd_attach(int argc, char **argv)
 {
 	static struct attach attach = {.signals = -1};
-	char error[1024];
 	int result;
 
-	switch (options_parse(&attach.options, argc, argv, error, sizeof(error))) {
-	case OPTIONS_HELP:
-		fputs(options_help(), stdout);
-		return EXIT_DONE;
-	case OPTIONS_VERSION:
-		printf("alpnbpf %s\n", ALPNBPF_VERSION);
-		return EXIT_DONE;
-	case OPTIONS_USAGE:
-		fprintf(stderr, "alpnbpf attach: %s\n", error);
-		return EXIT_USAGE;
-	case OPTIONS_OK:
-		break;
-	}
+	if (!command_options(&attach.options, argc, argv, &result))
+		return result;
 	log_init(attach.options.log_level, attach.options.log_format);
 	attach.router.options = &attach.options;
 	result = open_signals(&attach);

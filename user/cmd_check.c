@@ -187,21 +187,10 @@ int cmd_check(int argc, char **argv)
 {
 	struct options options;
 	struct report report = {.options = &options};
-	char error[1024];
+	int code;
 
-	switch (options_parse(&options, argc, argv, error, sizeof(error))) {
-	case OPTIONS_HELP:
-		fputs(options_help(), stdout);
-		return EXIT_DONE;
-	case OPTIONS_VERSION:
-		printf("alpnbpf %s\n", ALPNBPF_VERSION);
-		return EXIT_DONE;
-	case OPTIONS_USAGE:
-		fprintf(stderr, "alpnbpf check: %s\n", error);
-		return EXIT_USAGE;
-	case OPTIONS_OK:
-		break;
-	}
+	if (!command_options(&options, argc, argv, &code))
+		return code;
 	log_init(options.log_level, options.log_format);
 
 	if (options.dataplane != DATAPLANE_USER) {

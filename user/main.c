@@ -4,6 +4,7 @@
  * what a subcommand does is in its cmd_*.c.
  */
 #include "commands.h"
+#include "options.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,6 +76,29 @@ static int cmd_help(int argc, char **argv)
 		return command->run(2, help);
 	print_usage(stdout);
 	return EXIT_DONE;
+}
+
+bool command_options(struct options *options, int argc, char **argv, int *code)
+{
+	char error[1024];
+
+	switch (options_parse(options, argc, argv, error, sizeof(error))) {
+	case OPTIONS_HELP:
+		fputs(options_help(), stdout);
+		*code = EXIT_DONE;
+		return false;
+	case OPTIONS_VERSION:
+		printf("alpnbpf %s\n", ALPNBPF_VERSION);
+		*code = EXIT_DONE;
+		return false;
+	case OPTIONS_USAGE:
+		fprintf(stderr, "alpnbpf %s: %s\n", argv[0], error);
+		*code = EXIT_USAGE;
+		return false;
+	case OPTIONS_OK:
+		break;
+	}
+	return true;
 }
 
 static int cmd_version(int argc, char **argv)
