@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "dataplane.h"
@@ -80,6 +81,21 @@ static int decide_limits(struct attach *attach)
 /* --- the data plane ------------------------------------------------------------------------------------------------
  */
 
+/* Exactness comes before speed: `auto` does not use a sockmap that is known to lose data, `sockmap` warns of it. */
+static int check_kernel(enum dataplane_choice choice, char *reason, size_t reason_size)
+{
+	struct utsname names;
+	char name[sizeof(names.release)];
+
+	if (uname(&names) || !diagnose_kernel_too_old(names.release, names.version, name, sizeof(name)))
+		return 0;
+	snprintf(reason, reason_size, "kernel %s: " DIAGNOSE_KERNEL_FAULT, name);
+	if (choice == DATAPLANE_AUTO)
+		return -EOPNOTSUPP;
+	log_warn("%s", reason);
+	return 0;
+}
+
 static int open_dataplane(struct attach *attach)
 {
 	struct router *router = &attach->router;
@@ -88,7 +104,9 @@ static int open_dataplane(struct attach *attach)
 	int error = 0;
 
 	if (choice != DATAPLANE_USER) {
-		error = dataplane_selftest(reason, sizeof(reason));
+		error = check_kernel(choice, reason, sizeof(reason));
+		if (!error)
+			error = dataplane_selftest(reason, sizeof(reason));
 		if (!error)
 			error = dataplane_open_sockmap(&router->dataplane, router->workers, router->slots_per_worker,
 						       reason, sizeof(reason));
@@ -271,10 +289,14 @@ static void take_signal(struct attach *attach, uint64_t *drain_until)
 
 	if (read(attach->signals, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (info.ssi_signo == SIGHUP && !isatty(STDERR_FILENO)) {
+		log_warn("SIGHUP ignored: there is no configuration to read again; SIGTERM drains and ends");
+		return;
+	}
 	if (info.ssi_signo == SIGINT || *drain_until || attach->options.drain_timeout_ms == 0) {
 		if (!*drain_until)
 			notify_service_manager("STOPPING=1");
-		end_now(attach, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+		end_now(attach, info.ssi_signo == SIGINT ? "SIGINT" : "a second signal");
 		*drain_until = UINT64_MAX;
 		return;
 	}
@@ -346,6 +368,7 @@ static int open_signals(struct attach *attach)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL); /* before threads start: they inherit it */
 	attach->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	attach->router.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -48,16 +48,16 @@ static enum verdict verdict_without_sockmap(const struct report *report)
 
 static void check_kernel(struct report *report)
 {
-	struct utsname name;
+	struct utsname names;
+	char name[sizeof(names.release)];
 
-	if (uname(&name))
+	if (uname(&names))
 		return;
-	if (diagnose_kernel_too_old(name.release))
-		say(report, VERDICT_WARN,
-		    "kernel %s: its sockmap can lose or double data; use 6.1.142, 6.12.35, 6.16 or later, or --dataplane user",
-		    name.release);
+	if (diagnose_kernel_too_old(names.release, names.version, name, sizeof(name)))
+		say(report, VERDICT_WARN, "kernel %s: " DIAGNOSE_KERNEL_FAULT "%s", name,
+		    report->options->dataplane == DATAPLANE_SOCKMAP ? "" : "; the user data plane would be used");
 	else
-		say(report, VERDICT_OK, "kernel %s", name.release);
+		say(report, VERDICT_OK, "kernel %s", name);
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
 		say(report, verdict_without_sockmap(report),
 		    "kernel types (BTF): /sys/kernel/btf/vmlinux: %s; the kernel needs CONFIG_DEBUG_INFO_BTF",

@@ -337,10 +337,15 @@ rlim_t diagnose_descriptors_needed(const struct options *options, unsigned int s
 	return diagnose_descriptor_reserve(options) + 2 * (rlim_t)sessions;
 }
 
-bool diagnose_kernel_too_old(const char *release)
+bool diagnose_kernel_too_old(const char *release, const char *version, char *name, size_t size)
 {
+	/* "#1 SMP PREEMPT_DYNAMIC Debian 6.1.153-1 (2025-09-20)" */
+	const char *debian = strstr(version, "Debian ");
 	unsigned int major = 0, minor = 0, patch = 0;
 
+	if (debian && isdigit((unsigned char)debian[strlen("Debian ")]))
+		release = debian + strlen("Debian ");
+	snprintf(name, size, "%.*s", (int)strcspn(release, " "), release);
 	if (sscanf(release, "%u.%u.%u", &major, &minor, &patch) < 2)
 		return false;
 	if (major != 6)

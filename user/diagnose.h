@@ -14,6 +14,9 @@
 #include "options.h"
 #include "sockaddr.h"
 
+/* What is wrong with a kernel that is too old for the sockmap. */
+#define DIAGNOSE_KERNEL_FAULT "its sockmap can lose or double data; 6.1.142, 6.12.35 and 6.16 are the first that do not"
+
 /* Enough for every sentence written here. */
 #define DIAGNOSE_TEXT_MAX 256
 
@@ -51,8 +54,10 @@ rlim_t diagnose_descriptors_needed(const struct options *options, unsigned int s
 /* Threads attach runs: --workers, or one a CPU this process may run on. */
 unsigned int diagnose_workers(const struct options *options);
 
-/* Older than the first kernel of its series whose sockmap loses no data (KERNEL-FACTS 9)? Release as uname prints it.
+/*
+ * Older than the first kernel of its series whose sockmap loses no data (KERNEL-FACTS 9)? Release and version as uname
+ * gives them: Debian's release names no patch level, its version does. *name is what was compared.
  */
-bool diagnose_kernel_too_old(const char *release);
+bool diagnose_kernel_too_old(const char *release, const char *version, char *name, size_t size);
 
 #endif

@@ -261,13 +261,19 @@ static void log_acme(const struct session *session)
 		outcome = "cut off by --acme-timeout";
 	else if (session->cause == CAUSE_CONNECT_FAILED)
 		outcome = "refused by the ACME responder";
+	else if (session->route == ROUTE_HTTPS)
+		outcome = "not with the ACME responder, which could not be reached: https had it";
+	else if (session->cause == CAUSE_CLIENT_RESET &&
+		 session->flows[BACKEND].forwarded + session->flows[BACKEND].redirected)
+		outcome =
+			"closed by the client"; /* validators drop the connection once they have seen the certificate */
 	else if (session->cause == CAUSE_CLIENT_RESET)
-		outcome = "reset by the client";
+		outcome = "reset by the client before an answer";
 	else if (session->cause == CAUSE_BACKEND_RESET)
 		outcome = "reset by the responder";
 	else if (session->cause != CAUSE_DONE)
 		outcome = session_cause_name(session->cause);
-	log_info("acme validation of %s for %s: %s after %.3f s (%llu bytes to the responder, %llu back)",
+	log_info("acme validation of %s for %s: %s after %.3f s (%llu bytes up, %llu down)",
 		 session->server_name ? session->server_name : "(no server name)",
 		 address_format(&session->client, client, sizeof(client)), outcome, seconds,
 		 (unsigned long long)(session->flows[CLIENT].redirected + session->flows[CLIENT].forwarded),

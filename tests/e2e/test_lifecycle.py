@@ -85,6 +85,18 @@ def test_int_is_now(lab, plane):
     assert client.outcome() in ("end", "reset") and server.outcome() in ("end", "reset")
 
 
+def test_hup_ends_nothing(lab, plane):
+    """Others reload at it; an operator who expects that must not lose a session."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane=plane)
+    client, server = lab.session(router, HELLO, https)
+    router.signal(signal.SIGHUP)
+    router.wait_line("SIGHUP ignored", 5)
+    client.send(b"still")
+    assert server.read(5) == b"still"
+    lab.session(router, HELLO, https)
+
+
 def test_drain_timeout(lab, plane):
     acme, https = lab.backends()
     router = lab.router(acme, https, "--drain-timeout", "1s", plane=plane)
