@@ -244,8 +244,9 @@ void backend_progress(struct session *session)
 	int result;
 
 	if (end->connected) {
-		/* Connected ahead, and gone before it was of use: a new one when it is needed. */
-		if (end->poll_error || end->fin_seen)
+		/* Connected ahead, and gone before it was of use: a new one when it is needed. With a byte in it, it is
+		 * the session's for good. */
+		if ((end->poll_error || end->fin_seen) && session->flows[CLIENT].redirected == 0)
 			drop(session);
 		return;
 	}
@@ -269,6 +270,17 @@ void backend_retry(struct session *session)
 
 /* --- the PROXY header and the map ----------------------------------------------------------------------------------
  */
+
+/* What the TLVs say points into *hello. */
+/* The backend has gone right after it accepted. Ahead of the hello that means nothing: it may be for another one. */
+static bool lose(struct session *session)
+{
+	if (session->state == SESSION_HELLO)
+		drop(session);
+	else
+		session_reset(session, BACKEND);
+	return false;
+}
 
 /* What the TLVs say points into *hello. */
 static bool header_tlvs(struct session *session, struct hello *hello, struct proxy_tlvs *tlvs)
@@ -313,10 +325,8 @@ static bool send_header(struct session *session)
 		return false;
 	}
 	sent = send(end->fd, header, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (sent != length) { /* into an empty send buffer it goes whole, or not at all */
-		session_reset(session, BACKEND);
-		return false;
-	}
+	if (sent != length) /* into an empty send buffer it goes whole, or not at all */
+		return lose(session);
 	end->sent_apart += (uint64_t)sent;
 	session->header_sent = true;
 	return true;
@@ -356,9 +366,7 @@ bool backend_take_over(struct session *session)
 	for (int side = CLIENT; side < SIDES; side++)
 		__atomic_store_n(&session->flows[side].mode, mode, __ATOMIC_SEQ_CST);
 	/* A backend that speaks first, or answers the header, may have done so before it was in the map. */
-	if (end->in_map && dataplane_kick(end->fd) < 0 && errno != EAGAIN) {
-		session_reset(session, BACKEND);
-		return false;
-	}
+	if (end->in_map && dataplane_kick(end->fd) < 0 && errno != EAGAIN)
+		return lose(session);
 	return true;
 }

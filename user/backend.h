@@ -22,7 +22,7 @@ void backend_retry(struct session *session);
 
 /*
  * The connection stands: send the PROXY header if one is due, put the socket into the map, let the flows live. False
- * when that ended the session.
+ * when that ended the session, or the connection if it was made ahead.
  */
 bool backend_take_over(struct session *session);
 

@@ -71,7 +71,8 @@ static bool drained(struct session *session, enum side from)
 
 	if (redirected == target->drained)
 		return true;
-	taken = accepted(target) - target->sent_apart;
+	taken = accepted(target);
+	taken = taken > target->sent_apart ? taken - target->sent_apart : 0;
 	if (taken < redirected + flow->forwarded) {
 		if (session->undrained_at[from] != taken || !session->undrained_since[from]) {
 			session->undrained_at[from] = taken;

@@ -4,13 +4,14 @@ The life of a session after its route is known: half-closes, resets, backends th
 clients, the idle timeout, and every form of backend address. All on both data planes.
 """
 import socket
+import threading
 
 import pytest
 
 from conftest import free_port
 from hellos import acme_hello, https_hello, noise
 from pattern import Pattern
-from sockets import Listener
+from sockets import Listener, Peer
 from stream_thread import receiving, sending
 from waiting import SCALE, now, pause, wait_until
 
@@ -197,6 +198,30 @@ def test_backend_that_accepts_and_resets(lab, ground):
     https.accept().reset()
     assert client.outcome() == "reset"
     assert router.closed(client).cause == "backend_reset"
+
+
+def test_web_server_that_resets_everybody_does_not_harm_validations(lab, plane):
+    """The connection made ahead of the hello may die at once; a validation is not for it."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane=plane)
+    stopped = threading.Event()
+
+    def reset_all():
+        while not stopped.is_set():
+            if https.pending(timeout=0.05):
+                Peer(https.sock.accept()[0]).reset()
+
+    thread = threading.Thread(target=reset_all)
+    thread.start()
+    try:
+        for _ in range(100):
+            client, server = lab.session(router, acme_hello(), acme)
+            server.send(b"answer").close()
+            assert client.read_to_end() == b"answer"
+            client.close()
+    finally:
+        stopped.set()
+        thread.join()
 
 
 def test_backend_that_closes_in_mid_stream(lab, ground):
