@@ -52,7 +52,7 @@ unit_source_table_SRCS   := user/source_table.c user/sockaddr.c
 unit_timer_SRCS          := user/timer.c
 unit_diagnose_SRCS       := user/diagnose.c user/sockaddr.c
 
-.PHONY: all check check-unit check-bpf check-fuzz check-e2e lint fuzz demo deps install uninstall clean
+.PHONY: all check check-unit check-bpf check-fuzz check-e2e check-kernels lint fuzz demo deps install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -107,6 +107,10 @@ fuzz: $(OUT)/fuzz/fuzz_clienthello
 
 check-e2e: $(BIN)
 	$(Q)ALPNBPF=$(abspath $(BIN)) $(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
+
+# Older kernels in an emulator; apart from `check`, since it fetches them.
+check-kernels: $(BIN)
+	$(Q)tests/kernels/run
 
 lint:
 	$(Q)tools/lint
