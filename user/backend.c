@@ -88,6 +88,7 @@ static int attempt(struct session *session, const struct address *address)
 	end->sent_apart = tcp ? 1 : 0; /* bytes_acked of an active opener counts the SYN */
 	if (tcp) {
 		setsockopt(end->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		setsockopt(end->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 		socket_set_buffers(end->fd, BACKEND, options_of(session)->buffer_bytes);
 	}
 	result = connect_result(end->fd, address);
@@ -226,13 +227,18 @@ void backend_connect_ahead(struct session *session)
 	start_round(session);
 }
 
+void backend_drop_other(struct session *session, enum route route)
+{
+	if (session->ends[BACKEND].fd >= 0 && session->aim != route)
+		drop(session);
+}
+
 void backend_connect(struct session *session)
 {
 	session->retry_delay = RETRY_FIRST_US;
 	if (session->ends[BACKEND].fd >= 0 && session->aim == session->route)
 		return; /* under way */
-	if (session->ends[BACKEND].fd >= 0)
-		drop(session);
+	backend_drop_other(session, session->route);
 	session->aim = session->route;
 	session->connect_deadline = session->worker->now + options_of(session)->connect_timeout_ms * MS;
 	start_round(session);

@@ -11,6 +11,9 @@
 /* Connect the default backend before the route is known, where that can pay off. One attempt; failure means nothing. */
 void backend_connect_ahead(struct session *session);
 
+/* Close a connection that was made ahead and does not lead to `route`. */
+void backend_drop_other(struct session *session, enum route route);
+
 /* Connect the backend of session->route; a connection ahead that leads there is used, another one dropped. */
 void backend_connect(struct session *session);
 

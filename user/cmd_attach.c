@@ -322,6 +322,7 @@ static int run(struct attach *attach)
 				 {.fd = attach->router.finished, .events = POLLIN}};
 	unsigned int left = attach->running;
 	uint64_t drain_until = 0;
+	int result = 0;
 
 	while (left) {
 		int ready = poll(wait, 2, wait_ms(drain_until));
@@ -335,11 +336,18 @@ static int run(struct attach *attach)
 		}
 		if (ready > 0 && wait[0].revents)
 			take_signal(attach, &drain_until);
-		if (ready > 0 && wait[1].revents && read(wait[1].fd, &ended, sizeof(ended)) == sizeof(ended))
+		if (ready > 0 && wait[1].revents && read(wait[1].fd, &ended, sizeof(ended)) == sizeof(ended)) {
 			left -= ended < left ? (unsigned int)ended : left;
+			/* A worker that ends unasked has said why. Its listeners would still get their share of the
+			 * connections: it takes the program with it, and the service manager restarts that. */
+			if (!drain_until) {
+				end_now(attach, "a worker failed");
+				drain_until = UINT64_MAX;
+				result = -EIO;
+			}
+		}
 	}
-	/* A worker that ends unasked has said why, and takes the program with it: the service manager restarts it. */
-	return drain_until ? 0 : -EIO;
+	return result;
 }
 
 static int set_up(struct attach *attach)
@@ -381,8 +389,7 @@ static int open_signals(struct attach *attach)
 
 static void tear_down(struct attach *attach, bool started)
 {
-	if (!started)
-		tell_workers(attach, WORKER_STOP);
+	tell_workers(attach, WORKER_STOP); /* those that have ended do not mind */
 	for (unsigned int i = 0; i < attach->running; i++)
 		pthread_join(attach->workers[i].thread, NULL);
 	if (started)

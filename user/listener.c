@@ -66,6 +66,7 @@ static int open_socket(const struct options *options, const struct address *addr
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) ||
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) || /* as the verdict forwards urgent bytes */
 	    (address->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) ||
 	    (options->defer_accept && setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof(defer))))
 		goto fail;
@@ -172,6 +173,7 @@ void listener_accept(struct worker *worker, struct listener *listener)
 
 void listener_close_all(struct worker *worker)
 {
+	worker_pause_accept(worker, 0); /* out of the epoll set before their numbers belong to others */
 	for (unsigned int i = 0; i < worker->listener_count; i++) {
 		for (int taken = 0; taken < BACKLOG && worker->free_count; taken++)
 			if (!accept_one(worker, &worker->listeners[i]))
@@ -179,7 +181,6 @@ void listener_close_all(struct worker *worker)
 		close(worker->listeners[i].fd);
 	}
 	worker->listener_count = 0;
-	worker->listening = false;
 	worker->accept_off = true;
 	timer_cancel(&worker->timers, &worker->accept_timer);
 }

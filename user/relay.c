@@ -82,6 +82,7 @@ static bool drained(struct session *session, enum side from)
 	}
 	target->drained = redirected;
 	session->undrained_since[from] = 0;
+	session->retry_delay = 0;
 	return true;
 }
 
@@ -208,6 +209,15 @@ static enum moved move(struct session *session, enum side from)
 		source->readable = false;
 		return MOVED_NOTHING;
 	}
+	/*
+	 * After a FIN was seen we come here with nothing owed, and until recv() had the lock the verdict may have
+	 * redirected more and then passed what we hold. Now something is owed: nothing more is redirected, this answer
+	 * is final.
+	 */
+	if (source->in_map && !drained(session, from)) {
+		look_again(session);
+		return MOVED_NOTHING;
+	}
 	sent = send(target->fd, session->worker->scratch, (size_t)peeked, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0) {
 		if (errno == EINTR)
@@ -229,9 +239,7 @@ static enum moved move(struct session *session, enum side from)
 		return MOVED_FAILED;
 	if (sent < peeked)
 		return wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
-	/* Edge-triggered: what comes after a queue was emptied makes a new edge. */
-	if (!source->in_map && peeked < SCRATCH_BYTES && !source->fin_seen)
-		source->readable = false;
+	/* A short read does not mean that the queue is empty: recv() stops at TCP's urgent mark. EAGAIN does. */
 	return MOVED_SOME;
 }
 

@@ -151,6 +151,9 @@ void session_decide(struct session *session, enum route route)
 {
 	session->route = route;
 	timer_cancel(&session->worker->timers, &session->deadline);
+	/* Before the route is published: from then on the verdict would redirect what another backend says to the
+	 * client. */
+	backend_drop_other(session, route);
 	__atomic_store_n(&session->flows[CLIENT].route_chosen, route, __ATOMIC_SEQ_CST);
 	session->state = SESSION_CONNECTING;
 	if (route == ROUTE_ACME)

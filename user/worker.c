@@ -19,7 +19,8 @@
 #include "listener.h"
 #include "log.h"
 
-#define BATCH 256
+#define BATCH           256
+#define RESUME_AGAIN_US (100 * MS)
 
 static struct session *session_of(struct worker *worker, uint32_t index)
 {
@@ -62,16 +63,22 @@ void worker_pause_accept(struct worker *worker, uint64_t until)
 
 void worker_resume_accept(struct worker *worker)
 {
+	bool failed = false;
+
 	if (worker->listening || worker->accept_off)
 		return;
 	for (unsigned int i = 0; i < worker->listener_count; i++) {
 		union event_source source = {.kind = SOURCE_LISTENER, .index = i};
 		struct epoll_event event = {.events = EPOLLIN, .data.u64 = source.bits};
 
-		if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->listeners[i].fd, &event) && errno != EEXIST)
-			log_error("cannot wait for connections: %s", strerror(errno));
+		if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->listeners[i].fd, &event) && errno != EEXIST) {
+			log_error("cannot wait for connections: %s; trying again", strerror(errno));
+			failed = true;
+		}
 	}
 	worker->listening = true;
+	if (failed)
+		worker_pause_accept(worker, worker->now + RESUME_AGAIN_US);
 }
 
 static int watch_descriptor(struct worker *worker, int fd, enum source_kind kind)

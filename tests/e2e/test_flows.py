@@ -320,14 +320,22 @@ def test_ping_pong(lab, ground):
     done(router, client, len(HELLO) + 11_000, 11_000)
 
 
-def test_urgent_data_is_not_lost(lab, ground):
-    """TCP's urgent byte travels in line, or with the stream; the bytes around it stay exact."""
+def test_urgent_data_is_forwarded_in_line(lab, ground):
+    """TCP's urgent byte keeps its place in the stream on both planes, and nothing behind it waits."""
     router, https, _ = ground
     client, server = lab.session(router, HELLO, https)
+    server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     client.send(b"before ")
     client.sock.send(b"!", socket.MSG_OOB)
-    client.send(b" behind").finish_sending()
-    assert server.read_to_end().replace(b"!", b"") == b"before  behind"
+    client.send(b" behind")
+    assert server.read(15) == b"before ! behind"
+    server.sock.send(b"?", socket.MSG_OOB)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    server.send(b" back")
+    assert client.read(6) == b"? back"
+    client.finish_sending()
+    server.close()
+    done(router, client, len(HELLO) + 15, 6)
 
 
 # Time.
