@@ -35,8 +35,7 @@ static const struct endpoint *endpoint_of(const struct session *session)
 	return &options_of(session)->backends[session->aim];
 }
 
-/* --- one attempt ---------------------------------------------------------------------------------------------------
- */
+/* --- one attempt --- */
 
 static unsigned int ephemeral_from = 32768, ephemeral_to = 60999; /* the kernel's defaults */
 
@@ -105,8 +104,7 @@ static int attempt(struct session *session, const struct address *address)
 	return result;
 }
 
-/* --- addresses, retries, fallback ----------------------------------------------------------------------------------
- */
+/* --- addresses, retries, fallback --- */
 
 /* The connection is of no use: close it, and let nothing be redirected to where it was. */
 static void drop(struct session *session)
@@ -274,8 +272,7 @@ void backend_retry(struct session *session)
 		attempt_failed(session, -ETIMEDOUT);
 }
 
-/* --- the PROXY header and the map ----------------------------------------------------------------------------------
- */
+/* --- the PROXY header and the map --- */
 
 /* What the TLVs say points into *hello. */
 /* The backend has gone right after it accepted. Ahead of the hello that means nothing: it may be for another one. */

@@ -37,8 +37,7 @@ struct attach {
 	int signals;
 };
 
-/* --- limits --------------------------------------------------------------------------------------------------------
- */
+/* --- limits --- */
 
 /* The soft limit up to the hard one: sessions are what descriptors are for. */
 static int raise_descriptor_limit(struct rlimit *limit)
@@ -78,8 +77,7 @@ static int decide_limits(struct attach *attach)
 	return 0;
 }
 
-/* --- the data plane ------------------------------------------------------------------------------------------------
- */
+/* --- the data plane --- */
 
 /* Exactness comes before speed: `auto` does not use a sockmap that is known to lose data, `sockmap` warns of it. */
 static int check_kernel(enum dataplane_choice choice, char *reason, size_t reason_size)
@@ -129,8 +127,7 @@ static int open_dataplane(struct attach *attach)
 	return error;
 }
 
-/* --- listeners and workers -----------------------------------------------------------------------------------------
- */
+/* --- listeners and workers --- */
 
 /* False: nobody asked for this family by name, and this machine does not have it. */
 static bool is_absent(const struct options *options, int error)
@@ -211,8 +208,7 @@ static int start_workers(struct attach *attach)
 	return 0;
 }
 
-/* --- readiness -----------------------------------------------------------------------------------------------------
- */
+/* --- readiness --- */
 
 static void announce(const struct attach *attach)
 {
@@ -268,8 +264,7 @@ static void log_totals(const struct attach *attach)
 	log_info("totals: %s", line);
 }
 
-/* --- running and ending --------------------------------------------------------------------------------------------
- */
+/* --- running and ending --- */
 
 static void tell_workers(struct attach *attach, enum worker_command command)
 {

@@ -24,7 +24,7 @@ static const char usage[] = "Usage: alpnbpf inspect [--json] [FILE|-]\n"
 			    "  --json    one JSON object instead of text\n"
 			    "  --help    this text\n";
 
-/* --- hex text --------------------------------------------------------------------------------------------------- */
+/* --- hex text --- */
 
 static int hex_digit(char c)
 {
@@ -125,7 +125,7 @@ static enum hex_result decode_hex(const char *text, size_t size, uint8_t *out, s
 	return *length ? HEX_DECODED : HEX_NONE;
 }
 
-/* --- output ----------------------------------------------------------------------------------------------------- */
+/* --- output --- */
 
 static void print_version(uint16_t version)
 {
@@ -227,7 +227,7 @@ static void print_json(const struct hello *hello, enum route route)
 	       hello->grease ? "true" : "false");
 }
 
-/* --- input ------------------------------------------------------------------------------------------------------ */
+/* --- input --- */
 
 /* Read up to `size` bytes; -errno on failure. */
 static ssize_t read_input(const char *path, char *buffer, size_t size)

@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 
 #include "backend.h"
-#include "log.h"
 #include "relay.h"
 #include "worker.h"
 

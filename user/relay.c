@@ -6,13 +6,11 @@
  */
 #include "relay.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -26,8 +24,7 @@
 #define RETRY_LAST_US  (100 * MS) /* a peer that stalls costs ten looks a second, no more */
 #define LOST_AFTER_US  (5000 * MS)
 
-/* --- what the kernel says ------------------------------------------------------------------------------------------
- */
+/* --- what the kernel says --- */
 
 static uint64_t load(const __u64 *counter)
 {
@@ -104,8 +101,7 @@ static bool is_lost(const struct session *session, enum side from)
 	       session->worker->now - session->undrained_since[from] > LOST_AFTER_US && has_room(&session->ends[!from]);
 }
 
-/* --- waiting -------------------------------------------------------------------------------------------------------
- */
+/* --- waiting --- */
 
 uint32_t relay_events(const struct session *session, enum side side)
 {
@@ -145,8 +141,7 @@ static void look_again(struct session *session)
 	timer_set(&session->worker->timers, &session->retry, session->worker->now + session->retry_delay);
 }
 
-/* --- moving --------------------------------------------------------------------------------------------------------
- */
+/* --- moving --- */
 
 static bool is_reset(int error)
 {
@@ -344,8 +339,7 @@ void relay_progress(struct session *session)
 		session_end(session, CAUSE_DONE, false);
 }
 
-/* --- idleness ------------------------------------------------------------------------------------------------------
- */
+/* --- idleness --- */
 
 uint64_t relay_activity(const struct session *session)
 {
