@@ -125,8 +125,10 @@ class Lab:
 
     def connect(self, target, family=4, **options):
         """A client of a router or of an address."""
-        address = target.address(family) if isinstance(target, Router) else target
-        self.peers.append(connect(address, **options))
+        is_router = isinstance(target, Router)
+        line = len(target.lines()) if is_router else 0
+        self.peers.append(connect(target.address(family) if is_router else target, **options))
+        self.peers[-1].log_line = line
         return self.peers[-1]
 
     def session(self, router, hello, backend, **options):

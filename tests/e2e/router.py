@@ -95,18 +95,22 @@ class Router(Child):
                 return host, port
         raise LookupError(f"no IPv{family} listener")
 
-    def sessions(self):
-        """All sessions whose end the log tells."""
-        return [closed for closed in map(parse_closed, self.lines()) if closed]
+    def sessions(self, since=0):
+        """All sessions whose end the log tells, from line `since` on."""
+        return [closed for closed in map(parse_closed, self.lines()[since:]) if closed]
 
     def closed(self, client, timeout=5.0):
-        """The closing line of the session of a client socket, an address tuple, or a port."""
+        """
+        The closing line of the session of a client socket, an address tuple, or a port. Ports come again, over loopback
+        within a second: what the log had before a client connected is not about it.
+        """
+        since = getattr(client, "log_line", 0)
         if hasattr(client, "local"):
             client = client.local
         name = endpoint(client) if isinstance(client, tuple) else f":{client}"
 
         def find():
-            return next((c for c in self.sessions() if c.client.endswith(name)), None)
+            return next((c for c in reversed(self.sessions(since)) if c.client.endswith(name)), None)
 
         return wait_until(find, timeout, f"the log line of the session of client {name}")
 

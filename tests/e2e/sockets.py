@@ -20,6 +20,7 @@ class Peer:
         self.sock = sock
         self.sock.settimeout(IO_TIMEOUT * SCALE)
         self.local = sock.getsockname() if sock.family != socket.AF_UNIX else None
+        self.log_line = 0  # of a client: where the program's log was when it connected
 
     def send(self, data):
         self.sock.sendall(data)

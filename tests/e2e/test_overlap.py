@@ -153,12 +153,19 @@ def test_random_cuts(ground, plane, raw, seed):
     peer = raw().connect(443)
     peer.segment(stream, 0, H)
     fin = seed % 2 == 1
+    server = None
+    if fin:  # a client whose FIN is there before accept() cannot be put into the map: let the session stand first
+        server = https.accept()
+        assert server.read(H) == HELLO
     for start, stop in random_segments(rng, len(stream) - H):
         last = H + stop == len(stream)
         peer.segment(stream, H + start, H + stop, fin=fin and last)
     peer.wait_acked(len(stream) + fin)
-    server = https.accept()
-    assert server.read(len(stream)) == stream
+    if server:
+        assert server.read(len(stream) - H) == stream[H:]
+    else:
+        server = https.accept()
+        assert server.read(len(stream)) == stream
     closed = end_session(peer, server, router, fin, len(stream))
     assert (closed.cause, closed.up) == ("done", len(stream))
     if plane == "sockmap":
