@@ -1,4 +1,5 @@
-# alpnbpf: build, test, install. Quiet unless V=1; SANITIZE=1 builds the user half with ASan and UBSan.
+# alpnbpf: build, test, install. Quiet unless V=1; SANITIZE=1 builds the user half with ASan, UBSan and
+# its assertions.
 # SPDX-License-Identifier: BSD-2-Clause
 
 VERSION := 0.1.0
@@ -17,7 +18,7 @@ CFLAGS ?= -O1 -g -fno-omit-frame-pointer
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 else
 OUT    := build
-CFLAGS ?= -O2 -g
+CFLAGS ?= -O2 -g -DNDEBUG
 SANFLAGS :=
 endif
 BIN := $(if $(SANFLAGS),alpnbpf-san,alpnbpf)

@@ -6,7 +6,9 @@
  */
 #include "relay.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <linux/bpf.h>
 #include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
@@ -23,6 +25,7 @@
 #define RETRY_FIRST_US 50         /* the kernel's backlog worker is usually done by then */
 #define RETRY_LAST_US  (100 * MS) /* a peer that stalls costs ten looks a second, no more */
 #define LOST_AFTER_US  (5000 * MS)
+#define LINGER_US      (5000 * MS) /* of a side whose peer is gone, while nothing of the last bytes is acknowledged */
 
 /* --- what the kernel says --- */
 
@@ -149,13 +152,32 @@ static bool is_reset(int error)
 	       error == ENOTCONN || error == EHOSTUNREACH || error == ENETUNREACH || error == ECONNREFUSED;
 }
 
+/*
+ * The connection of a side is gone. What came from it before may still be in the kernel or in the other side's send
+ * queue, where a reset would cut it off though the peer had sent it in order: an answer to an upload that was refused,
+ * closed with the rest unread. So the other side is reset only once it has all of that, or stalls.
+ */
+static void lose(struct session *session, enum side side)
+{
+	struct end *end = &session->ends[side];
+
+	if (session->state != SESSION_OPEN) {
+		session_reset(session, side);
+	} else if (session->ends[!side].broken) {
+		session_reset(session, !side);
+	} else {
+		end->broken = end->readable = true;
+		worker_mark(session);
+	}
+}
+
 /* A socket call failed for good. */
 static bool fail(struct session *session, enum side side, int error)
 {
 	log_debug("session %llu: the %s failed: %s", (unsigned long long)session->number,
 		  side == CLIENT ? "client" : "backend", strerror(error));
 	if (is_reset(error))
-		session_reset(session, side);
+		lose(session, side);
 	else
 		session_end(session, CAUSE_LOCAL_ERROR, true);
 	return false;
@@ -195,6 +217,8 @@ static enum moved move(struct session *session, enum side from)
 	if (peeked < 0) {
 		if (errno == EINTR)
 			return MOVED_SOME;
+		if (source->broken && is_reset(errno))
+			return MOVED_END;
 		if (errno != EAGAIN) {
 			fail(session, from, errno);
 			return MOVED_FAILED;
@@ -213,6 +237,11 @@ static enum moved move(struct session *session, enum side from)
 		look_again(session);
 		return MOVED_NOTHING;
 	}
+	/* The invariant, as of now and until `forwarded` is published: we owe what we hold, so nothing is redirected.
+	 */
+	assert(!source->in_map || source->broken ||
+	       (flow->forwarded + (uint64_t)peeked <= load(&flow->passed) &&
+		load(&flow->redirected) == target->drained));
 	sent = send(target->fd, session->worker->scratch, (size_t)peeked, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0) {
 		if (errno == EINTR)
@@ -243,7 +272,8 @@ static bool owes(const struct session *session, enum side from)
 	const struct end *source = &session->ends[from];
 	const struct flow *flow = &session->flows[from];
 
-	if (!source->in_map)
+	/* The reset took it out of the map, and with the psock what was passed and not fetched (sock_map_unhash). */
+	if (!source->in_map || source->broken)
 		return source->readable;
 	return source->fin_seen || load(&flow->passed) != flow->forwarded;
 }
@@ -268,13 +298,36 @@ static bool end_flow(struct session *session, enum side from)
 	return true;
 }
 
+/* All that a broken side had said is in the other side's TCP: is it acknowledged as well? Ends the session then. */
+static bool end_broken(struct session *session, enum side from)
+{
+	if (!drained(session, from) || unacknowledged(&session->ends[!from]))
+		return true;
+	session_reset(session, from);
+	return false;
+}
+
+/* The other side of a broken one takes nothing for LINGER_US. */
+static bool lingered(struct session *session, enum side side)
+{
+	uint64_t left = unacknowledged(&session->ends[!side]), now = session->worker->now;
+
+	if (!session->lingers_since || left != session->lingers_with) {
+		session->lingers_since = now;
+		session->lingers_with = left;
+	}
+	return now - session->lingers_since > LINGER_US;
+}
+
 /* False when the session has ended. */
 static bool relay_flow(struct session *session, enum side from)
 {
 	struct end *source = &session->ends[from], *target = &session->ends[!from];
 
-	if (source->read_ended)
+	if (target->broken)
 		return true;
+	if (source->read_ended)
+		return !source->broken || end_broken(session, from);
 	for (int round = 0; owes(session, from); round++) {
 		if (target->blocked)
 			return true;
@@ -296,7 +349,7 @@ static bool relay_flow(struct session *session, enum side from)
 		case MOVED_NOTHING:
 			return true;
 		case MOVED_END:
-			return end_flow(session, from);
+			return source->broken ? end_broken(session, from) : end_flow(session, from);
 		case MOVED_FAILED:
 			return false;
 		}
@@ -304,25 +357,43 @@ static bool relay_flow(struct session *session, enum side from)
 	return true;
 }
 
-bool relay_check(struct session *session, enum side side)
+/* Has the connection ended at a reset or a timeout of its TCP? */
+static bool is_gone(const struct end *end)
+{
+	struct tcp_info info = {0};
+	socklen_t length = sizeof(info);
+
+	return end->is_tcp && getsockopt(end->fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
+	       info.tcpi_state == BPF_TCP_CLOSE;
+}
+
+static bool check_fault(struct session *session, enum side side)
 {
 	static const enum session_cause causes[FLOW_FAULTS] = {
 		[FLOW_FAULT_GAP] = CAUSE_GAP, [FLOW_FAULT_TRIM] = CAUSE_TRIM, [FLOW_FAULT_REDIRECT] = CAUSE_REDIRECT};
-	struct end *end = &session->ends[side];
 	uint8_t fault = __atomic_load_n(&session->flows[side].fault, __ATOMIC_ACQUIRE);
+
+	if (!fault || fault >= FLOW_FAULTS || session->ends[!side].broken)
+		return true;
+	/* A target that is reset leaves the map while the verdict looks at it: that is a reset, not a fault. */
+	if (fault == FLOW_FAULT_REDIRECT && is_gone(&session->ends[!side]))
+		return fail(session, !side, ECONNRESET);
+	session_end(session, causes[fault], true);
+	return false;
+}
+
+bool relay_check(struct session *session, enum side side)
+{
+	struct end *end = &session->ends[side];
 	socklen_t length = sizeof(int);
 	int error = 0;
 
 	if (end->poll_error) {
 		end->poll_error = false;
-		if (getsockopt(end->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error)
+		if (getsockopt(end->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error && !end->broken)
 			return fail(session, side, error);
 	}
-	if (fault && fault < FLOW_FAULTS) {
-		session_end(session, causes[fault], true);
-		return false;
-	}
-	return true;
+	return check_fault(session, side);
 }
 
 void relay_progress(struct session *session)
@@ -332,9 +403,16 @@ void relay_progress(struct session *session)
 	for (int side = CLIENT; side < SIDES; side++)
 		if (!relay_check(session, (enum side)side))
 			return;
-	for (int side = CLIENT; side < SIDES; side++)
+	for (int side = CLIENT; side < SIDES; side++) {
+		if (ends[side].broken && lingered(session, (enum side)side)) {
+			session_reset(session, (enum side)side);
+			return;
+		}
 		if (!relay_flow(session, (enum side)side))
 			return;
+		if (ends[side].broken) /* no event tells that the last byte was acknowledged, or that none is */
+			look_again(session);
+	}
 	if (ends[CLIENT].read_ended && ends[BACKEND].read_ended)
 		session_end(session, CAUSE_DONE, false);
 }

@@ -56,6 +56,7 @@ struct end {
 	bool read_ended;  /* all its bytes were forwarded, and its FIN passed on */
 	bool blocked;     /* its send buffer is full; EPOLLOUT ends this */
 	bool watches_out; /* EPOLLOUT is in its epoll mask */
+	bool broken;      /* its connection is gone; what it had said still goes to the other side */
 	bool poll_error;  /* EPOLLERR or EPOLLHUP, not looked at yet */
 };
 
@@ -85,6 +86,7 @@ struct session {
 	unsigned int address;      /* index of the backend address being tried */
 	unsigned int addresses_left;
 	uint64_t undrained_since[SIDES], undrained_at[SIDES]; /* by flow: us and bytes, while waiting for drained */
+	uint64_t lingers_since, lingers_with;                 /* us and bytes, while a side is broken */
 	uint64_t activity, last_active;                       /* counters at the last look, and when they had changed */
 
 	struct session *next_runnable, *next_closing; /* in the worker's lists */

@@ -3,7 +3,10 @@
 The life of a session after its route is known: half-closes, resets, backends that refuse, stall, reset or vanish, slow
 clients, the idle timeout, and every form of backend address. All on both data planes.
 """
+import fcntl
 import socket
+import sys
+import termios
 import threading
 
 import pytest
@@ -187,6 +190,65 @@ def test_close_with_unread_data(lab, ground):
     server.close()
     assert client.outcome() == "reset"
     assert router.closed(client).cause == "backend_reset"
+
+
+ANSWER = 60_000
+
+
+def answered(lab, router, backend):
+    """A session whose backend has answered, all of it taken by the program, to a client that has read nothing of it."""
+    client, server = lab.session(router, HELLO, backend, receive_buffer=4096)
+    client.send(UP[:1000])
+    wait_until(server.readable, 5, "the bytes at the backend")
+    server.send(DOWN[:ANSWER])
+    wait_until(lambda: unsent(server) == 0, 5, "the answer taken by the program")
+    return client, server
+
+
+def unsent(peer):
+    """Bytes of its send queue which the other TCP has not acknowledged."""
+    return int.from_bytes(fcntl.ioctl(peer.sock, termios.TIOCOUTQ, b"\0" * 4), sys.byteorder)
+
+
+def test_answer_and_close_with_unread_data(lab, ground):
+    """An upload that is refused: the answer is there in full before the reset that follows it."""
+    router, https, _ = ground
+    client, server = answered(lab, router, https)
+    server.close()
+    assert client.read(ANSWER) == DOWN[:ANSWER]
+    assert client.outcome() == "reset"
+    assert router.closed(client).cause == "backend_reset"
+
+
+def test_last_bytes_before_the_reset_of_a_client(lab, plane):
+    """The same the other way: what the client had sent before its reset reaches a backend that was slow to read."""
+    acme, https = lab.backends(receive_buffer=4096)
+    router = lab.router(acme, https, plane=plane)
+    client, server = lab.session(router, HELLO, https)
+    client.send(UP[:ANSWER])
+    wait_until(lambda: unsent(client) == 0, 5, "the bytes taken by the program")
+    client.reset()
+    assert server.read(ANSWER) == UP[:ANSWER]
+    assert server.outcome() == "reset"
+    assert router.closed(client).cause == "client_reset"
+
+
+@pytest.mark.long
+def test_last_bytes_that_nobody_takes(lab, ground):
+    """A reader that stalls keeps a session whose other side is gone for some seconds, not for ever."""
+    router, https, _ = ground
+    client, server = answered(lab, router, https)
+    server.close()
+    assert router.closed(client, timeout=8).cause == "backend_reset"
+    assert client.outcome() == "reset"
+
+
+def test_both_sides_reset(lab, ground):
+    router, https, _ = ground
+    client, server = answered(lab, router, https)
+    server.close()
+    client.reset()
+    assert router.closed(client, timeout=3).cause in ("backend_reset", "client_reset")
 
 
 # Backends that misbehave.
