@@ -6,13 +6,14 @@ wherever the bytes are; nothing runs for it; and when the reader comes back, eve
 import os
 import re
 import select
+import subprocess
 
 import pytest
 
 from hellos import https_hello
 from pattern import Pattern
 from sockets import connect
-from waiting import SCALE, now, pause
+from waiting import SCALE, now, pause, wait_until
 
 HELLO = https_hello()
 SESSIONS = 200
@@ -181,3 +182,31 @@ def test_stalled_session_ends_by_idle_timeout(lab, plane):
     fill([server])
     assert server.outcome(10) in ("end", "reset")
     assert router.closed(client).cause == "idle_timeout"
+
+
+def charges(port):
+    """(received, reserved, queued) bytes which the kernel charges to each socket of the connections to a port."""
+    lines = subprocess.run(["ss", "-tmnH", f"sport = {port} or dport = {port}"], capture_output=True, text=True,
+                           check=True).stdout
+    return [tuple(map(int, found)) for found in
+            re.findall(r"skmem:\(r(\d+),rb\d+,t\d+,tb\d+,f(-?\d+),w(\d+)", lines)]
+
+
+def test_the_kernel_accounts_for_every_byte(lab):
+    """
+    What a segment is charged to a socket's memory is given back in full, whatever way it went. The reserve of a socket
+    comes and goes in pages, so once the queues are empty, what is left of it is whole pages.
+    """
+    acme, https = lab.backends(receive_buffer=SMALL)
+    router = lab.router(acme, https, "--buffer", "128K", plane="sockmap")
+    sessions = [lab.session(router, HELLO, https, receive_buffer=SMALL) for _ in range(16)]
+    for _ in range(3):
+        taken = fill([peer for session in sessions for peer in session])
+        for client, server in sessions:
+            assert server.read(taken[client]) == PATTERN.bytes(0, taken[client])
+            assert client.read(taken[server]) == PATTERN.bytes(0, taken[server])
+    for port in (router.address()[1], https.port):
+        wait_until(lambda: not any(received or queued for received, _, queued in charges(port)), 5, "empty queues")
+        reserved = [bytes_ for _, bytes_, _ in charges(port)]
+        assert len(reserved) == 2 * len(sessions)
+        assert all(bytes_ % os.sysconf("SC_PAGE_SIZE") == 0 for bytes_ in reserved)
