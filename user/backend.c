@@ -274,7 +274,6 @@ void backend_retry(struct session *session)
 
 /* --- the PROXY header and the map --- */
 
-/* What the TLVs say points into *hello. */
 /* The backend has gone right after it accepted. Ahead of the hello that means nothing: it may be for another one. */
 static bool lose(struct session *session)
 {
