@@ -39,12 +39,12 @@ BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -
 
 USER_SRCS := $(wildcard user/*.c)
 USER_OBJS := $(USER_SRCS:user/%.c=$(OUT)/%.o)
-BPF_SKELS := $(OUT)/sockmap.skel.h
+BPF_SKELS := $(OUT)/sockmap.skel.h $(OUT)/steer.skel.h
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
 
 # What each unit test links, apart from cmocka: the source it tests and what that source calls.
-unit_options_SRCS        := user/options.c user/sockaddr.c
+unit_options_SRCS        := user/options.c user/options_rules.c user/sockaddr.c
 unit_sockaddr_SRCS       := user/sockaddr.c
 unit_proxy_protocol_SRCS := user/proxy_protocol.c user/sockaddr.c
 unit_hello_SRCS          := user/hello.c

@@ -20,14 +20,22 @@ struct sock {
 	int sk_rcvbuf;      /* bytes of truesize the receive queue may hold */
 	int sk_sndbuf;      /* bytes of truesize the send queue may hold */
 	int sk_wmem_queued; /* bytes of truesize it holds */
+	__u32 sk_ack_backlog; /* of a listener: connections not accepted yet */
 };
 
 struct inet_sock {
 	struct sock sk;
 };
 
+struct request_sock_queue {
+	struct {
+		int counter;
+	} qlen; /* connections whose handshake is under way, or that are deferred */
+};
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	struct request_sock_queue icsk_accept_queue;
 };
 
 struct tcp_sock {

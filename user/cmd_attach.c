@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * `alpnbpf attach`: sets everything up, in the order in which it can fail, runs the workers, and takes the signals:
- * the first TERM drains, a second one or INT ends at once. The main thread does nothing else while sessions run.
+ * `alpnbpf attach`: announces that it is ready, runs the workers, and takes the signals; the first TERM drains, a
+ * second one or INT ends at once. The main thread does nothing else while sessions run.
  */
 #include "commands.h"
 
@@ -12,201 +12,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
+#include "arming.h"
+#include "attach.h"
 #include "dataplane.h"
-#include "diagnose.h"
 #include "hello.h"
-#include "listener.h"
 #include "log.h"
 #include "options.h"
 #include "worker.h"
 
-#define SESSIONS_BY_DEFAULT 65536 /* at most: the maps are allocated ahead, 320 bytes of kernel memory a session */
-
-/* What attach owns. */
-struct attach {
-	struct options options;
-	struct router router;
-	struct worker *workers;
-	unsigned int running;
-	char plane[768]; /* the data plane and why, for the ready line */
-	int signals;
-};
-
-/* --- limits --- */
-
-/* The soft limit up to the hard one: sessions are what descriptors are for. */
-static int raise_descriptor_limit(struct rlimit *limit)
-{
-	if (getrlimit(RLIMIT_NOFILE, limit))
-		return -errno;
-	limit->rlim_cur = limit->rlim_max;
-	return setrlimit(RLIMIT_NOFILE, limit) ? -errno : 0;
-}
-
-static int decide_limits(struct attach *attach)
-{
-	const struct options *options = &attach->options;
-	unsigned int possible, wanted = options->max_connections;
-	struct rlimit limit = {0};
-	int error = raise_descriptor_limit(&limit);
-
-	if (error) {
-		log_error("cannot raise the descriptor limit: %s", strerror(-error));
-		return error;
-	}
-	possible = diagnose_session_limit(options, limit.rlim_max);
-	if (possible == 0 || possible < wanted) {
-		log_error("the descriptor limit of %llu allows %u sessions; --max-connections %u needs %llu "
-			  "(LimitNOFILE=, ulimit -Hn)",
-			  (unsigned long long)limit.rlim_max, possible, wanted ? wanted : 1,
-			  (unsigned long long)diagnose_descriptors_needed(options, wanted ? wanted : 1));
-		return -EMFILE;
-	}
-	if (!wanted)
-		wanted = possible < SESSIONS_BY_DEFAULT ? possible : SESSIONS_BY_DEFAULT;
-	attach->router.max_sessions = wanted;
-	attach->router.workers = diagnose_workers(options);
-	if (attach->router.workers > wanted)
-		attach->router.workers = wanted;
-	attach->router.slots_per_worker = (wanted + attach->router.workers - 1) / attach->router.workers;
-	return 0;
-}
-
-/* --- the data plane --- */
-
-/* Exactness comes before speed: `auto` does not use a sockmap that is known to lose data, `sockmap` warns of it. */
-static int check_kernel(enum dataplane_choice choice, char *reason, size_t reason_size)
-{
-	struct utsname names;
-	char name[sizeof(names.release)];
-
-	if (uname(&names) || !diagnose_kernel_too_old(names.release, names.version, name, sizeof(name)))
-		return 0;
-	snprintf(reason, reason_size, "kernel %s: " DIAGNOSE_KERNEL_FAULT, name);
-	if (choice == DATAPLANE_AUTO)
-		return -EOPNOTSUPP;
-	log_warn("%s", reason);
-	return 0;
-}
-
-static int open_dataplane(struct attach *attach)
-{
-	struct router *router = &attach->router;
-	enum dataplane_choice choice = attach->options.dataplane;
-	char reason[512] = "";
-	int error = 0;
-
-	if (choice != DATAPLANE_USER) {
-		error = check_kernel(choice, reason, sizeof(reason));
-		if (!error)
-			error = dataplane_selftest(reason, sizeof(reason));
-		if (!error)
-			error = dataplane_open_sockmap(&router->dataplane, router->workers, router->slots_per_worker,
-						       reason, sizeof(reason));
-		if (!error) {
-			snprintf(attach->plane, sizeof(attach->plane),
-				 "sockmap (the self-test moved bytes in the kernel)");
-			return 0;
-		}
-		if (choice == DATAPLANE_SOCKMAP) {
-			log_error("--dataplane sockmap: %s", reason);
-			return error;
-		}
-		log_warn("no sockmap data plane, user space moves the bytes: %s", reason);
-	}
-	error = dataplane_open_user(&router->dataplane, router->workers, router->slots_per_worker);
-	if (error)
-		log_error("no memory for %u sessions", router->max_sessions);
-	snprintf(attach->plane, sizeof(attach->plane), "user (%s)",
-		 choice == DATAPLANE_USER ? "asked for" : "as said above");
-	return error;
-}
-
-/* --- listeners and workers --- */
-
-/* False: nobody asked for this family by name, and this machine does not have it. */
-static bool is_absent(const struct options *options, int error)
-{
-	return error == -EAFNOSUPPORT && options->listeners_default;
-}
-
-/*
- * SO_REUSEPORT lets a second alpnbpf of the same user bind beside us, and take half of the connections: first make sure
- * that the addresses are free.
- */
-static int check_listeners(struct attach *attach)
-{
-	const struct options *options = &attach->options;
-	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
-
-	for (unsigned int i = 0; i < options->listener_count; i++) {
-		int error = diagnose_bind(&options->listeners[i], reason, sizeof(reason));
-
-		if (!error || is_absent(options, error))
-			continue;
-		log_error("cannot listen on %s: %s", address_format(&options->listeners[i], name, sizeof(name)),
-			  reason);
-		return error;
-	}
-	return 0;
-}
-
-static int open_listeners(struct attach *attach, struct worker *worker)
-{
-	const struct options *options = &attach->options;
-	char reason[ADDRESS_TEXT_MAX + DIAGNOSE_TEXT_MAX + 32];
-	int error = 0;
-
-	for (unsigned int i = 0; i < options->listener_count; i++) {
-		error = listener_open(worker, &options->listeners[i], reason, sizeof(reason));
-		if (error && !is_absent(options, error))
-			break;
-		if (error && worker->index == 0)
-			log_warn("%s; left out", reason);
-		error = 0;
-	}
-	if (!error && worker->listener_count == 0) {
-		snprintf(reason, sizeof(reason), "this machine has neither IPv4 nor IPv6");
-		error = -EAFNOSUPPORT;
-	}
-	if (error)
-		log_error("%s", reason);
-	return error;
-}
-
-static int start_workers(struct attach *attach)
-{
-	struct router *router = &attach->router;
-	int error;
-
-	attach->workers = calloc(router->workers, sizeof(struct worker));
-	if (!attach->workers)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < router->workers; i++) {
-		error = worker_init(&attach->workers[i], router, i);
-		if (error) {
-			log_error("cannot set up worker %u: %s", i, strerror(-error));
-			return error;
-		}
-		/* All before the first one accepts: a group of listeners that grows moves connections about. */
-		error = open_listeners(attach, &attach->workers[i]);
-		if (error)
-			return error;
-	}
-	for (; attach->running < router->workers; attach->running++) {
-		error = worker_start(&attach->workers[attach->running]);
-		if (error) {
-			log_error("cannot start worker %u: %s", attach->running, strerror(-error));
-			return error;
-		}
-	}
-	return 0;
-}
+#define SETTLE_LOOK_MS 5    /* how often it looks for them */
+#define DISARM_LOOK_MS 1000 /* how soon a closed ACME listener is in the log; steering knows at once */
 
 /* --- readiness --- */
 
@@ -218,11 +36,18 @@ static void announce(const struct attach *attach)
 	size_t length = 0;
 
 	for (unsigned int i = 0; i < worker->listener_count && length < sizeof(listeners); i++)
-		length += (size_t)snprintf(listeners + length, sizeof(listeners) - length, "%s%s", i ? ", " : "",
-					   address_format(&worker->listeners[i].address, name, sizeof(name)));
-	log_info("ready: listening on %s; acme -> %s, https -> %s; data plane %s; %u workers, %u sessions at most",
-		 listeners, options->backends[ROUTE_ACME].text, options->backends[ROUTE_HTTPS].text, attach->plane,
-		 attach->router.workers, attach->router.max_sessions);
+		if (!worker->listeners[i].in_place)
+			length += (size_t)snprintf(listeners + length, sizeof(listeners) - length, "%s%s",
+						   length ? ", " : "listening on ",
+						   address_format(&worker->listeners[i].address, name, sizeof(name)));
+	for (unsigned int i = 0; i < options->listener_count && length < sizeof(listeners); i++)
+		if (options->in_place[i])
+			length += (size_t)snprintf(listeners + length, sizeof(listeners) - length, "%sat %s",
+						   length ? ", " : "",
+						   address_format(&options->listeners[i], name, sizeof(name)));
+	log_info("ready: %s; acme -> %s, https -> %s; %s; data plane %s; %u workers, %u sessions at most", listeners,
+		 options->backends[ROUTE_ACME].text, options->backends[ROUTE_HTTPS].text, attach->router.steer.mode,
+		 attach->plane, attach->router.workers, attach->router.max_sessions);
 	notify_service_manager("READY=1");
 }
 
@@ -245,7 +70,7 @@ static void log_totals(const struct attach *attach)
 		line, sizeof(line),
 		"sessions=%llu hello_https=%llu hello_acme=%llu hello_not_tls=%llu hello_malformed=%llu "
 		"hello_too_large=%llu hello_incomplete=%llu hello_timeout=%llu hello_silent=%llu acme_fallbacks=%llu "
-		"connect_retries=%llu accept_backoffs=%llu source_refused=%llu kernel_bytes=%llu user_bytes=%llu "
+		"connect_retries=%llu accept_backoffs=%llu source_refused=%llu stray_refused=%llu kernel_bytes=%llu user_bytes=%llu "
 		"trimmed_bytes=%llu",
 		(unsigned long long)sum.sessions, (unsigned long long)sum.hellos[CLIENTHELLO_HTTPS],
 		(unsigned long long)sum.hellos[CLIENTHELLO_ACME], (unsigned long long)sum.hellos[CLIENTHELLO_NOT_TLS],
@@ -254,8 +79,8 @@ static void log_totals(const struct attach *attach)
 		(unsigned long long)sum.hello_timeout, (unsigned long long)sum.hello_silent,
 		(unsigned long long)sum.acme_fallbacks, (unsigned long long)sum.connect_retries,
 		(unsigned long long)sum.accept_backoffs, (unsigned long long)sum.source_refused,
-		(unsigned long long)sum.bytes_kernel, (unsigned long long)sum.bytes_user,
-		(unsigned long long)sum.trimmed);
+		(unsigned long long)sum.stray_refused, (unsigned long long)sum.bytes_kernel,
+		(unsigned long long)sum.bytes_user, (unsigned long long)sum.trimmed);
 	for (int cause = 0; cause < CAUSES && length < sizeof(line); cause++)
 		if (sum.causes[cause])
 			length += (size_t)snprintf(line + length, sizeof(line) - length, " end_%s=%llu",
@@ -274,6 +99,8 @@ static void tell_workers(struct attach *attach, enum worker_command command)
 
 static void end_now(struct attach *attach, const char *why)
 {
+	steer_stop(&attach->router.steer);
+	attach->settle_until = 0;
 	log_info("ending now: %s", why);
 	tell_workers(attach, WORKER_STOP);
 }
@@ -298,34 +125,52 @@ static void take_signal(struct attach *attach, uint64_t *drain_until)
 	*drain_until = monotonic_us() + attach->options.drain_timeout_ms * MS;
 	log_info("draining: no new connections, %u ms for those there are", attach->options.drain_timeout_ms);
 	notify_service_manager("STOPPING=1");
+	steer_stop(&attach->router.steer);
+	attach->settle_until = monotonic_us() + attach->options.hello_timeout_ms * MS;
+}
+
+/*
+ * New connections are the web server's by now. Those that were steered to us before, and whose handshake or first byte
+ * is still to come, would be reset with our listeners: they are closed when there is none left.
+ */
+static void settle(struct attach *attach)
+{
+	if (!attach->settle_until || (steer_pending(&attach->router.steer) && monotonic_us() < attach->settle_until))
+		return;
+	attach->settle_until = 0;
 	tell_workers(attach, WORKER_DRAIN);
 }
 
 /* Milliseconds to wait, rounded up; -1 without a deadline. */
-static int wait_ms(uint64_t until)
+static int wait_ms(const struct attach *attach, uint64_t until, bool armed)
 {
 	uint64_t now = monotonic_us();
 
+	if (attach->settle_until)
+		return SETTLE_LOOK_MS;
 	if (!until || until == UINT64_MAX)
-		return -1;
+		return armed ? DISARM_LOOK_MS : -1;
 	return until > now ? (int)((until - now) / MS + 1) : 0;
 }
 
 static int run(struct attach *attach)
 {
-	struct pollfd wait[2] = {{.fd = attach->signals, .events = POLLIN},
-				 {.fd = attach->router.finished, .events = POLLIN}};
+	struct pollfd wait[3] = {{.fd = attach->signals, .events = POLLIN},
+				 {.fd = attach->router.finished, .events = POLLIN},
+				 {.fd = arming_fd(&attach->router.steer), .events = POLLIN}};
 	unsigned int left = attach->running;
 	uint64_t drain_until = 0;
 	int result = 0;
 
 	while (left) {
-		int ready = poll(wait, 2, wait_ms(drain_until));
+		bool armed = arming_look(&attach->router.steer);
+		int ready = poll(wait, 3, wait_ms(attach, drain_until, armed));
 		uint64_t ended;
 
 		if (ready < 0 && errno != EINTR)
 			return -errno;
-		if (ready == 0) {
+		settle(attach);
+		if (drain_until && drain_until != UINT64_MAX && monotonic_us() >= drain_until) {
 			end_now(attach, "--drain-timeout is over");
 			drain_until = UINT64_MAX;
 		}
@@ -343,24 +188,6 @@ static int run(struct attach *attach)
 		}
 	}
 	return result;
-}
-
-static int set_up(struct attach *attach)
-{
-	int error = decide_limits(attach);
-
-	if (!error)
-		error = check_listeners(attach);
-	if (!error)
-		error = open_dataplane(attach);
-	if (error)
-		return error;
-	if (attach->options.max_per_source) {
-		attach->router.sources = source_table_new(attach->router.max_sessions, attach->options.max_per_source);
-		if (!attach->router.sources)
-			return -ENOMEM;
-	}
-	return start_workers(attach);
 }
 
 static int open_signals(struct attach *attach)
@@ -384,16 +211,13 @@ static int open_signals(struct attach *attach)
 
 static void tear_down(struct attach *attach, bool started)
 {
+	steer_stop(&attach->router.steer);
 	tell_workers(attach, WORKER_STOP); /* those that have ended do not mind */
 	for (unsigned int i = 0; i < attach->running; i++)
 		pthread_join(attach->workers[i].thread, NULL);
 	if (started)
 		log_totals(attach);
-	for (unsigned int i = 0; attach->workers && i < attach->router.workers; i++)
-		worker_free(&attach->workers[i]);
-	free(attach->workers);
-	source_table_free(attach->router.sources);
-	dataplane_close(&attach->router.dataplane);
+	attach_tear_down(attach);
 	close(attach->signals);
 	close(attach->router.finished);
 }
@@ -406,11 +230,12 @@ int cmd_attach(int argc, char **argv)
 	if (!command_options(&attach.options, argc, argv, &result))
 		return result;
 	log_init(attach.options.log_level, attach.options.log_format);
+	dataplane_take_libbpf_log();
 	attach.router.options = &attach.options;
 	result = open_signals(&attach);
 	if (result)
 		return EXIT_FAILED;
-	result = set_up(&attach);
+	result = attach_set_up(&attach);
 	if (!result) {
 		announce(&attach);
 		result = run(&attach);

@@ -192,6 +192,7 @@ int cmd_check(int argc, char **argv)
 	if (!command_options(&options, argc, argv, &code))
 		return code;
 	log_init(options.log_level, options.log_format);
+	dataplane_take_libbpf_log();
 
 	if (options.dataplane != DATAPLANE_USER) {
 		check_kernel(&report);

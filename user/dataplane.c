@@ -44,8 +44,12 @@ static int print_libbpf(enum libbpf_print_level level, const char *format, va_li
 	return 0;
 }
 
-/* Why loading failed, in the words of someone who can change it. */
-static int explain(int error, const char *step, char *reason, size_t reason_size)
+void dataplane_take_libbpf_log(void)
+{
+	libbpf_set_print(print_libbpf);
+}
+
+int dataplane_explain(int error, const char *step, char *reason, size_t reason_size)
 {
 	char names[DIAGNOSE_TEXT_MAX];
 	const char *missing = diagnose_missing_capabilities(DIAGNOSE_CAPABILITIES_BPF, names, sizeof(names));
@@ -148,10 +152,9 @@ int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, un
 
 	*dataplane =
 		(struct dataplane){.workers = workers, .slots_per_worker = slots_per_worker, .socks = -1, .slots = -1};
-	libbpf_set_print(print_libbpf);
 	dataplane->skel = sockmap_bpf__open();
 	if (!dataplane->skel)
-		return explain(-errno, step, reason, reason_size);
+		return dataplane_explain(-errno, step, reason, reason_size);
 	error = set_sizes(dataplane);
 	if (!error) {
 		step = "loading the BPF program";
@@ -174,7 +177,7 @@ int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, un
 	}
 	if (!error)
 		return 0;
-	explain(error, step, reason, reason_size);
+	dataplane_explain(error, step, reason, reason_size);
 	dataplane_close(dataplane);
 	return error;
 }

@@ -59,6 +59,15 @@ void dataplane_forget(struct dataplane *dataplane, uint64_t cookie);
 /* Runs the bytes before insertion, if any, through the verdict. Returns what recv(MSG_PEEK) of one byte returns. */
 long dataplane_kick(int fd);
 
+/* From now on libbpf speaks through our log. */
+void dataplane_take_libbpf_log(void);
+
+/* Room for what dataplane_explain() writes. */
+#define DATAPLANE_REASON_MAX 512
+
+/* Why a step of loading BPF failed with `error` (-errno), in the words of someone who can change it. Returns error. */
+int dataplane_explain(int error, const char *step, char *reason, size_t reason_size);
+
 /* Loads a small instance and moves bytes through it over loopback. 0, or -errno with the reason as for opening. */
 int dataplane_selftest(char *reason, size_t reason_size);
 

@@ -17,9 +17,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "steering.h"
+
 #define STATE_LISTEN     0x0a /* st of /proc/net/tcp */
 #define HOLDERS_MAX      16   /* listening sockets looked up for one port */
 #define RESERVE_PROCESS  24   /* stdio, maps, program, signals, notification, and some to spare */
+#define RESERVE_STEER    24   /* programs, maps and links of the steering, the lock */
 #define RESERVE_WORKER   6    /* epoll, wake-up, ring and its epoll, the connection turned away, one to spare */
 #define SYS_ADMIN        21
 #define NET_BIND_SERVICE 10
@@ -199,19 +202,42 @@ static void describe_process(const char *pid, char *out, size_t size)
 	snprintf(out, size, "%s (pid %s)", *name ? name : "a process", pid);
 }
 
-int diagnose_port_holder(const struct address *address, char *out, size_t size)
+void diagnose_process(unsigned int pid, char *out, size_t size)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", pid);
+	describe_process(text, out, size);
+}
+
+/* The inodes of all listening sockets in the way of `address`. */
+static unsigned int find_holders(unsigned long inodes[HOLDERS_MAX], const struct address *address)
 {
 	struct address wanted = address_unmapped(address);
-	unsigned long inodes[HOLDERS_MAX];
 	unsigned int count = 0;
+
+	if (wanted.sa.sa_family == AF_INET)
+		count = find_listeners(inodes, count, "/proc/net/tcp", &wanted);
+	return find_listeners(inodes, count, "/proc/net/tcp6", &wanted);
+}
+
+bool diagnose_port_taken(const struct address *address)
+{
+	unsigned long inodes[HOLDERS_MAX];
+
+	return find_holders(inodes, address) > 0;
+}
+
+int diagnose_port_holder(const struct address *address, char *out, size_t size)
+{
+	unsigned long inodes[HOLDERS_MAX];
+	unsigned int count;
 	struct dirent *entry;
 	int result = -1;
 	DIR *proc;
 
 	snprintf(out, size, "a process of another user or namespace");
-	if (wanted.sa.sa_family == AF_INET)
-		count = find_listeners(inodes, count, "/proc/net/tcp", &wanted);
-	count = find_listeners(inodes, count, "/proc/net/tcp6", &wanted);
+	count = find_holders(inodes, address);
 	if (count == 0)
 		return -1;
 	proc = opendir("/proc");
@@ -318,7 +344,8 @@ unsigned int diagnose_workers(const struct options *options)
 
 unsigned int diagnose_descriptor_reserve(const struct options *options)
 {
-	return RESERVE_PROCESS + diagnose_workers(options) * (RESERVE_WORKER + options->listener_count);
+	return RESERVE_PROCESS + RESERVE_STEER +
+	       diagnose_workers(options) * (RESERVE_WORKER + options->listener_count + STEER_FAMILIES);
 }
 
 unsigned int diagnose_session_limit(const struct options *options, rlim_t nofile)

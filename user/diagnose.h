@@ -33,6 +33,12 @@ const char *diagnose_missing_capabilities(uint64_t wanted, char *out, size_t siz
  */
 int diagnose_port_holder(const struct address *address, char *out, size_t size);
 
+/* Does anybody listen where `address` wants to? */
+bool diagnose_port_taken(const struct address *address);
+
+/* "nginx (pid 123)" */
+void diagnose_process(unsigned int pid, char *out, size_t size);
+
 /* Why bind() or listen() on address failed with `error` (positive errno), and what helps. Returns out. */
 const char *diagnose_bind_error(const struct address *address, int error, char *out, size_t size);
 

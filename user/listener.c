@@ -95,6 +95,41 @@ int listener_open(struct worker *worker, const struct address *address, char *er
 	return 0;
 }
 
+int listener_open_private(struct worker *worker, enum steer_family family, char *error, size_t error_size)
+{
+	unsigned int *port = &worker->router->private_ports[family];
+	struct address address = {.len = sizeof(address.in)};
+	int fd, failed = 0;
+
+	if (family == STEER_V4) {
+		address.in.sin_family = AF_INET;
+		address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		address.in.sin_port = htons((uint16_t)*port);
+	} else {
+		address.len = sizeof(address.in6);
+		address.in6.sin6_family = AF_INET6;
+		address.in6.sin6_addr = in6addr_loopback;
+		address.in6.sin6_port = htons((uint16_t)*port);
+	}
+	fd = open_socket(worker->router->options, &address);
+	if (fd < 0)
+		failed = fd;
+	else if (getsockname(fd, &address.sa, &address.len))
+		failed = -errno;
+	else
+		failed = steer_set_private(&worker->router->steer, worker->index, family, fd);
+	if (failed) {
+		snprintf(error, error_size, "cannot make the private listener for %s: %s",
+			 family == STEER_V4 ? "IPv4" : "IPv6", strerror(-failed));
+		if (fd >= 0)
+			close(fd);
+		return failed;
+	}
+	*port = address_port(&address);
+	worker->listeners[worker->listener_count++] = (struct listener){.fd = fd, .address = address, .in_place = true};
+	return 0;
+}
+
 /* A connection the worker will not serve: a reset tells the client at once. */
 static void turn_away(int fd)
 {
@@ -117,6 +152,19 @@ static void log_source_refused(struct worker *worker, const struct address *clie
 			 suppressed);
 }
 
+/*
+ * Where the client connected to, in place. Only connections that were steered have the web server's port there; who
+ * finds the private port and connects to it would be sent on to itself.
+ */
+static bool destination_of(struct worker *worker, int fd, struct address *destination)
+{
+	const struct endpoint *https = &worker->router->options->backends[ROUTE_HTTPS];
+
+	destination->len = sizeof(destination->in6);
+	return getsockname(fd, &destination->sa, &destination->len) == 0 &&
+	       address_port(destination) == address_port(&https->addresses[0]);
+}
+
 /* accept() failed: with what only time can mend, wait instead of asking again and again. */
 static void back_off(struct worker *worker, int error)
 {
@@ -133,7 +181,7 @@ static void back_off(struct worker *worker, int error)
 /* One connection. False when there is none, or accepting has stopped. */
 static bool accept_one(struct worker *worker, struct listener *listener)
 {
-	struct address client = {.len = sizeof(client.in6)};
+	struct address client = {.len = sizeof(client.in6)}, destination;
 	int fd;
 
 	if (!worker->free_count) {
@@ -155,12 +203,17 @@ static bool accept_one(struct worker *worker, struct listener *listener)
 			return true;
 		}
 	}
+	if (listener->in_place && !destination_of(worker, fd, &destination)) {
+		worker->counters.stray_refused++;
+		turn_away(fd);
+		return true;
+	}
 	if (worker->router->sources && !source_table_enter(worker->router->sources, &client)) {
 		log_source_refused(worker, &client);
 		turn_away(fd);
 		return true;
 	}
-	session_open(worker, fd, &client);
+	session_open(worker, fd, &client, listener->in_place ? &destination : NULL);
 	return true;
 }
 

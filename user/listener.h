@@ -11,6 +11,12 @@
  */
 int listener_open(struct worker *worker, const struct address *address, char *error, size_t error_size);
 
+/*
+ * The private listener of a family, for connections that are steered to us: on loopback, at a port the kernel chooses
+ * for the first worker. As listener_open().
+ */
+int listener_open_private(struct worker *worker, enum steer_family family, char *error, size_t error_size);
+
 /* Take what waits there, up to a fair number. */
 void listener_accept(struct worker *worker, struct listener *listener);
 

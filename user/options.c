@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The command line of attach and check. Owns the table of options, from which parsing and --help both come, and the
- * rules between options. Only start-up uses it; it prints nothing, and touches the system only to resolve names.
+ * The command line of attach and check. Owns the table of options, from which parsing and --help both come, and nothing
+ * else; the rules between options are in options_rules.c. Only start-up uses it; it prints nothing, and touches the
+ * system only to resolve names.
  */
 #include "options.h"
 
@@ -50,6 +51,7 @@ struct option_spec {
 /* Choices are stored through an unsigned int: every enum in struct options must be one. */
 static_assert(sizeof(enum dataplane_choice) == sizeof(unsigned int), "enum size");
 static_assert(sizeof(enum acme_fallback) == sizeof(unsigned int), "enum size");
+static_assert(sizeof(enum arm_choice) == sizeof(unsigned int), "enum size");
 static_assert(sizeof(enum log_level) == sizeof(unsigned int), "enum size");
 static_assert(sizeof(enum log_format) == sizeof(unsigned int), "enum size");
 
@@ -196,6 +198,37 @@ static bool parse_listen(struct parser *parser, const char *text)
 	return true;
 }
 
+static bool parse_no_bypass(struct parser *parser, const char *text)
+{
+	(void)text;
+	parser->options->bypass = false;
+	return true;
+}
+
+/* The PROXY header is a way to tell the client's address as the others are. */
+static bool parse_client_address(struct parser *parser, const char *text)
+{
+	static const struct {
+		const char *name;
+		enum client_address way;
+		enum proxy_version proxy;
+	} ways[] = {{"none", CLIENT_ADDRESS_NONE, PROXY_NONE},
+		    {"peername", CLIENT_ADDRESS_PEERNAME, PROXY_NONE},
+		    {"transparent", CLIENT_ADDRESS_TRANSPARENT, PROXY_NONE},
+		    {"proxy-v1", CLIENT_ADDRESS_NONE, PROXY_V1},
+		    {"proxy-v2", CLIENT_ADDRESS_NONE, PROXY_V2}};
+	struct options *options = parser->options;
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		if (strcmp(ways[i].name, text) != 0)
+			continue;
+		options->client_address = ways[i].way;
+		options->client_address_proxy = ways[i].proxy;
+		return true;
+	}
+	return fail(parser, "--client-address %s: is not one of %s", text, parser->spec->argument);
+}
+
 static const char *const route_names[ROUTES] = {[ROUTE_HTTPS] = "https", [ROUTE_ACME] = "acme"};
 
 static bool parse_proxy_protocol(struct parser *parser, const char *text)
@@ -259,6 +292,11 @@ static const struct choice dataplane_choices[] = {
 	{"user", DATAPLANE_USER},
 	{NULL, 0},
 };
+static const struct choice arm_choices[] = {
+	{"auto", ARM_AUTO},
+	{"always", ARM_ALWAYS},
+	{NULL, 0},
+};
 static const struct choice level_choices[] = {
 	{"error", LOG_LEVEL_ERROR},
 	{"warn", LOG_LEVEL_WARN},
@@ -285,6 +323,15 @@ static const struct option_spec specs[] = {
 	 "send ROUTE (https or acme) a PROXY header; once a route", .repeatable = true},
 	{"proxy-tlv", "alpn|authority", parse_proxy_tlv, "put the ALPN or the SNI name into v2 headers; repeatable",
 	 .repeatable = true},
+	{.name = "client-address",
+	 .argument = "none|peername|transparent|proxy-v1|proxy-v2",
+	 .parse = parse_client_address,
+	 .help = "how the web server learns it (peername where connections are steered, else none)"},
+	{"arm", "auto|always", parse_choice, "look into connections while an ACME client listens, or always (auto)",
+	 FIELD(arm), .choices = arm_choices},
+	{.name = "no-bypass",
+	 .parse = parse_no_bypass,
+	 .help = "proxy all connections, also while no ACME client listens"},
 	{"hello-timeout", "TIME", parse_duration, "for a whole ClientHello (5s)", FIELD(hello_timeout_ms)},
 	{"connect-timeout", "TIME", parse_duration, "for a backend to accept (5s)", FIELD(connect_timeout_ms)},
 	{"idle-timeout", "TIME", parse_duration, "for a session without a byte, 0: none (10m)", FIELD(idle_timeout_ms),
@@ -327,6 +374,7 @@ static void set_defaults(struct options *options)
 	options->drain_timeout_ms = 30000;
 	options->buffer_bytes = 1 << 20;
 	options->defer_accept = true;
+	options->bypass = true;
 	options->log_level = LOG_LEVEL_INFO;
 }
 
@@ -339,65 +387,14 @@ static const struct option_spec *find_spec(const char *name, size_t length)
 	return NULL;
 }
 
-/* Does a connection to `target` arrive at the listener `at`? */
-static bool leads_to(const struct address *target, const struct address *at)
-{
-	struct address plain = address_unmapped(target);
-
-	if (plain.sa.sa_family != at->sa.sa_family || address_port(&plain) != address_port(at))
-		return false;
-	if (address_is_wildcard(at))
-		return address_is_local(&plain);
-	return address_equal(&plain, at);
-}
-
-static bool check_loop(struct parser *parser, unsigned int route)
-{
-	const struct options *options = parser->options;
-	const struct endpoint *backend = &options->backends[route];
-	bool acme = route == ROUTE_ACME;
-	char name[ADDRESS_TEXT_MAX];
-
-	for (unsigned int i = 0; i < backend->count; i++) {
-		for (unsigned int j = 0; j < options->listener_count; j++) {
-			const struct address *at = &options->listeners[j];
-
-			if (!leads_to(&backend->addresses[i], at))
-				continue;
-			return fail(
-				parser,
-				"--%s leads back to the listened port %u (%s reaches %s), and attaching in place is not what this version does; move the %s to another port such as %u",
-				route_names[route], address_port(at), backend->text,
-				address_format(at, name, sizeof(name)), acme ? "ACME client" : "web server",
-				acme ? 10443 : 8443);
-		}
-	}
-	return true;
-}
-
 /* What only the whole command line can tell. */
 static bool finish(struct parser *parser)
 {
-	struct options *options = parser->options;
-
 	for (size_t i = 0; i < SPECS; i++)
 		if (specs[i].required && !parser->seen[i])
 			return fail(parser, "--%s: is missing; it names %s, as in --acme 10443 --https 8443",
 				    specs[i].name, specs[i].help);
-	if ((options->proxy_tlv_alpn || options->proxy_tlv_authority) && options->proxy[ROUTE_HTTPS] != PROXY_V2 &&
-	    options->proxy[ROUTE_ACME] != PROXY_V2)
-		return fail(
-			parser,
-			"--proxy-tlv: no route gets a version 2 PROXY header, which alone can carry TLVs; add --proxy-protocol https=v2");
-	if (options->listener_count == 0) {
-		unsigned int count;
-
-		options->listeners_default = true;
-		if (listen_parse(options->listeners, &count, "443", parser->error, parser->error_size))
-			return false;
-		options->listener_count = count;
-	}
-	return check_loop(parser, ROUTE_ACME) && check_loop(parser, ROUTE_HTTPS);
+	return options_finish(parser->options, parser->error, parser->error_size);
 }
 
 /* One option at argv[*at], and its value; moves *at to the last word it took. */

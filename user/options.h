@@ -16,6 +16,9 @@
 
 enum dataplane_choice { DATAPLANE_AUTO, DATAPLANE_SOCKMAP, DATAPLANE_USER };
 enum proxy_version { PROXY_NONE = 0, PROXY_V1 = 1, PROXY_V2 = 2 };
+enum arm_choice { ARM_AUTO, ARM_ALWAYS };
+/* AUTO: peername where connections are steered and the cgroup allows it, else none. */
+enum client_address { CLIENT_ADDRESS_AUTO, CLIENT_ADDRESS_NONE, CLIENT_ADDRESS_PEERNAME, CLIENT_ADDRESS_TRANSPARENT };
 enum acme_fallback { ACME_FALLBACK_HTTPS, ACME_FALLBACK_CLOSE };
 
 struct options {
@@ -24,7 +27,13 @@ struct options {
 	bool proxy_tlv_alpn, proxy_tlv_authority; /* v2 TLVs PP2_TYPE_ALPN, PP2_TYPE_AUTHORITY */
 	struct address listeners[LISTENERS_MAX];
 	unsigned int listener_count;
-	bool listeners_default; /* no --listen given: 0.0.0.0:443 and [::]:443, either family may be absent */
+	bool listeners_default;       /* no --listen given: 0.0.0.0:443 and [::]:443, either family may be absent */
+	bool in_place[LISTENERS_MAX]; /* by listener: --https is that very port, its server keeps it */
+	unsigned int in_place_count;
+	enum arm_choice arm;
+	bool bypass; /* --no-bypass clears it */
+	enum client_address client_address;
+	enum proxy_version client_address_proxy; /* --client-address proxy-vN; is in proxy[ROUTE_HTTPS] as well */
 	unsigned int hello_timeout_ms, connect_timeout_ms, idle_timeout_ms, acme_timeout_ms, drain_timeout_ms;
 	enum acme_fallback acme_fallback;
 	unsigned int max_connections; /* sessions; 0: from RLIMIT_NOFILE */
@@ -44,6 +53,12 @@ enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_USAGE }
  * names. Does not print and does not exit.
  */
 enum options_result options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size);
+
+/* The rules between options, and the defaults that depend on others; false leaves one sentence in error. */
+bool options_finish(struct options *options, char *error, size_t error_size);
+
+/* Is every address of the backend a TCP address of this machine? */
+bool options_is_local_tcp(const struct endpoint *endpoint);
 
 /* The text of --help for attach and check. */
 const char *options_help(void);

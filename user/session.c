@@ -111,7 +111,7 @@ static bool open_client(struct session *session, bool *ahead)
 	return true;
 }
 
-void session_open(struct worker *worker, int fd, const struct address *client)
+void session_open(struct worker *worker, int fd, const struct address *client, const struct address *destination)
 {
 	struct session *session = take_slot(worker);
 	bool ahead = false;
@@ -119,6 +119,8 @@ void session_open(struct worker *worker, int fd, const struct address *client)
 	worker->counters.sessions++;
 	session->state = SESSION_HELLO;
 	session->client = *client;
+	if (destination)
+		session->destination = *destination;
 	session->in_sources = worker->router->sources != NULL;
 	session->ends[CLIENT].fd = fd;
 	session->started = session->last_active = worker->now;
@@ -330,6 +332,8 @@ void session_close_end(struct session *session, enum side side, bool hard)
 	close(end->fd);
 	if (end->in_map)
 		dataplane_forget(&session->worker->router->dataplane, end->cookie);
+	if (side == BACKEND)
+		steer_forget(&session->worker->router->steer, &session->ours);
 	*end = (struct end){.fd = -1, .generation = (uint16_t)(end->generation + 1)};
 }
 

@@ -16,6 +16,7 @@
 
 #include "alpnbpf.h"
 #include "sockaddr.h"
+#include "steering.h"
 #include "timer.h"
 
 struct worker;
@@ -74,6 +75,9 @@ struct session {
 	struct flow *flows; /* [SIDES], by the side they come from */
 	struct end ends[SIDES];
 	struct address client;
+	struct address destination; /* in place: where the client connected to, and so do we; else len is 0 */
+	struct steer_endpoint
+		ours;       /* our end of the connection to the web server, while steering knows it; or port 0 */
 	char *server_name;  /* of an ACME hello, for its log line; owned */
 	uint64_t started;   /* us */
 	uint32_t hello_fed; /* bytes the native parser has seen, when the client is not in the map */
@@ -92,8 +96,9 @@ struct session {
 	struct session *next_runnable, *next_closing; /* in the worker's lists */
 };
 
-/* A connection was accepted: takes over fd. Whatever fails is logged, counted and closed. */
-void session_open(struct worker *worker, int fd, const struct address *client);
+/* A connection was accepted: takes over fd. Whatever fails is logged, counted and closed. destination: in place, or
+ * NULL. */
+void session_open(struct worker *worker, int fd, const struct address *client, const struct address *destination);
 
 /* Do all that can be done now. Called by the worker for a session that had an event. */
 void session_progress(struct session *session);

@@ -325,17 +325,20 @@ bool address_is_wildcard(const struct address *address)
 	return address->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address->in6.sin6_addr);
 }
 
+bool address_is_loopback(const struct address *address)
+{
+	if (address->sa.sa_family == AF_INET)
+		return ntohl(address->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return address->sa.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&address->in6.sin6_addr);
+}
+
 bool address_is_local(const struct address *address)
 {
 	struct address plain = address_unmapped(address);
 	struct ifaddrs *list = NULL;
 	bool found = false;
 
-	if (plain.sa.sa_family == AF_UNIX || address_is_wildcard(&plain))
-		return true;
-	if (plain.sa.sa_family == AF_INET && ntohl(plain.in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET)
-		return true;
-	if (plain.sa.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&plain.in6.sin6_addr))
+	if (plain.sa.sa_family == AF_UNIX || address_is_wildcard(&plain) || address_is_loopback(&plain))
 		return true;
 	if (getifaddrs(&list))
 		return false;

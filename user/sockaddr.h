@@ -56,6 +56,9 @@ bool address_equal(const struct address *a, const struct address *b);
 /* 0.0.0.0 or ::, whatever the port. */
 bool address_is_wildcard(const struct address *address);
 
+/* 127.0.0.0/8 or ::1. */
+bool address_is_loopback(const struct address *address);
+
 /* Would connecting to it stay on this machine: loopback, wildcard, an interface's own address, or AF_UNIX? */
 bool address_is_local(const struct address *address);
 

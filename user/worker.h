@@ -15,6 +15,7 @@
 #include "options.h"
 #include "session.h"
 #include "source_table.h"
+#include "steer.h"
 #include "timer.h"
 
 #define SCRATCH_BYTES (256 * 1024) /* what one recv() may take, once a worker */
@@ -27,7 +28,7 @@ struct counters {
 	uint64_t hellos[6]; /* by enum clienthello_result; MORE: ended or stalled undecided */
 	uint64_t hello_timeout, hello_silent;
 	uint64_t acme_fallbacks, connect_retries;
-	uint64_t accept_backoffs, source_refused;
+	uint64_t accept_backoffs, source_refused, stray_refused;
 	uint64_t bytes_kernel, bytes_user, trimmed;
 	uint64_t causes[CAUSES];
 };
@@ -36,6 +37,9 @@ struct counters {
 struct router {
 	const struct options *options;
 	struct dataplane dataplane;
+	struct steer steer;
+	unsigned int
+		private_ports[STEER_FAMILIES];  /* of the in-place listeners, once the first worker has bound them */
 	struct source_table *sources;           /* NULL: no --max-per-source */
 	unsigned int workers, slots_per_worker; /* slots: the key range of a worker */
 	unsigned int max_sessions;              /* of all workers; may be a little less than the slots */
@@ -61,6 +65,7 @@ static_assert(sizeof(union event_source) == sizeof(uint64_t), "epoll data has 64
 struct listener {
 	int fd;
 	struct address address;
+	bool in_place; /* private: sk_lookup gives it connections to the web server's own port */
 };
 
 struct worker {

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Steering: who gets a new connection to a listened port. sk_lookup decides, for one network namespace; sock_ops on the
+ * cgroup root sees the ACME port listened on, the web server's listeners come, and our own connections begin; user
+ * space asks for the listeners that were there before. getpeername shows the web server the real client while its
+ * connections come through us.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "steering.h"
+
+#define AF_INET     2
+#define AF_INET6    10
+#define IPPROTO_TCP 6
+#define TCP_LISTEN  10
+
+/* Set between open and load. */
+const volatile __u64 netns_cookie = 0;
+const volatile __u16 acme_port = 0;
+const volatile __u16 https_port = 0; /* the web server's */
+const volatile __u8 with_bypass = 0;
+
+struct steer_state state = {};
+
+/* addr:port that is steered, exact or wildcard -> enum steer_rule; filled before sk_lookup is attached. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, struct steer_endpoint);
+	__type(value, __u32);
+} listened SEC(".maps");
+
+/* Addresses (port 0) at which the web server may listen to be the one that --https means. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16);
+	__type(key, struct steer_endpoint);
+	__type(value, __u8);
+} https_addresses SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, STEER_FAMILIES); /* of each worker; see STEER_PRIVATE */
+	__type(key, __u32);
+	__type(value, __u64);
+} private_listeners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, STEER_LISTENERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} acme_listeners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, STEER_LISTENERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} https_listeners SEC(".maps");
+
+/* Local end of a connection of ours to the web server -> the client it is made for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct steer_endpoint);
+	__type(value, struct steer_endpoint);
+} ours SEC(".maps");
+
+/* Cookie of a socket that is about to connect: becomes an entry of `ours` before the SYN leaves. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, struct steer_connecting);
+} connecting SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} arming SEC(".maps");
+
+static __always_inline void set_v4(struct steer_endpoint *endpoint, __be32 addr)
+{
+	endpoint->addr[0] = endpoint->addr[1] = 0;
+	endpoint->addr[2] = bpf_htonl(0xffff);
+	endpoint->addr[3] = addr;
+}
+
+/*
+ * Fill `endpoint->addr` from a context's ip4 and ip6 fields. Each is loaded by itself and pinned: the compiler would
+ * choose between two addresses inside the context instead, which the verifier refuses.
+ */
+#define SET_ADDRESS(endpoint, family, ip4, ip6)                                                                        \
+	do {                                                                                                           \
+		__u32 v4 = (ip4), a0 = (ip6)[0], a1 = (ip6)[1], a2 = (ip6)[2], a3 = (ip6)[3];                          \
+		asm volatile("" : "+r"(v4), "+r"(a0), "+r"(a1), "+r"(a2), "+r"(a3));                                   \
+		if ((family) == AF_INET) {                                                                             \
+			set_v4(endpoint, v4);                                                                          \
+		} else {                                                                                               \
+			(endpoint)->addr[0] = a0;                                                                      \
+			(endpoint)->addr[1] = a1;                                                                      \
+			(endpoint)->addr[2] = a2;                                                                      \
+			(endpoint)->addr[3] = a3;                                                                      \
+		}                                                                                                      \
+	} while (0)
+
+static __always_inline bool is_v4(const struct steer_endpoint *endpoint)
+{
+	return endpoint->addr[0] == 0 && endpoint->addr[1] == 0 && endpoint->addr[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline bool is_wildcard(const struct steer_endpoint *endpoint)
+{
+	return endpoint->addr[0] == 0 && endpoint->addr[1] == 0 && endpoint->addr[3] == 0 &&
+	       (endpoint->addr[2] == 0 || endpoint->addr[2] == bpf_htonl(0xffff));
+}
+
+/* Would --https reach a listener bound to this address? */
+static __always_inline bool is_https_address(const struct steer_endpoint *at)
+{
+	struct steer_endpoint key = *at;
+
+	key.port = 0;
+	return is_wildcard(&key) || bpf_map_lookup_elem(&https_addresses, &key);
+}
+
+/* --- sk_lookup: once for each SYN to this namespace, whatever its port --- */
+
+static __always_inline bool is_armed(void)
+{
+	__u64 arrivals = *(volatile __u64 *)&state.arrivals;
+
+	if (*(volatile __u32 *)&state.always)
+		return true;
+	if (arrivals == *(volatile __u64 *)&state.cleared)
+		return false;
+	arrivals = __sync_fetch_and_add(&state.arrivals, 0); /* a barrier: read before the slots are */
+	for (__u32 i = 0; i < STEER_LISTENERS; i++) {
+		struct bpf_sock *sk = bpf_map_lookup_elem(&acme_listeners, &i);
+
+		if (sk) {
+			bpf_sk_release(sk);
+			return true;
+		}
+	}
+	*(volatile __u64 *)&state.cleared = arrivals;
+	return false;
+}
+
+static __always_inline __u32 rule_of(struct bpf_sk_lookup *ctx)
+{
+	struct steer_endpoint at = {.port = (__u16)ctx->local_port};
+	__u32 *rule;
+
+	SET_ADDRESS(&at, ctx->family, ctx->local_ip4, ctx->local_ip6);
+	rule = bpf_map_lookup_elem(&listened, &at);
+	if (!rule) {
+		at.addr[0] = at.addr[1] = at.addr[3] = 0;
+		at.addr[2] = ctx->family == AF_INET ? bpf_htonl(0xffff) : 0;
+		rule = bpf_map_lookup_elem(&listened, &at);
+	}
+	return rule ? *rule : 0;
+}
+
+/* Is it alpnbpf itself that connects to the web server? */
+static __always_inline bool is_ours(struct bpf_sk_lookup *ctx)
+{
+	struct steer_endpoint from = {.port = bpf_ntohs((__be16)ctx->remote_port)};
+
+	SET_ADDRESS(&from, ctx->family, ctx->remote_ip4, ctx->remote_ip6);
+	return bpf_map_lookup_elem(&ours, &from) != NULL;
+}
+
+static __always_inline void to_private(struct bpf_sk_lookup *ctx)
+{
+	__u32 key = STEER_PRIVATE(0, ctx->family == AF_INET ? STEER_V4 : STEER_V6);
+	struct bpf_sock *sk = bpf_map_lookup_elem(&private_listeners, &key);
+
+	if (!sk)
+		return;
+	/* The first worker's; any of its group will do: the kernel chooses among the workers' listeners
+	 * (inet_lookup_run_sk_lookup). */
+	if (bpf_sk_assign(ctx, sk, 0) == 0)
+		__sync_fetch_and_add(&state.steered, 1);
+	bpf_sk_release(sk);
+}
+
+/* The first of the web server's listeners that takes this family; without one, the connection is ours as ever. */
+static __always_inline void to_web_server(struct bpf_sk_lookup *ctx)
+{
+	for (__u32 i = 0; i < STEER_LISTENERS; i++) {
+		struct bpf_sock *sk = bpf_map_lookup_elem(&https_listeners, &i);
+		long error;
+
+		if (!sk)
+			continue;
+		error = bpf_sk_assign(ctx, sk, 0);
+		bpf_sk_release(sk);
+		if (!error)
+			return;
+	}
+}
+
+SEC("sk_lookup")
+int steer(struct bpf_sk_lookup *ctx)
+{
+	__u32 rule;
+
+	if (ctx->protocol != IPPROTO_TCP)
+		return SK_PASS;
+	if (!with_bypass && !is_armed())
+		return SK_PASS;
+	rule = rule_of(ctx);
+	if (rule == STEER_IN_PLACE && is_armed() && !is_ours(ctx))
+		to_private(ctx);
+	else if (rule == STEER_BYPASS && !is_armed())
+		to_web_server(ctx);
+	return SK_PASS;
+}
+
+/* --- sock_ops: what happens on this machine --- */
+
+static __always_inline void local_end(struct bpf_sock_ops *ops, struct steer_endpoint *end)
+{
+	SET_ADDRESS(end, ops->family, ops->local_ip4, ops->local_ip6);
+	end->port = (__u16)ops->local_port;
+	end->pad = 0;
+}
+
+static __always_inline void tell_arrival(const struct steer_endpoint *at)
+{
+	struct steer_arrival arrival = {.at = *at};
+
+	bpf_ringbuf_output(&arming, &arrival, sizeof(arrival), 0);
+}
+
+static __always_inline void listener_came(struct bpf_sock_ops *ops)
+{
+	struct steer_endpoint at;
+	bool acme, kept = false;
+
+	local_end(ops, &at);
+	acme = at.port == acme_port;
+	if (!acme && !(with_bypass && at.port == https_port && is_https_address(&at)))
+		return;
+	for (__u32 i = 0; i < STEER_LISTENERS && !kept; i++) {
+		__u32 key = i;
+
+		if (acme)
+			kept = bpf_sock_map_update(ops, &acme_listeners, &key, BPF_NOEXIST) == 0;
+		else
+			kept = bpf_sock_map_update(ops, &https_listeners, &key, BPF_NOEXIST) == 0;
+	}
+	if (!acme)
+		return; /* one that is not kept is not bypassed to, that is all */
+	if (!kept)
+		state.always = 1;
+	__sync_fetch_and_add(&state.arrivals, 1); /* after the slot is filled; see struct steer_state */
+	tell_arrival(&at);
+}
+
+/* tcp_connect() asks before the SYN leaves, when the port is chosen. */
+static __always_inline void connection_begins(struct bpf_sock_ops *ops)
+{
+	__u64 cookie = bpf_get_socket_cookie(ops);
+	struct steer_connecting *entry = bpf_map_lookup_elem(&connecting, &cookie);
+
+	if (!entry)
+		return;
+	local_end(ops, &entry->from);
+	bpf_map_update_elem(&ours, &entry->from, &entry->client, BPF_ANY);
+}
+
+SEC("sockops")
+int watch(struct bpf_sock_ops *ops)
+{
+	if (ops->op != BPF_SOCK_OPS_TCP_LISTEN_CB && ops->op != BPF_SOCK_OPS_TCP_CONNECT_CB)
+		return 1;
+	if (bpf_get_netns_cookie(ops) != netns_cookie)
+		return 1;
+	if (ops->op == BPF_SOCK_OPS_TCP_LISTEN_CB)
+		listener_came(ops);
+	else
+		connection_begins(ops);
+	return 1;
+}
+
+/* --- what user space asks, by a test run in its own namespace: see struct steer_query --- */
+
+/* The listener that a connection to `at` would reach, or NULL; to be released. */
+static __always_inline struct bpf_sock *listener_at(struct __sk_buff *skb, const struct steer_query *query)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *sk;
+
+	if (is_v4(&query->at)) {
+		tuple.ipv4.daddr = query->at.addr[3];
+		tuple.ipv4.dport = bpf_htons(query->at.port);
+		tuple.ipv4.sport = bpf_htons(query->source_port);
+		sk = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	} else {
+		tuple.ipv6.daddr[0] = query->at.addr[0];
+		tuple.ipv6.daddr[1] = query->at.addr[1];
+		tuple.ipv6.daddr[2] = query->at.addr[2];
+		tuple.ipv6.daddr[3] = query->at.addr[3];
+		tuple.ipv6.dport = bpf_htons(query->at.port);
+		tuple.ipv6.sport = bpf_htons(query->source_port);
+		sk = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	}
+	if (sk && sk->state != BPF_TCP_LISTEN) {
+		bpf_sk_release(sk);
+		return NULL;
+	}
+	return sk;
+}
+
+static __always_inline void keep_listener(struct __sk_buff *skb, const struct steer_query *query)
+{
+	struct bpf_sock *sk = listener_at(skb, query);
+	__u32 key = query->index;
+
+	if (!sk)
+		return;
+	if (query->what == STEER_KEEP_ACME)
+		bpf_map_update_elem(&acme_listeners, &key, sk, BPF_NOEXIST);
+	else
+		bpf_map_update_elem(&https_listeners, &key, sk, BPF_NOEXIST);
+	bpf_sk_release(sk);
+}
+
+/* Connections that a private listener has begun and not handed over: their handshake or first byte is to come. */
+static __always_inline __u32 count_pending(const struct steer_query *query)
+{
+	__u32 key = query->index, count = 0;
+	struct bpf_sock *sk = bpf_map_lookup_elem(&private_listeners, &key);
+	struct tcp_sock *tcp;
+
+	if (!sk)
+		return 0;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (tcp)
+		count = (__u32)tcp->inet_conn.icsk_accept_queue.qlen.counter +
+			tcp->inet_conn.icsk_inet.sk.sk_ack_backlog;
+	bpf_sk_release(sk);
+	return count;
+}
+
+SEC("tc")
+int answer(struct __sk_buff *skb)
+{
+	struct steer_query query = state.query;
+
+	if (query.what == STEER_COUNT_PENDING)
+		return (int)count_pending(&query);
+	keep_listener(skb, &query);
+	return 0;
+}
+
+/* --- getpeername, and what accept() returns --- */
+
+/* The client of a connection of ours, when it is the web server that asks. */
+static __always_inline struct steer_endpoint *client_of(struct bpf_sock_addr *ctx, struct steer_endpoint *peer)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!sk || sk->src_port != https_port || bpf_get_netns_cookie(ctx) != netns_cookie)
+		return NULL;
+	peer->port = bpf_ntohs((__be16)ctx->user_port);
+	peer->pad = 0;
+	return bpf_map_lookup_elem(&ours, peer);
+}
+
+SEC("cgroup/getpeername4")
+int peername4(struct bpf_sock_addr *ctx)
+{
+	struct steer_endpoint peer, *client;
+
+	set_v4(&peer, ctx->user_ip4);
+	client = client_of(ctx, &peer);
+	if (client && is_v4(client)) {
+		ctx->user_ip4 = client->addr[3];
+		ctx->user_port = bpf_htons(client->port);
+	}
+	return 1;
+}
+
+/* A dual-stack socket shows IPv4 clients as v4-mapped, and that is how they are kept. */
+SEC("cgroup/getpeername6")
+int peername6(struct bpf_sock_addr *ctx)
+{
+	struct steer_endpoint peer, *client;
+
+	peer.addr[0] = ctx->user_ip6[0];
+	peer.addr[1] = ctx->user_ip6[1];
+	peer.addr[2] = ctx->user_ip6[2];
+	peer.addr[3] = ctx->user_ip6[3];
+	client = client_of(ctx, &peer);
+	if (client) {
+		ctx->user_ip6[0] = client->addr[0];
+		ctx->user_ip6[1] = client->addr[1];
+		ctx->user_ip6[2] = client->addr[2];
+		ctx->user_ip6[3] = client->addr[3];
+		ctx->user_port = bpf_htons(client->port);
+	}
+	return 1;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the steering programs (bpf/steer.bpf.c) and user space share: who gets a new connection to a listened port, and
+ * whose connections are ours. IPv4 addresses are v4-mapped everywhere here.
+ */
+#ifndef ALPNBPF_STEERING_H
+#define ALPNBPF_STEERING_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+/* Listeners of one kind that are remembered; further ones count as there for good (steer_state.always). */
+#define STEER_LISTENERS 16
+
+/* An end of a connection: key of `listened` and `ours`, value of `ours`. */
+struct steer_endpoint {
+	__be32 addr[4];
+	__u16 port; /* host order */
+	__u16 pad;  /* 0: keys are compared as bytes */
+};
+
+/* Value of `connecting`. */
+struct steer_connecting {
+	struct steer_endpoint client;
+	struct steer_endpoint from; /* our end, once the SYN is on its way; port 0 before */
+};
+
+/* What happens to a new connection to a listened address. */
+enum steer_rule {
+	STEER_IN_PLACE = 1, /* armed: to alpnbpf's private listener; else it is the web server's own */
+	STEER_BYPASS = 2,   /* armed: alpnbpf's own listener there; else straight to the web server's */
+};
+
+enum steer_family { STEER_V4 = 0, STEER_V6 = 1, STEER_FAMILIES = 2 };
+
+/* Index of `private_listeners`. */
+#define STEER_PRIVATE(worker, family) (STEER_FAMILIES * (worker) + (family))
+
+/*
+ * A question of user space, answered by a test run of the program `answer`. The kernel's tcp iterator would find
+ * listeners too, but it walks all connections as well, and takes references to some that are being freed (seen on 6.18:
+ * bpf_iter_tcp_established_batch, "refcount_t: addition on 0; use-after-free").
+ */
+enum steer_question {
+	STEER_KEEP_ACME,     /* remember the listener a connection to `at` would reach, in that slot */
+	STEER_KEEP_HTTPS,    /* the same, of the web server */
+	STEER_COUNT_PENDING, /* connections the private listener `index` has begun and nobody has accepted */
+};
+
+struct steer_query {
+	__u32 what; /* enum steer_question */
+	__u32 index;
+	struct steer_endpoint at;
+	__u16 source_port; /* chooses among listeners that share their port */
+	__u16 pad;
+};
+
+/*
+ * Armed means: some slot of the sockmap `acme_listeners` is occupied. Closing a listener empties its slot, so nothing
+ * has to be counted down. `arrivals` grows after a slot was filled; who finds all slots empty stores the arrivals it
+ * had read before it looked. While the two are equal there is nothing to look at.
+ */
+struct steer_state {
+	__u64 arrivals; /* sock_ops, user space at the start */
+	__u64 cleared;  /* sk_lookup */
+	__u64 steered;  /* connections given to the private listeners */
+	__u32 always;   /* armed until alpnbpf ends: asked for, nothing tells, or more ACME listeners than slots */
+	__u32 pad;
+	struct steer_query query; /* user space: what `answer` is asked */
+};
+
+/* A record of the ring `arming`: somebody listens on the ACME port. */
+struct steer_arrival {
+	struct steer_endpoint at;
+};
+
+#endif

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Whether somebody listens on the ACME port, as user space sees it: finds the listeners that were there before
+ * sock_ops, and tells what changes. The kernel needs none of this to steer, but for those listeners.
+ */
+#include "arming.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "listening.h"
+#include "log.h"
+
+#define KEEP_TRIES 256 /* source ports tried to find one listener of many that share its address */
+
+int arming_fd(const struct steer *steer)
+{
+	return steer->arrivals ? ring_buffer__epoll_fd(steer->arrivals) : -1;
+}
+
+bool arming_is_armed(const struct steer *steer)
+{
+	uint64_t cookie;
+
+	if (!steer->state)
+		return false;
+	if (steer->state->always)
+		return true;
+	for (uint32_t i = 0; i < STEER_LISTENERS; i++)
+		if (bpf_map_lookup_elem(steer->acme_listeners, &i, &cookie) == 0)
+			return true;
+	return false;
+}
+
+static void name_endpoint(const struct steer_endpoint *endpoint, char *out, size_t size)
+{
+	struct address address = {.len = sizeof(address.in6)}, plain;
+
+	address.in6.sin6_family = AF_INET6;
+	address.in6.sin6_port = htons(endpoint->port);
+	memcpy(&address.in6.sin6_addr, endpoint->addr, sizeof(endpoint->addr));
+	plain = address_unmapped(&address);
+	address_format(&plain, out, size);
+}
+
+static void log_arrival(struct steer *steer, const struct steer_endpoint *at)
+{
+	char name[ADDRESS_TEXT_MAX];
+
+	if (steer->was_armed || !arming_is_armed(steer)) /* or it came and went */
+		return;
+	name_endpoint(at, name, sizeof(name));
+	steer->was_armed = true;
+	log_info("armed: %s is listened on; new connections are looked into", name);
+}
+
+static int arrival_seen(void *context, void *data, size_t size)
+{
+	const struct steer_arrival *arrival = data;
+
+	if (size >= sizeof(*arrival))
+		log_arrival(context, &arrival->at);
+	return 0;
+}
+
+/* Would a connection to --https reach this listener? */
+static bool may_be_https(const struct steer *steer, const struct address *listener)
+{
+	struct steer_endpoint at = steer_endpoint_from(listener);
+	uint8_t present;
+
+	at.port = 0;
+	return address_is_wildcard(listener) || bpf_map_lookup_elem(steer->https_addresses, &at, &present) == 0;
+}
+
+/* An address that only a wildcard listener answers for: TEST-NET-2, and the discard prefix. */
+static struct address beyond(const struct address *listener)
+{
+	struct address address = *listener;
+
+	if (!address_is_wildcard(listener))
+		return address;
+	if (address.sa.sa_family == AF_INET)
+		address.in.sin_addr.s_addr = htonl(0xc63364fe);
+	else
+		address.in6.sin6_addr = (struct in6_addr){.s6_addr = {[0] = 1, [15] = 1}};
+	return address;
+}
+
+static bool is_kept(int map, uint64_t cookie)
+{
+	uint64_t kept;
+
+	for (uint32_t i = 0; i < STEER_LISTENERS; i++)
+		if (bpf_map_lookup_elem(map, &i, &kept) == 0 && kept == cookie)
+			return true;
+	return false;
+}
+
+static bool find_free(int map, uint32_t *slot)
+{
+	uint64_t kept;
+
+	for (*slot = 0; *slot < STEER_LISTENERS; ++*slot)
+		if (bpf_map_lookup_elem(map, slot, &kept) && errno == ENOENT)
+			return true;
+	return false;
+}
+
+/* Listeners may share an address; which of them answers depends on the source port. */
+static bool keep(struct steer *steer, enum steer_question what, int map, const struct listening *listener)
+{
+	struct address at = beyond(&listener->address);
+	struct steer_query query = {.what = what, .at = steer_endpoint_from(&at)};
+
+	for (unsigned int port = 1; port <= KEEP_TRIES && !is_kept(map, listener->cookie); port++) {
+		query.source_port = (__u16)port;
+		if (!find_free(map, &query.index) || steer_ask(steer, &query) < 0)
+			break;
+	}
+	return is_kept(map, listener->cookie);
+}
+
+/*
+ * After sock_ops is attached: who comes from then on is seen there. One more look finds who came in between, which may
+ * be kept twice and does no harm.
+ */
+static int find_listeners(struct steer *steer, enum steer_question what, unsigned int port)
+{
+	int map = what == STEER_KEEP_ACME ? steer->acme_listeners : steer->https_listeners;
+	struct listening listeners[STEER_LISTENERS] = {0};
+	int count = listening_on(port, listeners, STEER_LISTENERS);
+	bool all = count <= STEER_LISTENERS;
+
+	for (int i = 0; i < count && i < STEER_LISTENERS; i++) {
+		struct steer_endpoint at = steer_endpoint_from(&listeners[i].address);
+
+		if (what == STEER_KEEP_HTTPS && !may_be_https(steer, &listeners[i].address))
+			continue;
+		all = keep(steer, what, map, &listeners[i]) && all;
+		if (what == STEER_KEEP_ACME)
+			log_arrival(steer, &at);
+	}
+	if (count > 0 && what == STEER_KEEP_ACME) {
+		__atomic_fetch_add(&steer->state->arrivals, 1, __ATOMIC_SEQ_CST);
+		if (!all) /* one of them cannot be watched */
+			steer->state->always = 1;
+	}
+	return count < 0 ? count : 0;
+}
+
+int arming_start(struct steer *steer, int ring)
+{
+	int error;
+
+	steer->arrivals = ring_buffer__new(ring, arrival_seen, steer, NULL);
+	if (!steer->arrivals)
+		return -errno;
+	error = find_listeners(steer, STEER_KEEP_ACME, steer->acme_port);
+	if (!error && steer->bypass)
+		error = find_listeners(steer, STEER_KEEP_HTTPS, steer->https_port);
+	return error;
+}
+
+void arming_stop(struct steer *steer)
+{
+	if (steer->arrivals)
+		ring_buffer__free(steer->arrivals);
+	steer->arrivals = NULL;
+}
+
+bool arming_look(struct steer *steer)
+{
+	if (!steer->arrivals)
+		return false;
+	if (steer->was_armed && !arming_is_armed(steer)) {
+		steer->was_armed = false;
+		log_info("disarmed: nobody listens on port %u any more", steer->acme_port);
+	}
+	ring_buffer__consume(steer->arrivals);
+	return steer->was_armed;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Armed or not: struct steer_state says how the kernel knows. Start-up and main thread only. */
+#ifndef ALPNBPF_ARMING_H
+#define ALPNBPF_ARMING_H
+
+#include "steer.h"
+
+/* After sock_ops is attached: keep the listeners that are there already. ring: of struct steer_arrival. 0 or -errno. */
+int arming_start(struct steer *steer, int ring);
+void arming_stop(struct steer *steer);
+
+/* The descriptor that is readable when somebody listens on the ACME port, or -1; arming_look() logs it. */
+int arming_fd(const struct steer *steer);
+/* Logs what has changed. True while armed by a listener: nothing tells when it goes, so look again after a second. */
+bool arming_look(struct steer *steer);
+bool arming_is_armed(const struct steer *steer);
+
+#endif

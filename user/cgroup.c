@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Finds the cgroup v2 mount. Owns nothing. */
+#include "cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+/* mountinfo writes blanks in paths as \040 (proc(5)). */
+static void unescape(char *path)
+{
+	char *out = path;
+	unsigned int code;
+
+	for (const char *in = path; *in; out++) {
+		if (*in == '\\' && sscanf(in + 1, "%3o", &code) == 1) {
+			*out = (char)code;
+			in += 4;
+		} else {
+			*out = *in++;
+		}
+	}
+	*out = '\0';
+}
+
+/* The mount of the hierarchy's own root where there is one; else any, which shows a part of it. */
+static bool find_mount(char *path, size_t path_size)
+{
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	char line[4096], root[1024], point[1024];
+	bool found = false, whole = false;
+
+	if (!file)
+		return false;
+	while (!whole && fgets(line, sizeof(line), file)) {
+		const char *type = strstr(line, " - ");
+
+		if (!type || strncmp(type, " - cgroup2 ", 11) != 0 ||
+		    sscanf(line, "%*d %*d %*s %1023s %1023s", root, point) != 2)
+			continue;
+		whole = strcmp(root, "/") == 0;
+		if (!found || whole) {
+			unescape(point);
+			snprintf(path, path_size, "%s", point);
+		}
+		found = true;
+	}
+	fclose(file);
+	return found;
+}
+
+int cgroup_open_root(char *path, size_t path_size, char *reason, size_t reason_size)
+{
+	int fd, error;
+
+	if (!find_mount(path, path_size)) {
+		snprintf(reason, reason_size, "no cgroup v2 is mounted here");
+		return -ENOENT;
+	}
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	error = -errno;
+	snprintf(reason, reason_size, "cgroup %s: %s", path, strerror(errno));
+	return error;
+}

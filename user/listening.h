@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Who listens on a TCP port of this network namespace, as sock_diag(7) tells it. Start-up only. */
+#ifndef ALPNBPF_LISTENING_H
+#define ALPNBPF_LISTENING_H
+
+#include <stdint.h>
+
+#include "sockaddr.h"
+
+struct listening {
+	struct address address;
+	uint64_t cookie; /* the socket's, as SO_COOKIE and sockmaps show it */
+};
+
+/* Fills up to `most` of them, IPv4 and IPv6; returns how many there are (maybe more), or -errno. */
+int listening_on(unsigned int port, struct listening *out, unsigned int most);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Steering as user space sees it: loads bpf/steer.bpf.c, decides what of it is used, finds the cgroup, knows whether we
+ * are armed. Nothing is pinned: when this process dies, all of it goes, and new connections are the web server's.
+ * Start-up and main thread, but for the functions for one connection, which any worker may call: maps synchronise them.
+ */
+#ifndef ALPNBPF_STEER_H
+#define ALPNBPF_STEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "steering.h"
+#include "options.h"
+
+struct steer_bpf;
+struct bpf_link;
+struct ring_buffer;
+
+enum { STEER_LINKS_MAX = 4 };
+
+struct steer {
+	struct steer_bpf *skel;    /* NULL: nothing is steered */
+	struct steer_state *state; /* shared with the programs */
+	int answer;                /* descriptors: the program, and maps */
+	int acme_listeners, https_listeners, https_addresses, ours, connecting;
+	struct bpf_link *lookup, *links[STEER_LINKS_MAX];
+	unsigned int link_count;
+	struct ring_buffer *arrivals;
+	bool in_place, bypass; /* which of the two rules there are */
+	bool arms;             /* by the ACME port; false: armed always */
+	bool tracks;           /* connections to the web server are entered in `ours` */
+	bool by_cgroup;        /* … by sock_ops; false: bound before they connect */
+	bool peername, transparent;
+	bool was_armed; /* as last logged */
+	unsigned int acme_port, https_port, workers;
+	char mode[256]; /* for the ready line: what is done and why */
+};
+
+/*
+ * Decide, load and attach all but sk_lookup, and find the listeners that are there. 0 also where there is nothing to
+ * steer. -errno with a sentence in reason when the options cannot be met: in-place mode or an address asked for by
+ * name; a bypass that is not possible is only logged.
+ */
+int steer_open(struct steer *steer, const struct options *options, unsigned int workers, unsigned int max_sessions,
+	       char *reason, size_t reason_size);
+/* A worker's private listener of a family. 0 or -errno. */
+int steer_set_private(struct steer *steer, unsigned int worker, enum steer_family family, int fd);
+/* From now on new connections are steered. 0, or -errno with the reason. */
+int steer_start(struct steer *steer, char *reason, size_t reason_size);
+/* No new ones from now on. */
+void steer_stop(struct steer *steer);
+/* Connections that the private listeners have begun and no worker has accepted yet. */
+unsigned int steer_pending(struct steer *steer);
+void steer_close(struct steer *steer);
+
+/* IPv4 becomes v4-mapped. */
+struct steer_endpoint steer_endpoint_from(const struct address *address);
+/* Asks the program `answer`: what it returned, or -errno. */
+int steer_ask(struct steer *steer, const struct steer_query *query);
+
+/*
+ * Around connect() of `fd` to the web server for `client`: so that it is not steered back to us, and that the server
+ * can be shown the client. begin() may bind the socket. 0 or -errno. After connect(), whatever it returned, end() fills
+ * *ours, which steer_forget() takes when the connection is closed (port 0: nothing to forget).
+ */
+int steer_connect_begin(struct steer *steer, int fd, const struct address *client, const struct address *to,
+			struct steer_endpoint *ours);
+void steer_connect_end(struct steer *steer, int fd, struct steer_endpoint *ours);
+void steer_forget(struct steer *steer, struct steer_endpoint *ours);
+
+/* Why these options mean "armed always"; NULL: they do not. */
+const char *steer_why_always(const struct options *options);
+/* Do these options ask for a bypass? */
+bool steer_wants_bypass(const struct options *options);
+
+#endif
