@@ -90,7 +90,8 @@ class Peer:
 class Listener:
     """A backend. Nothing is accepted until the test asks for it."""
 
-    def __init__(self, host="127.0.0.1", port=0, path=None, receive_buffer=None, send_buffer=None, backlog=1024):
+    def __init__(self, host="127.0.0.1", port=0, path=None, receive_buffer=None, send_buffer=None, backlog=1024,
+                 shared=False):
         self.path = path
         if path:
             self.sock = socket.socket(socket.AF_UNIX)
@@ -99,6 +100,8 @@ class Listener:
         else:
             self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             self._buffers(receive_buffer, send_buffer)
             self.sock.bind((host, port))
             self.host, self.port = host, self.sock.getsockname()[1]

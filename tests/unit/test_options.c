@@ -86,6 +86,10 @@ static void test_defaults(void **state)
 	assert_int_equal(o.workers, 0);
 	assert_int_equal(o.buffer_bytes, 1 << 20);
 	assert_true(o.defer_accept);
+	assert_true(o.bypass);
+	assert_int_equal(o.in_place_count, 0);
+	assert_int_equal(o.arm, ARM_AUTO);
+	assert_int_equal(o.client_address, CLIENT_ADDRESS_AUTO);
 	assert_int_equal(o.dataplane, DATAPLANE_AUTO);
 	assert_int_equal(o.log_level, LOG_LEVEL_INFO);
 	assert_int_equal(o.log_format, LOG_FORMAT_TEXT);
@@ -96,13 +100,15 @@ static void test_every_option(void **state)
 	struct options o;
 
 	(void)state;
-	assert_int_equal(parse(&o, "--acme=unix:/run/acme --https [2001:db8::1]:8443 --listen 192.0.2.1:443 "
-				   "--listen=[2001:db8::2]:443 --proxy-protocol https=v2 --proxy-protocol acme=v1 "
-				   "--proxy-tlv alpn --proxy-tlv authority --hello-timeout 1ms --connect-timeout 2s "
-				   "--idle-timeout 3m --acme-timeout 4h --drain-timeout 5 --acme-fallback close "
-				   "--max-connections 100 --max-per-source 10 --workers 256 --buffer 64K "
-				   "--no-defer-accept --dataplane sockmap --log-level=debug --log-format json"),
-			 OPTIONS_OK);
+	assert_int_equal(
+		parse(&o,
+		      "--acme=unix:/run/acme --https [2001:db8::1]:8443 --listen 192.0.2.1:443 "
+		      "--listen=[2001:db8::2]:443 --proxy-protocol https=v2 --proxy-protocol acme=v1 "
+		      "--proxy-tlv alpn --proxy-tlv authority --hello-timeout 1ms --connect-timeout 2s "
+		      "--idle-timeout 3m --acme-timeout 4h --drain-timeout 5 --acme-fallback close "
+		      "--max-connections 100 --max-per-source 10 --workers 256 --buffer 64K "
+		      "--no-bypass --arm always --client-address none --no-defer-accept --dataplane sockmap --log-level=debug --log-format json"),
+		OPTIONS_OK);
 	assert_string_equal(text_of(&o.backends[ROUTE_ACME].addresses[0]), "unix:/run/acme");
 	assert_string_equal(text_of(&o.backends[ROUTE_HTTPS].addresses[0]), "[2001:db8::1]:8443");
 	assert_int_equal(o.listener_count, 2);
@@ -121,7 +127,9 @@ static void test_every_option(void **state)
 	assert_int_equal(o.max_per_source, 10);
 	assert_int_equal(o.workers, 256);
 	assert_int_equal(o.buffer_bytes, 65536);
-	assert_false(o.defer_accept);
+	assert_false(o.defer_accept || o.bypass);
+	assert_int_equal(o.arm, ARM_ALWAYS);
+	assert_int_equal(o.client_address, CLIENT_ADDRESS_NONE);
 	assert_int_equal(o.dataplane, DATAPLANE_SOCKMAP);
 	assert_int_equal(o.log_level, LOG_LEVEL_DEBUG);
 	assert_int_equal(o.log_format, LOG_FORMAT_JSON);
@@ -149,6 +157,25 @@ static void test_edges_accepted(void **state)
 	accepted(&o, "--listen [::ffff:192.0.2.1]:443");
 	assert_string_equal(text_of(&o.listeners[0]), "192.0.2.1:443");
 	assert_int_equal(o.listeners[0].sa.sa_family, AF_INET);
+	/* In place: a port alone by its number, an address where it leads. */
+	assert_int_equal(parse(&o, "--acme 10443 --https 443"), OPTIONS_OK);
+	assert_int_equal(o.in_place_count, 2);
+	assert_true(o.in_place[0] && o.in_place[1]);
+	assert_int_equal(parse(&o, "--acme 10443 --https 443 --listen 192.0.2.1:443 --listen 80"), OPTIONS_OK);
+	assert_int_equal(o.in_place_count, 1);
+	assert_true(o.in_place[0] && !o.in_place[1]);
+	assert_int_equal(parse(&o, "--acme 10443 --https localhost:443"), OPTIONS_OK);
+	assert_true(o.in_place[0]);
+	assert_int_equal(parse(&o, "--acme 10443 --https 127.9.9.9:443"), OPTIONS_OK);
+	assert_true(o.in_place[0] && !o.in_place[1]);
+	assert_int_equal(parse(&o, "--acme 10443 --https [::1]:443"), OPTIONS_OK);
+	assert_true(!o.in_place[0] && o.in_place[1]);
+	assert_int_equal(parse(&o, "--acme 10443 --https [::ffff:127.0.0.1]:443"), OPTIONS_OK);
+	assert_true(o.in_place[0] && !o.in_place[1]);
+	accepted(&o, "--client-address proxy-v2");
+	assert_int_equal(o.proxy[ROUTE_HTTPS], PROXY_V2);
+	accepted(&o, "--client-address proxy-v1 --proxy-protocol https=v1");
+	accepted(&o, "--client-address transparent");
 	/* Same port, but not reached by connecting to the backend. */
 	assert_int_equal(parse(&o, "--acme 10443 --https 127.0.0.1:443 --listen [::]:443"), OPTIONS_OK);
 	assert_int_equal(parse(&o, "--acme 10443 --https 127.0.0.1:443 --listen 192.0.2.1:443"), OPTIONS_OK);
@@ -208,13 +235,18 @@ static const struct refused {
 	{"--https name.invalid:8443", {"--https name.invalid:8443:", "cannot be resolved"}},
 	{"--https unix:", {"--https unix::", "path is missing"}},
 	/* loops */
-	{"--acme 10443 --https 443", {"--https leads back to the listened port 443", "in place", "such as 8443"}},
 	{"--acme 443 --https 8443", {"--acme leads back to the listened port 443", "ACME client", "such as 10443"}},
-	{"--acme 10443 --https localhost:443", {"--https leads back"}},
-	{"--acme 10443 --https 127.9.9.9:443", {"--https leads back"}},
-	{"--acme 10443 --https [::1]:443", {"--https leads back", "[::]:443"}},
-	{"--acme 10443 --https [::ffff:127.0.0.1]:443", {"--https leads back", "0.0.0.0:443"}},
-	{"--acme 1 --https 2 --listen 9 --listen 127.0.0.1:2", {"--https leads back to the listened port 2"}},
+	{"--acme 443 --https 443", {"--acme leads back to the listened port 443"}},
+	/* in place, and the client's address */
+	{"--acme 1 --https 443 --proxy-protocol https=v1", {"in place", "PROXY header", "--proxy-protocol"}},
+	{"--acme 1 --https 443 --client-address proxy-v2", {"in place", "PROXY header", "--client-address"}},
+	{"--acme 1 --https 2 --client-address ip", {"--client-address ip:", "none|peername|transparent"}},
+	{"--acme 1 --https 2 --client-address proxy-v1 --proxy-protocol https=v2", {"https=v2; give one"}},
+	{"--acme 1 --https 2 --client-address peername --proxy-protocol https=v2", {"peername", "give one"}},
+	{"--acme 1 --https unix:/x --client-address peername", {"peername: --https unix:/x is not", "proxy-v2"}},
+	{"--acme 1 --https 192.0.2.77:8443 --client-address transparent", {"transparent: --https 192.0.2.77:8443"}},
+	{"--acme 1 --https 2 --arm never", {"--arm never:", "auto|always"}},
+	{"--acme 1 --https 2 --no-bypass=1", {"--no-bypass: takes no value"}},
 	{"--listen [::1]:1 --acme 1 --https 2", {"--acme leads back to the listened port 1"}},
 	/* listeners */
 	{"--listen 0", {"--listen 0:", "not a port"}},

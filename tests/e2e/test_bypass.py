@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Front mode with the bypass: the web server has moved to another port, and still has the clients' own connections while
+no ACME client listens. And the ways to show it the client while connections do come through us.
+"""
+import contextlib
+import signal
+import subprocess
+
+import pytest
+
+from conftest import free_port
+from hellos import acme_hello, https_hello
+from netns import run
+from sockets import Listener
+from test_in_place import ACME, descriptors, proxied, responder, slow_request, switches
+from visitors import Visitor, ask, client_context
+from waiting import wait_until
+from web_servers import WebServer
+
+LOOPBACKS = ("127.0.0.1", "[::1]")
+
+
+class Front:
+    """A web server on a port of its own, the program on :443, clients behind a veth pair."""
+
+    def __init__(self, lab, authority, veth, kind="nginx", hosts=LOOPBACKS):
+        self.lab, self.authority, self.veth, self.port = lab, authority, veth, free_port()
+        self.web = WebServer(lab, kind, self.port, authority, hosts=hosts)
+        self.context = client_context(authority.file)
+
+    def attach(self, *options, **keywords):
+        keywords.setdefault("bypass", True)
+        return self.lab.router(ACME, self.port, *options, listen=(), **keywords)
+
+    def server(self, family=4):
+        return self.veth.server4 if family == 4 else self.veth.server6
+
+    def ask(self, family=4, path="/client"):
+        local, body = ask((self.server(family), 443), self.context, path, self.veth.namespace)
+        return body.removeprefix("::ffff:"), local[0]
+
+
+@pytest.fixture
+def front(lab, authority, veth):
+    return Front(lab, authority, veth)
+
+
+@pytest.mark.parametrize("kind", ["nginx", "apache", "haproxy"])
+def test_bypass(lab, authority, veth, kind):
+    """Straight to the server while not armed; through us while armed; the client's own address both times."""
+    front = Front(lab, authority, veth, kind)
+    router = front.attach()
+    before = switches(router)
+    for family in (4, 6):
+        for _ in range(5):
+            seen, own = front.ask(family)
+            assert seen == own
+    assert switches(router) == before and router.sessions() == []
+    with responder() as acme:
+        for family in (4, 6):
+            seen, own = front.ask(family)
+            assert seen == own
+        client = lab.connect((front.server(), 443), namespace=veth.namespace)
+        client.send(acme_hello())
+        server = acme.accept()
+        assert server.read(5)
+        server.close()
+        client.close()
+        wait_until(lambda: len(proxied(router)) == 2 and len(proxied(router, "acme")) == 1, 5, "three in the log")
+    front.ask()
+    assert len(router.sessions()) == 3
+
+
+def test_bypassed_connection_is_the_servers_own(front):
+    front.attach()
+    client = front.lab.connect((front.server(), 443), namespace=front.veth.namespace)
+    lines = subprocess.run(["ss", "-Htnp", "state", "established", "sport = 443"], capture_output=True, text=True,
+                           check=True).stdout.splitlines()
+    assert len(lines) == 1 and f"{client.local[0]}:{client.local[1]}" in lines[0] and "nginx" in lines[0], lines
+
+
+def test_no_bypass(front):
+    router = front.attach(bypass=False)
+    assert front.ask()[0] == "127.0.0.1"
+    wait_until(lambda: proxied(router), 5, "the session in the log")
+
+
+@pytest.mark.parametrize("options", [("--proxy-protocol", "https=v2"), ("--arm", "always")])
+def test_what_rules_a_bypass_out(front, options):
+    """A server that expects a header must get it always; and who is armed always has nothing to bypass."""
+    router = front.attach(*options)
+    client = front.lab.connect((front.server(), 443), namespace=front.veth.namespace)
+    client.send(https_hello()).finish_sending()
+    client.outcome()
+    client.close()
+    wait_until(lambda: len(router.sessions()) == 1, 5, "the session in the log")
+    assert "bypass" not in router.find("ready: .*").group(0)
+
+
+def descriptors_to(router, port):
+    lines = subprocess.run(["ss", "-Htnp", "state", "established", f"dport = {port}"], capture_output=True, text=True,
+                           check=True).stdout.splitlines()
+    return sum(f"pid={router.pid}," in line for line in lines)
+
+
+def test_server_that_restarts(front):
+    """Gone, the connection is ours and refused there; back, it is the server's again, without anybody telling us."""
+    router = front.attach("--connect-timeout", "300ms")
+    front.ask()
+    for _ in range(20):  # more often than there are places for listeners
+        front.web.stop()
+        front.web.start()
+        seen, own = front.ask()
+        assert seen == own
+    assert router.sessions() == []
+    front.web.stop()
+    client = front.lab.connect((front.server(), 443), namespace=front.veth.namespace)
+    client.send(https_hello())
+    assert client.outcome() == "reset"
+    wait_until(lambda: len(router.sessions()) == 1, 5, "the session in the log")
+
+
+def test_server_that_reloads(front):
+    """nginx replaces its workers, the listening socket stays."""
+    router = front.attach()
+    visitor = Visitor((front.server(), 443), front.authority.file, front.veth.namespace)
+    visitor.start()
+    for _ in range(5):
+        front.web.child.signal(signal.SIGHUP)
+        visitor.wait_more()
+    visitor.finish()
+    assert router.sessions() == []
+
+
+def test_listeners_that_share_their_port(lab, veth):
+    """SO_REUSEPORT: connections are spread as the kernel does; the last one gone, they are ours."""
+    port = free_port()
+    group = [Listener(port=port, shared=True) for _ in range(4)]
+    router = lab.router(ACME, port, "--connect-timeout", "100ms", listen=(), bypass=True)
+    late = [Listener(port=port, shared=True) for _ in range(4)]
+
+    def connect():
+        client = lab.connect((veth.server4, 443), namespace=veth.namespace)
+        client.send(https_hello())
+        return client
+
+    clients = [connect() for _ in range(64)]
+    everybody = group + late
+    taken = [sum(1 for _ in iter(lambda listener=listener: listener.pending(0.2) and listener.accept_any(), False))
+             for listener in everybody]
+    assert sum(taken) == 64 and all(taken), taken
+    for client in clients:
+        client.close()
+    for listener in everybody:
+        listener.close()
+    assert connect().outcome() == "reset"
+    wait_until(lambda: router.sessions(), 5, "a session in the log")
+    assert len(router.sessions()) == 1
+
+
+def test_one_family_only(lab, authority, veth):
+    """A server on 127.0.0.1 alone: IPv4 is bypassed, IPv6 comes through us."""
+    front = Front(lab, authority, veth, hosts=("127.0.0.1",))
+    router = front.attach()
+    assert front.ask(4)[0] == veth.client4
+    assert router.sessions() == []
+    assert front.ask(6)[0] == "127.0.0.1"  # the family of a socket cannot change: it cannot be shown an IPv6 client
+    wait_until(lambda: len(proxied(router)) == 1, 5, "the session in the log")
+
+
+def test_a_listener_that_is_not_meant(lab, authority, veth):
+    """--https 8443 is 127.0.0.1 and ::1; what listens on that port of another address is somebody else."""
+    port = free_port()
+    other = Listener(host=veth.server4, port=port)
+    https = Listener(host="127.0.0.1", port=port)
+    router = lab.router(ACME, port, listen=(), bypass=True)
+    late = Listener(host="127.0.0.9", port=port)
+    client = lab.connect((veth.server4, 443), namespace=veth.namespace)
+    client.send(https_hello())
+    assert https.accept().read(5)
+    assert other.untouched() and late.untouched()
+    assert router.sessions() == []
+    for listener in (other, https, late):
+        listener.close()
+
+
+def test_a_listener_armed_before_attach(front):
+    """Many of them, sharing an address or not: all are found, and the last one counts."""
+    with contextlib.ExitStack() as stack:
+        shared = [Listener(port=ACME, shared=True) for _ in range(5)]
+        stack.enter_context(responder(host="::1"))
+        router = front.attach()
+        front.ask()
+        for listener in shared:
+            listener.close()
+        front.ask()
+    front.ask()
+    wait_until(lambda: len(proxied(router)) == 2, 5, "two sessions in the log")
+    front.ask()
+    assert len(router.sessions()) == 2
+
+
+def test_too_many_before_attach(front):
+    with contextlib.ExitStack() as stack:
+        for number in range(1, 20):
+            stack.enter_context(responder(host=f"127.0.1.{number}"))
+        router = front.attach()
+    front.ask()
+    wait_until(lambda: len(proxied(router)) == 1, 5, "a session in the log: armed until it ends")
+
+
+# The client's address.
+
+@pytest.mark.parametrize("plane", ["sockmap", "user"])
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("way", ["peername", "transparent"])
+def test_client_address_in_front(front, way, family, plane):
+    router = front.attach("--client-address", way, bypass=False, plane=plane)
+    for _ in range(3):
+        seen, own = front.ask(family)
+        assert seen == own
+    wait_until(lambda: len(proxied(router)) == 3, 5, "the sessions in the log")
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_transparent_in_place(lab, authority, veth, family):
+    web = WebServer(lab, "nginx", 443, authority)
+    router = lab.router(ACME, 443, "--client-address", "transparent", listen=(), bypass=True)
+    context = client_context(authority.file)
+    address = (veth.server4 if family == 4 else veth.server6, 443)
+    with responder():
+        for _ in range(3):
+            local, body = ask(address, context, "/client", veth.namespace)
+            assert body == local[0]
+        wait_until(lambda: len(proxied(router)) == 3, 5, "the sessions in the log")
+    wait_until(lambda: local[:2] in web.clients(), 5, "the client's port in the server's log")
+
+
+def rules():
+    return [line for flag in ("-4", "-6") for line in run("ip", flag, "rule").splitlines() if "10443" in line]
+
+
+def test_policy_routing_comes_and_goes(front):
+    """Set up, taken away at the end, and what a killed process left is taken over by the next."""
+    assert rules() == []
+    router = front.attach("--client-address", "transparent")
+    assert len(rules()) == 2
+    router.signal(signal.SIGKILL)
+    router.process.wait()
+    router.ended = True
+    assert len(rules()) == 2
+    again = front.attach("--client-address", "transparent")
+    assert len(rules()) == 2
+    second = front.lab.failing_router(ACME, front.port, "--client-address", "transparent",
+                                      listen=[("127.0.0.1", free_port())])
+    assert second.wait() == 1 and "transparent connections" in second.text() and f"pid {again.pid}" in second.text()
+    assert len(rules()) == 2
+    again.finish()
+    assert rules() == [] and run("ip", "route", "show", "table", "all").count("table 10443") == 0
+
+
+def test_peername_is_shown_to_the_server_alone(front):
+    """Other sockets that look at our end of the connection see it as it is."""
+    front.attach("--client-address", "peername", bypass=False)
+    listener = Listener()
+    client = front.lab.connect((listener.host, listener.port))
+    server = listener.accept_any()
+    assert server.sock.getpeername() == client.local
+    assert front.ask()[0] == front.veth.client4
+    listener.close()
+
+
+def test_sessions_outlive_the_bypass(front):
+    """A session that began while armed goes on through us when that is over."""
+    router = front.attach()
+    with responder():
+        tls = slow_request(front)
+        wait_until(lambda: descriptors_to(router, front.port) == 1, 5, "a session")
+    front.ask()
+    assert descriptors_to(router, front.port) == 1 and descriptors(router) == 0
+    tls.sendall(b"\r\n")
+    assert tls.recv(4096).decode().strip().endswith(front.veth.client4)
+    tls.close()
