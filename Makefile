@@ -51,7 +51,7 @@ unit_hello_SRCS          := user/hello.c
 unit_log_SRCS            := user/log.c
 unit_source_table_SRCS   := user/source_table.c user/sockaddr.c
 unit_timer_SRCS          := user/timer.c
-unit_diagnose_SRCS       := user/diagnose.c user/sockaddr.c
+unit_diagnose_SRCS       := user/diagnose.c user/listening.c user/sockaddr.c
 
 .PHONY: all check check-unit check-bpf check-fuzz check-e2e check-kernels lint fuzz demo deps install uninstall clean
 .DELETE_ON_ERROR:

@@ -142,7 +142,8 @@ static __always_inline bool is_armed(void)
 		return false;
 	arrivals = __sync_fetch_and_add(&state.arrivals, 0); /* a barrier: read before the slots are */
 	for (__u32 i = 0; i < STEER_LISTENERS; i++) {
-		struct bpf_sock *sk = bpf_map_lookup_elem(&acme_listeners, &i);
+		__u32 key = i; /* older verifiers lose sight of a counter whose address is taken */
+		struct bpf_sock *sk = bpf_map_lookup_elem(&acme_listeners, &key);
 
 		if (sk) {
 			bpf_sk_release(sk);
@@ -195,7 +196,8 @@ static __always_inline void to_private(struct bpf_sk_lookup *ctx)
 static __always_inline void to_web_server(struct bpf_sk_lookup *ctx)
 {
 	for (__u32 i = 0; i < STEER_LISTENERS; i++) {
-		struct bpf_sock *sk = bpf_map_lookup_elem(&https_listeners, &i);
+		__u32 key = i;
+		struct bpf_sock *sk = bpf_map_lookup_elem(&https_listeners, &key);
 		long error;
 
 		if (!sk)
@@ -324,13 +326,18 @@ static __always_inline void keep_listener(struct __sk_buff *skb, const struct st
 {
 	struct bpf_sock *sk = listener_at(skb, query);
 	__u32 key = query->index;
+	struct tcp_sock *tcp;
 
 	if (!sk)
 		return;
-	if (query->what == STEER_KEEP_ACME)
-		bpf_map_update_elem(&acme_listeners, &key, sk, BPF_NOEXIST);
-	else
-		bpf_map_update_elem(&https_listeners, &key, sk, BPF_NOEXIST);
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (tcp &&
+	    (!query->cookie || (__u64)tcp->inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter == query->cookie)) {
+		if (query->what == STEER_KEEP_ACME)
+			bpf_map_update_elem(&acme_listeners, &key, sk, BPF_NOEXIST);
+		else
+			bpf_map_update_elem(&https_listeners, &key, sk, BPF_NOEXIST);
+	}
 	bpf_sk_release(sk);
 }
 

@@ -13,7 +13,14 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct sock_common {
+	struct {
+		__s64 counter;
+	} skc_cookie; /* 0 until somebody has asked for it */
+};
+
 struct sock {
+	struct sock_common __sk_common;
 	struct {
 		int len; /* bytes of truesize that came while a process held the lock */
 	} sk_backlog;

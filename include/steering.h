@@ -43,13 +43,14 @@ enum steer_family { STEER_V4 = 0, STEER_V6 = 1, STEER_FAMILIES = 2 };
  * bpf_iter_tcp_established_batch, "refcount_t: addition on 0; use-after-free").
  */
 enum steer_question {
-	STEER_KEEP_ACME,     /* remember the listener a connection to `at` would reach, in that slot */
+	STEER_KEEP_ACME,     /* if a connection to `at` would reach that listener, remember it in that slot */
 	STEER_KEEP_HTTPS,    /* the same, of the web server */
 	STEER_COUNT_PENDING, /* connections the private listener `index` has begun and nobody has accepted */
 };
 
 struct steer_query {
-	__u32 what; /* enum steer_question */
+	__u64 cookie; /* the listener that is looked for; 0: any */
+	__u32 what;   /* enum steer_question */
 	__u32 index;
 	struct steer_endpoint at;
 	__u16 source_port; /* chooses among listeners that share their port */

@@ -14,7 +14,7 @@
 #include "listening.h"
 #include "log.h"
 
-#define KEEP_TRIES 256 /* source ports tried to find one listener of many that share its address */
+#define KEEP_TRIES 2048 /* source ports tried to find one listener of many that share its address */
 
 int arming_fd(const struct steer *steer)
 {
@@ -114,26 +114,38 @@ static bool find_free(int map, uint32_t *slot)
 static bool keep(struct steer *steer, enum steer_question what, int map, const struct listening *listener)
 {
 	struct address at = beyond(&listener->address);
-	struct steer_query query = {.what = what, .at = steer_endpoint_from(&at)};
+	struct steer_query query = {.what = what, .cookie = listener->cookie, .at = steer_endpoint_from(&at)};
+	uint64_t kept;
 
-	for (unsigned int port = 1; port <= KEEP_TRIES && !is_kept(map, listener->cookie); port++) {
+	if (listener->cookie && is_kept(map, listener->cookie))
+		return true;
+	for (unsigned int port = 1; port <= KEEP_TRIES; port++) {
 		query.source_port = (__u16)port;
 		if (!find_free(map, &query.index) || steer_ask(steer, &query) < 0)
-			break;
+			return false;
+		if (bpf_map_lookup_elem(map, &query.index, &kept) == 0)
+			return true;
 	}
-	return is_kept(map, listener->cookie);
+	return false;
 }
 
-/*
- * After sock_ops is attached: who comes from then on is seen there. One more look finds who came in between, which may
- * be kept twice and does no harm.
- */
+/* Without cookies, those that share their address cannot be told apart: some may be missed. */
+static bool is_ambiguous(const struct listening *listeners, int count)
+{
+	for (int i = 0; i < count; i++)
+		for (int j = 0; j < i; j++)
+			if (!listeners[i].cookie && address_equal(&listeners[i].address, &listeners[j].address))
+				return true;
+	return false;
+}
+
+/* After sock_ops is attached: who comes from then on is kept by that, and not again here. */
 static int find_listeners(struct steer *steer, enum steer_question what, unsigned int port)
 {
 	int map = what == STEER_KEEP_ACME ? steer->acme_listeners : steer->https_listeners;
 	struct listening listeners[STEER_LISTENERS] = {0};
 	int count = listening_on(port, listeners, STEER_LISTENERS);
-	bool all = count <= STEER_LISTENERS;
+	bool all = count <= STEER_LISTENERS && !is_ambiguous(listeners, count);
 
 	for (int i = 0; i < count && i < STEER_LISTENERS; i++) {
 		struct steer_endpoint at = steer_endpoint_from(&listeners[i].address);

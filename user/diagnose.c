@@ -17,13 +17,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "listening.h"
 #include "steering.h"
 
-#define STATE_LISTEN     0x0a /* st of /proc/net/tcp */
-#define HOLDERS_MAX      16   /* listening sockets looked up for one port */
-#define RESERVE_PROCESS  24   /* stdio, maps, program, signals, notification, and some to spare */
-#define RESERVE_STEER    24   /* programs, maps and links of the steering, the lock */
-#define RESERVE_WORKER   6    /* epoll, wake-up, ring and its epoll, the connection turned away, one to spare */
+#define HOLDERS_MAX      16 /* listening sockets looked up for one port */
+#define RESERVE_PROCESS  24 /* stdio, maps, program, signals, notification, and some to spare */
+#define RESERVE_STEER    24 /* programs, maps and links of the steering, the lock */
+#define RESERVE_WORKER   6  /* epoll, wake-up, ring and its epoll, the connection turned away, one to spare */
 #define SYS_ADMIN        21
 #define NET_BIND_SERVICE 10
 
@@ -88,35 +88,6 @@ const char *diagnose_missing_capabilities(uint64_t wanted, char *out, size_t siz
 	return length ? out : NULL;
 }
 
-/* "0100007F" or 32 digits: words in host byte order, as the kernel prints them. */
-static bool parse_proc_address(struct address *out, const char *text, unsigned int port)
-{
-	uint32_t words[4];
-	size_t count = strlen(text) / 8;
-
-	if (strlen(text) % 8 || (count != 1 && count != 4))
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		char word[9] = {0};
-
-		memcpy(word, text + 8 * i, 8);
-		words[i] = (uint32_t)strtoul(word, NULL, 16);
-	}
-	memset(out, 0, sizeof(*out));
-	if (count == 1) {
-		out->len = sizeof(out->in);
-		out->in.sin_family = AF_INET;
-		out->in.sin_port = htons((uint16_t)port);
-		memcpy(&out->in.sin_addr, words, sizeof(out->in.sin_addr));
-	} else {
-		out->len = sizeof(out->in6);
-		out->in6.sin6_family = AF_INET6;
-		out->in6.sin6_port = htons((uint16_t)port);
-		memcpy(&out->in6.sin6_addr, words, sizeof(out->in6.sin6_addr));
-	}
-	return true;
-}
-
 /* Could a listener at `held` keep us from binding `wanted`? A [::] without V6ONLY holds IPv4 ports too. */
 static bool conflicts(const struct address *held, const struct address *wanted)
 {
@@ -138,20 +109,14 @@ static unsigned int find_listeners(unsigned long inodes[HOLDERS_MAX], unsigned i
 				   const struct address *wanted)
 {
 	FILE *file = fopen(path, "re");
-	char line[512], text[33];
-	unsigned int port, state;
 	unsigned long inode;
 	struct address held;
 
 	if (!file)
 		return count;
-	while (count < HOLDERS_MAX && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "%*d: %32[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*s %*s %lu", text, &port, &state,
-			   &inode) != 4)
-			continue; /* the heading */
-		if (state == STATE_LISTEN && inode && parse_proc_address(&held, text, port) && conflicts(&held, wanted))
+	while (count < HOLDERS_MAX && listening_next(file, &held, &inode))
+		if (inode && conflicts(&held, wanted))
 			inodes[count++] = inode;
-	}
 	fclose(file);
 	return count;
 }

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Dumps listening sockets over NETLINK_SOCK_DIAG. Owns nothing; one netlink socket within a call. */
+/*
+ * Lists listening sockets: by NETLINK_SOCK_DIAG, or, where the kernel's inet_diag module is not there, from /proc/net,
+ * which knows no cookies. Owns nothing; what it opens it closes within a call.
+ */
 #include "listening.h"
 
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -73,7 +78,74 @@ static int receive(int fd, unsigned int port, struct listening *out, unsigned in
 	return 1;
 }
 
-int listening_on(unsigned int port, struct listening *out, unsigned int most)
+/* "0100007F" or 32 digits: words in host byte order, as the kernel prints them. */
+static bool parse_proc_address(struct address *out, const char *text, unsigned int port)
+{
+	uint32_t words[4];
+	size_t count = strlen(text) / 8;
+
+	if (strlen(text) % 8 || (count != 1 && count != 4))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		char word[9] = {0};
+
+		memcpy(word, text + 8 * i, 8);
+		words[i] = (uint32_t)strtoul(word, NULL, 16);
+	}
+	memset(out, 0, sizeof(*out));
+	if (count == 1) {
+		out->len = sizeof(out->in);
+		out->in.sin_family = AF_INET;
+		out->in.sin_port = htons((uint16_t)port);
+		memcpy(&out->in.sin_addr, words, sizeof(out->in.sin_addr));
+	} else {
+		out->len = sizeof(out->in6);
+		out->in6.sin6_family = AF_INET6;
+		out->in6.sin6_port = htons((uint16_t)port);
+		memcpy(&out->in6.sin6_addr, words, sizeof(out->in6.sin6_addr));
+	}
+	return true;
+}
+
+bool listening_next(FILE *file, struct address *address, unsigned long *inode)
+{
+	char line[512], text[33];
+	unsigned int port, state;
+
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%*d: %32[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*s %*s %lu", text, &port, &state, inode) ==
+			    4 && /* not the heading */
+		    state == STATE_LISTEN &&
+		    parse_proc_address(address, text, port))
+			return true;
+	return false;
+}
+
+static int from_proc(unsigned int port, struct listening *out, unsigned int most)
+{
+	static const char *const paths[] = {"/proc/net/tcp", "/proc/net/tcp6"};
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		FILE *file = fopen(paths[i], "re");
+		struct address address;
+		unsigned long inode;
+
+		if (!file)
+			continue;
+		while (listening_next(file, &address, &inode)) {
+			if (address_port(&address) != port)
+				continue;
+			if (count < most)
+				out[count] = (struct listening){.address = address};
+			count++;
+		}
+		fclose(file);
+	}
+	return (int)count;
+}
+
+static int from_sock_diag(unsigned int port, struct listening *out, unsigned int most)
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG), result = 0;
@@ -90,4 +162,11 @@ int listening_on(unsigned int port, struct listening *out, unsigned int most)
 	}
 	close(fd);
 	return result < 0 ? result : (int)count;
+}
+
+int listening_on(unsigned int port, struct listening *out, unsigned int most)
+{
+	int count = from_sock_diag(port, out, most);
+
+	return count < 0 ? from_proc(port, out, most) : count;
 }

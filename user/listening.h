@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Who listens on a TCP port of this network namespace, as sock_diag(7) tells it. Start-up only. */
+/* Who listens on a TCP port of this network namespace, as sock_diag(7) or proc(5) tell it. Start-up only. */
 #ifndef ALPNBPF_LISTENING_H
 #define ALPNBPF_LISTENING_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "sockaddr.h"
 
 struct listening {
 	struct address address;
-	uint64_t cookie; /* the socket's, as SO_COOKIE and sockmaps show it */
+	uint64_t cookie; /* the socket's, as SO_COOKIE and sockmaps show it; 0: not known, sock_diag is not there */
 };
 
 /* Fills up to `most` of them, IPv4 and IPv6; returns how many there are (maybe more), or -errno. */
 int listening_on(unsigned int port, struct listening *out, unsigned int most);
+
+/* The next listening socket of an open /proc/net/tcp or tcp6. False at its end. */
+bool listening_next(FILE *file, struct address *address, unsigned long *inode);
 
 #endif
