@@ -175,7 +175,7 @@ static int take_ports(struct attach *attach)
 				(options->in_place[before] && address_port(&options->listeners[before]) == port);
 		if (!options->in_place[i] || taken)
 			continue;
-		snprintf(name, sizeof(name), "in-place/%u", port);
+		snprintf(name, sizeof(name), INSTANCE_IN_PLACE, port);
 		snprintf(what, sizeof(what), "serves port %u in place", port);
 		error = take(attach, name, what);
 	}

@@ -6,7 +6,10 @@
 #include "commands.h"
 #include "dataplane.h"
 #include "diagnose.h"
+#include "instance.h"
+#include "listening.h"
 #include "options.h"
+#include "steer.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -15,7 +18,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define FEW_SESSIONS 1000
+#define FEW_SESSIONS    1000
+#define LISTENERS_SHOWN 16
 
 enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL, VERDICTS };
 
@@ -124,8 +128,11 @@ static void check_listeners(struct report *report)
 		say(report, VERDICT_OK, "capabilities for listening are there");
 	for (unsigned int i = 0; i < options->listener_count; i++) {
 		const struct address *address = &options->listeners[i];
-		int error = diagnose_bind(address, reason, sizeof(reason));
+		int error;
 
+		if (options->in_place[i]) /* the web server's: check_web_server() */
+			continue;
+		error = diagnose_bind(address, reason, sizeof(reason));
 		address_format(address, name, sizeof(name));
 		if (error == -EAFNOSUPPORT && options->listeners_default && ++absent < options->listener_count)
 			/* Nobody asked for this family by name: attach goes on with the other one. */
@@ -134,6 +141,65 @@ static void check_listeners(struct report *report)
 			say(report, VERDICT_FAIL, "listen %s: %s", name, reason);
 		else
 			say(report, VERDICT_OK, "listen %s: free", name);
+	}
+}
+
+/* Which way would attach serve, and what stands in the way of what was asked for? */
+static void check_steering(struct report *report)
+{
+	const struct options *options = report->options;
+	struct steer steer;
+	char reason[DATAPLANE_REASON_MAX] = "";
+	int error = steer_open(&steer, options, diagnose_workers(options), FEW_SESSIONS, reason, sizeof(reason));
+
+	if (error && options->in_place_count)
+		say(report, VERDICT_FAIL,
+		    "in place: %s; the web server could be moved to another port instead (--https 8443)", reason);
+	else if (error)
+		say(report, VERDICT_FAIL, "%s", reason);
+	else if (steer_wants_bypass(options) && !steer.bypass)
+		say(report, VERDICT_WARN, "bypass: not possible: %s; all connections would go through alpnbpf", reason);
+	else if (*reason)
+		say(report, VERDICT_WARN, "mode: %s: %s", steer.mode, reason);
+	else
+		say(report, VERDICT_OK, "mode: %s", steer.mode);
+	if (!error)
+		steer_close(&steer);
+}
+
+/* In place: who has the port, and does another alpnbpf serve it already? */
+static void check_web_server(struct report *report)
+{
+	const struct options *options = report->options;
+	unsigned int port = address_port(&options->backends[ROUTE_HTTPS].addresses[0]);
+	char name[ADDRESS_TEXT_MAX], holder[DIAGNOSE_TEXT_MAX], lock[32];
+	struct listening listeners[LISTENERS_SHOWN] = {0};
+	int count = listening_on(port, listeners, LISTENERS_SHOWN), fd;
+
+	snprintf(lock, sizeof(lock), INSTANCE_IN_PLACE, port);
+	fd = instance_take(lock, holder, sizeof(holder));
+	if (fd < 0)
+		say(report, VERDICT_FAIL, "in place: %s serves port %u in this network namespace already", holder,
+		    port);
+	else
+		close(fd);
+	if (count <= 0)
+		say(report, VERDICT_WARN,
+		    "web server: nobody listens on port %u; connections are refused until the web server does", port);
+	for (int i = 0; i < count && i < LISTENERS_SHOWN; i++) {
+		const struct address *address = &listeners[i].address;
+		bool again = false;
+
+		for (int before = 0; before < i; before++)
+			again = again || address_equal(&listeners[before].address, address);
+		if (again) /* SO_REUSEPORT */
+			continue;
+		diagnose_port_holder(address, holder, sizeof(holder));
+		say(report, VERDICT_OK, "web server: %s listens on %s (%s)", holder,
+		    address_format(address, name, sizeof(name)),
+		    address->sa.sa_family == AF_INET ? "IPv4"
+		    : listeners[i].dual_stack        ? "IPv6 and IPv4"
+						     : "IPv6");
 	}
 }
 
@@ -200,7 +266,11 @@ int cmd_check(int argc, char **argv)
 	}
 	check_descriptors(&report);
 	check_listeners(&report);
-	check_backend(&report, ROUTE_HTTPS, "https", VERDICT_FAIL, "start the web server there");
+	check_steering(&report);
+	if (options.in_place_count)
+		check_web_server(&report);
+	else
+		check_backend(&report, ROUTE_HTTPS, "https", VERDICT_FAIL, "start the web server there");
 	check_backend(&report, ROUTE_ACME, "acme", VERDICT_WARN,
 		      "as long as no validation is under way this is as it should be");
 	printf("check: %u failed, %u warned, %u fine\n", report.count[VERDICT_FAIL], report.count[VERDICT_WARN],

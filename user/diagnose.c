@@ -64,7 +64,7 @@ uint64_t diagnose_capabilities_listen(const struct options *options)
 		fclose(file);
 	}
 	for (unsigned int i = 0; i < options->listener_count; i++)
-		if (address_port(&options->listeners[i]) < start)
+		if (!options->in_place[i] && address_port(&options->listeners[i]) < start)
 			return 1ULL << NET_BIND_SERVICE;
 	return 0;
 }

@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#define INSTANCE_IN_PLACE "in-place/%u" /* a port */
+
 /*
  * Takes what `name` stands for ("in-place/443") for as long as the descriptor is open, at most as long as this process
  * lives. The descriptor, or -errno

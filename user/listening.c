@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +33,22 @@ static int ask(int fd, uint8_t family)
 	return send(fd, &message, sizeof(message), 0) < 0 ? -errno : 0;
 }
 
-static void take(const struct inet_diag_msg *found, struct listening *out)
+static bool is_v6only(const struct nlmsghdr *header)
 {
+	const struct inet_diag_msg *found = NLMSG_DATA(header);
+	const struct rtattr *attribute = (const struct rtattr *)(found + 1);
+	size_t left = header->nlmsg_len - NLMSG_LENGTH(sizeof(*found));
+
+	for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left))
+		if (attribute->rta_type == INET_DIAG_SKV6ONLY)
+			return *(const uint8_t *)RTA_DATA(attribute) != 0;
+	return true; /* it does not say */
+}
+
+static void take(const struct nlmsghdr *header, struct listening *out)
+{
+	const struct inet_diag_msg *found = NLMSG_DATA(header);
+
 	memset(out, 0, sizeof(*out));
 	out->cookie = (uint64_t)found->id.idiag_cookie[0] | (uint64_t)found->id.idiag_cookie[1] << 32;
 	if (found->idiag_family == AF_INET) {
@@ -46,6 +61,7 @@ static void take(const struct inet_diag_msg *found, struct listening *out)
 		out->address.in6.sin6_family = AF_INET6;
 		out->address.in6.sin6_port = found->id.idiag_sport;
 		memcpy(&out->address.in6.sin6_addr, found->id.idiag_src, sizeof(out->address.in6.sin6_addr));
+		out->dual_stack = address_is_wildcard(&out->address) && !is_v6only(header);
 	}
 }
 
@@ -72,7 +88,7 @@ static int receive(int fd, unsigned int port, struct listening *out, unsigned in
 		if (ntohs(found->id.idiag_sport) != port)
 			continue;
 		if (*count < most)
-			take(found, &out[*count]);
+			take(header, &out[*count]);
 		++*count;
 	}
 	return 1;

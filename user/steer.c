@@ -224,7 +224,7 @@ static int set_up(struct steer *steer, const struct options *options, unsigned i
 		if (!steer->by_cgroup && !always) {
 			log_warn("nothing tells when the ACME client listens (%s): armed always, as with --arm always",
 				 reason);
-			always = "the cgroup cannot be used, as said above";
+			always = "the cgroup cannot be used";
 			steer->bypass = false;
 		} else {
 			log_warn("the web server is not shown the clients' addresses: %s", reason);

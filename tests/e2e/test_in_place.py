@@ -16,6 +16,7 @@ from acme_client import AcmeClient, listening
 from conftest import free_ports
 from hellos import acme_hello, https_hello
 from netns import Namespace
+from router import BINARY
 from services import Pebble, need
 from sockets import Listener, connect
 from visitors import Visitor, ask, client_context
@@ -376,6 +377,58 @@ def test_server_that_comes_later(lab, authority, veth):
         client = lab.connect((veth.server4, 443), namespace=veth.namespace)
         client.send(https_hello())
         assert client.outcome() == "reset"
+
+
+WITHOUT_CGROUP = ["unshare", "--mount", "sh", "-c", 'umount -a -l -t cgroup2 && exec "$@"', "sh"]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_without_a_cgroup(ground, family):
+    """As in a container without it: it says so, stays armed, and does not go round in circles."""
+    router = ground.attach(prefix=WITHOUT_CGROUP)
+    router.wait_line(r"warn nothing tells when the ACME client listens \(no cgroup v2")
+    for _ in range(20):
+        assert ground.ask(family, "/server")[0] == f"{ground.server(family)} 443"
+    wait_until(lambda: len(proxied(router)) == 20, 5, "all in the log")
+
+
+def test_peername_asked_for_by_name_needs_the_cgroup(ground):
+    router = ground.lab.failing_router(ACME, 443, "--client-address", "peername", listen=(), bypass=True,
+                                       prefix=WITHOUT_CGROUP)
+    assert router.wait() == 1
+    assert re.search(r"--client-address peername: no cgroup v2 is mounted here; use none or transparent", router.text())
+
+
+def check(*arguments, prefix=()):
+    result = subprocess.run([*prefix, BINARY, "check", "--acme", str(ACME), *arguments], capture_output=True, text=True)
+    return result.returncode, result.stdout
+
+
+def test_check(ground):
+    """What would run, and what the web server's listeners are."""
+    code, out = check("--https", "443")
+    assert code == 0
+    assert f"ok   mode: in place, armed while port {ACME} is listened on, clients shown by peername" in out
+    for where in (r"0\.0\.0\.0:443 \(IPv4\)", r"\[::\]:443 \(IPv6\)"):
+        assert re.search(rf"ok   web server: nginx \(pid {ground.web.child.pid}\) listens on {where}", out), out
+    code, out = check("--https", "443", prefix=WITHOUT_CGROUP)
+    assert code == 0 and "warn mode: in place, armed always (the cgroup cannot be used): no cgroup v2" in out
+    router = ground.attach()
+    code, out = check("--https", "443")
+    assert code == 1 and f"FAIL in place: alpnbpf (pid {router.pid}) serves port 443" in out
+    code, out = check("--https", "8443", "--listen", "127.0.0.1:444")
+    assert "ok   mode: with bypass, armed while" in out
+    code, out = check("--https", "8443", "--listen", "127.0.0.1:444", "--no-bypass")
+    assert "ok   mode: front" in out
+
+
+def test_unprivileged(ground):
+    """Without the capabilities: a clear reason, and what to do instead."""
+    result = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all",
+                             BINARY, "attach", "--acme", str(ACME), "--https", "443"], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert re.search(r"cannot serve the web server in place: .*CAP_BPF.* missing; instead, move it to another port",
+                     result.stderr), result.stderr
 
 
 def test_two_attaches(ground):
