@@ -309,8 +309,13 @@ unsigned int diagnose_workers(const struct options *options)
 
 unsigned int diagnose_descriptor_reserve(const struct options *options)
 {
-	return RESERVE_PROCESS + RESERVE_STEER +
-	       diagnose_workers(options) * (RESERVE_WORKER + options->listener_count + STEER_FAMILIES);
+	unsigned int listeners = options->listener_count - options->in_place_count, process = RESERVE_PROCESS;
+
+	if (options->in_place_count)
+		listeners += STEER_FAMILIES;
+	if (options->in_place_count || options->bypass || options->client_address == CLIENT_ADDRESS_PEERNAME)
+		process += RESERVE_STEER;
+	return process + diagnose_workers(options) * (RESERVE_WORKER + listeners);
 }
 
 unsigned int diagnose_session_limit(const struct options *options, rlim_t nofile)
