@@ -53,7 +53,7 @@ unit_source_table_SRCS   := user/source_table.c user/sockaddr.c
 unit_timer_SRCS          := user/timer.c
 unit_diagnose_SRCS       := user/diagnose.c user/listening.c user/sockaddr.c
 
-.PHONY: all check check-unit check-bpf check-fuzz check-e2e check-kernels lint fuzz demo deps install uninstall clean
+.PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels lint fuzz demo deps install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -115,6 +115,16 @@ check-kernels: $(BIN)
 
 lint:
 	$(Q)tools/lint
+
+# Beside nginx, HAProxy and a direct connection; QUICK=1 for some minutes. BENCH_ARGS go to tools/bench/run.py.
+bench: $(BIN) $(OUT)/bench-load
+	$(Q)tools/bench/run.py $(if $(filter 1,$(QUICK)),--quick) $(BENCH_ARGS)
+
+$(OUT)/bench-load: tools/bench/load.c tools/bench/load.h | $(OUT)
+	$(call say,CC,$<)$(CC) -std=gnu17 $(WARNINGS) -O2 -D_GNU_SOURCE -o $@ $<
+
+deps-bench:
+	$(Q)tools/deps bench
 
 demo:
 	$(Q)tools/demo
