@@ -24,8 +24,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH 256
-#define TICK  0.02 /* seconds between two looks of paced readers */
+#define DESCRIPTORS 65536
+#define BATCH       256
+#define TICK        0.02 /* seconds between two looks of paced readers */
 
 struct connection {
 	int fd;
@@ -40,6 +41,7 @@ struct connection {
 };
 
 static unsigned char hello[HELLO_BYTES], scratch[CHUNK];
+static struct connection *pool; /* the server's by descriptor, the client's by number */
 static int epoll;
 static bool server_side;
 
@@ -264,12 +266,10 @@ static void accept_all(int listener)
 	int fd, on = 1;
 
 	while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		struct connection *connection = calloc(1, sizeof(*connection));
+		struct connection *connection = &pool[fd];
 
-		if (!connection)
-			die("memory");
+		*connection = (struct connection){.fd = fd};
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		connection->fd = fd;
 		watch(connection, EPOLL_CTL_ADD);
 	}
 }
@@ -280,6 +280,9 @@ static void serve(const char *port)
 	int listener = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
 	struct epoll_event events[BATCH], event = {.events = EPOLLIN, .data.ptr = NULL};
 
+	pool = calloc(DESCRIPTORS, sizeof(*pool));
+	if (!pool)
+		die("memory");
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(listener, (struct sockaddr *)&any, sizeof(any)) || listen(listener, 8192))
 		die("listen");
@@ -301,7 +304,6 @@ static void serve(const char *port)
 			    receive_some(connection, 4 * CHUNK))
 				continue;
 			close_session(connection);
-			free(connection);
 		}
 	}
 }
@@ -389,7 +391,7 @@ static void hold(void)
 
 static void run_client(void)
 {
-	struct connection *connections = calloc(options.sessions, sizeof(*connections));
+	struct connection *connections = pool = calloc(options.sessions, sizeof(*pool));
 	double begin;
 
 	if (!connections)
@@ -474,7 +476,7 @@ int main(int argc, char **argv)
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
+		limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	pattern_fill();
