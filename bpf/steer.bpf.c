@@ -276,7 +276,8 @@ static __always_inline void connection_begins(struct bpf_sock_ops *ops)
 	if (!entry)
 		return;
 	local_end(ops, &entry->from);
-	bpf_map_update_elem(&ours, &entry->from, &entry->client, BPF_ANY);
+	if (bpf_map_update_elem(&ours, &entry->from, &entry->client, BPF_ANY))
+		entry->from.port = 0; /* no memory: user space gives the connection up */
 }
 
 SEC("sockops")

@@ -166,8 +166,12 @@ static int begin_connection(struct session *session, const struct address *addre
 	if (result)
 		return result;
 	result = connect_result(fd, address);
-	if (tracked)
-		steer_connect_end(steer, fd, &session->ours);
+	if (tracked) {
+		int error = steer_connect_end(steer, fd, &session->ours);
+
+		if (error && (result == 0 || result == -EALREADY))
+			result = error;
+	}
 	return result;
 }
 

@@ -165,6 +165,35 @@ static int attach_cgroup(struct steer *steer, const struct bpf_program *program,
 	return 0;
 }
 
+/*
+ * Does sock_ops see what this process does? A container may be shown a cgroup that is not its own. Asked with a
+ * connection to a port that nobody listens on, or whoever does.
+ */
+static bool sees_us(struct steer *steer)
+{
+	struct address nobody = {.len = sizeof(nobody.in)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	struct steer_endpoint ours;
+	bool tracks = steer->tracks, seen = false;
+
+	if (fd < 0)
+		return true; /* IPv6 alone: taken on trust */
+	nobody.in.sin_family = AF_INET;
+	nobody.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	nobody.in.sin_port = htons(1);
+	steer->tracks = true;
+	if (steer_connect_begin(steer, fd, &nobody, &nobody, &ours) == 0) {
+		bool unreachable = connect(fd, &nobody.sa, nobody.len) && errno == ENETUNREACH;
+
+		/* Loopback is down: nothing to see. */
+		seen = steer_connect_end(steer, fd, &ours) == 0 || unreachable;
+		steer_forget(steer, &ours);
+	}
+	steer->tracks = tracks;
+	close(fd);
+	return seen;
+}
+
 /* sock_ops, and getpeername if wanted. Leaves `arms`, `by_cgroup` and `peername` as they turn out. */
 static int use_cgroup(struct steer *steer, char *reason, size_t reason_size)
 {
@@ -175,6 +204,13 @@ static int use_cgroup(struct steer *steer, char *reason, size_t reason_size)
 		return cgroup;
 	error = attach_cgroup(steer, steer->skel->progs.watch, cgroup);
 	steer->by_cgroup = !error;
+	if (!error && !sees_us(steer)) {
+		steer->by_cgroup = false;
+		bpf_link__destroy(steer->links[--steer->link_count]);
+		snprintf(reason, reason_size, "cgroup %.200s does not hold this process", path);
+		close(cgroup);
+		return -ESRCH;
+	}
 	if (!error && steer->peername)
 		error = attach_cgroup(steer, steer->skel->progs.peername4, cgroup);
 	if (!error && steer->peername)

@@ -63,11 +63,12 @@ int steer_ask(struct steer *steer, const struct steer_query *query);
 /*
  * Around connect() of `fd` to the web server for `client`: so that it is not steered back to us, and that the server
  * can be shown the client. begin() may bind the socket. 0 or -errno. After connect(), whatever it returned, end() fills
- * *ours, which steer_forget() takes when the connection is closed (port 0: nothing to forget).
+ * *ours, which steer_forget() takes when the connection is closed (port 0: nothing to forget). -errno when the programs
+ * do not know it: close it, it may be on its way back to us.
  */
 int steer_connect_begin(struct steer *steer, int fd, const struct address *client, const struct address *to,
 			struct steer_endpoint *ours);
-void steer_connect_end(struct steer *steer, int fd, struct steer_endpoint *ours);
+int steer_connect_end(struct steer *steer, int fd, struct steer_endpoint *ours);
 void steer_forget(struct steer *steer, struct steer_endpoint *ours);
 
 /* Why these options mean "armed always"; NULL: they do not. */

@@ -57,17 +57,19 @@ int steer_connect_begin(struct steer *steer, int fd, const struct address *clien
 	return bpf_map_update_elem(steer->ours, ours, &entry.client, BPF_ANY) ? -errno : 0;
 }
 
-void steer_connect_end(struct steer *steer, int fd, struct steer_endpoint *ours)
+int steer_connect_end(struct steer *steer, int fd, struct steer_endpoint *ours)
 {
 	struct steer_connecting entry;
 	socklen_t length = sizeof(uint64_t);
 	uint64_t cookie;
 
 	if (!steer->tracks || !steer->by_cgroup)
-		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0 &&
-	    bpf_map_lookup_and_delete_elem(steer->connecting, &cookie, &entry) == 0)
-		*ours = entry.from;
+		return 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) ||
+	    bpf_map_lookup_and_delete_elem(steer->connecting, &cookie, &entry))
+		return -errno;
+	*ours = entry.from;
+	return ours->port ? 0 : -ENOBUFS;
 }
 
 void steer_forget(struct steer *steer, struct steer_endpoint *ours)

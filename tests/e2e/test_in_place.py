@@ -15,7 +15,7 @@ import pytest
 from acme_client import AcmeClient, listening
 from conftest import free_ports
 from hellos import acme_hello, https_hello
-from netns import Namespace
+from netns import Namespace, run
 from router import BINARY
 from services import Pebble, need
 from sockets import Listener, connect
@@ -390,6 +390,28 @@ def test_without_a_cgroup(ground, family):
     for _ in range(20):
         assert ground.ask(family, "/server")[0] == f"{ground.server(family)} 443"
     wait_until(lambda: len(proxied(router)) == 20, 5, "all in the log")
+
+
+def test_a_cgroup_that_is_not_ours(ground, tmp_path):
+    """A container may be shown a part of the hierarchy in which it is not: nothing would be seen there."""
+    root, part = tmp_path / "root", tmp_path / "part"
+    root.mkdir()
+    part.mkdir()
+    run("mount", "-t", "cgroup2", "none", str(root))
+    try:
+        (root / "alpnbpf-e2e").mkdir(exist_ok=True)
+        script = f'mount --bind {root}/alpnbpf-e2e {part} && umount -l {root} && for m in ' \
+            f'$(grep " cgroup2 " /proc/self/mounts | cut -d " " -f 2 | grep -vx {part}); do umount -l "$m"; done; ' \
+            'exec "$@"'
+        router = ground.attach(prefix=["unshare", "--mount", "sh", "-c", script, "sh"])
+        router.wait_line(r"warn nothing tells .*cgroup \S+/part does not hold this process")
+        for _ in range(3):
+            ground.ask()
+        wait_until(lambda: len(proxied(router)) == 3, 5, "all in the log")
+        router.finish()
+    finally:
+        (root / "alpnbpf-e2e").rmdir()
+        run("umount", str(root))
 
 
 def test_peername_asked_for_by_name_needs_the_cgroup(ground):
