@@ -318,6 +318,7 @@ def test_sessions_live_through_disarming_and_detaching(ground):
     seen, own = ground.ask()
     assert seen == own
     assert answer(tls).endswith(ground.veth.client4)
+    wait_until(lambda: len(router.sessions()) == 2, 5, "the end of both")  # a second TERM would cut it off
     router.finish()
     assert router.totals()["end_done"] == 2
 
