@@ -7,6 +7,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ROOT_INODE 1 /* kernfs numbers its nodes from here */
 
 /* mountinfo writes blanks in paths as \040 (proc(5)). */
 static void unescape(char *path)
@@ -53,6 +57,7 @@ static bool find_mount(char *path, size_t path_size)
 
 int cgroup_open_root(char *path, size_t path_size, char *reason, size_t reason_size)
 {
+	struct stat status;
 	int fd, error;
 
 	if (!find_mount(path, path_size)) {
@@ -60,8 +65,14 @@ int cgroup_open_root(char *path, size_t path_size, char *reason, size_t reason_s
 		return -ENOENT;
 	}
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0)
+	if (fd >= 0 && fstat(fd, &status) == 0 && status.st_ino == ROOT_INODE)
 		return fd;
+	if (fd >= 0) {
+		/* What listens outside of it would not be seen. mountinfo shows "/" in a cgroup namespace, too. */
+		close(fd);
+		snprintf(reason, reason_size, "cgroup %s is not the root of the hierarchy", path);
+		return -EXDEV;
+	}
 	error = -errno;
 	snprintf(reason, reason_size, "cgroup %s: %s", path, strerror(errno));
 	return error;

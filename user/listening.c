@@ -81,8 +81,11 @@ static int receive(int fd, unsigned int port, struct listening *out, unsigned in
 	for (struct nlmsghdr *header = &buffer.header; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
 		const struct inet_diag_msg *found = NLMSG_DATA(header);
 
-		if (header->nlmsg_type == NLMSG_DONE)
-			return 0;
+		if (header->nlmsg_type == NLMSG_DONE) { /* it carries how the dump went */
+			int status = header->nlmsg_len >= NLMSG_LENGTH(sizeof(int)) ? *(int *)NLMSG_DATA(header) : 0;
+
+			return status < 0 ? status : 0;
+		}
 		if (header->nlmsg_type == NLMSG_ERROR)
 			return ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
 		if (ntohs(found->id.idiag_sport) != port)

@@ -329,11 +329,11 @@ void session_close_end(struct session *session, enum side side, bool hard)
 		return;
 	if (hard)
 		setsockopt(end->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	if (side == BACKEND) /* before its port can be another's */
+		steer_forget(&session->worker->router->steer, &session->ours);
 	close(end->fd);
 	if (end->in_map)
 		dataplane_forget(&session->worker->router->dataplane, end->cookie);
-	if (side == BACKEND)
-		steer_forget(&session->worker->router->steer, &session->ours);
 	*end = (struct end){.fd = -1, .generation = (uint16_t)(end->generation + 1)};
 }
 
