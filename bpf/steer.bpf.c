@@ -62,13 +62,16 @@ struct {
 	__type(value, __u64);
 } https_listeners SEC(".maps");
 
-/* Local end of a connection of ours to the web server -> the client it is made for. */
+/*
+ * Connections of ours to the web server. An entry outlives its connection for a while: the server may accept one that
+ * is over. Whoever connects between the same ends again replaces or removes it, before the SYN leaves.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
-	__type(key, struct steer_endpoint);
-	__type(value, struct steer_endpoint);
+	__type(key, struct steer_connection);
+	__type(value, struct steer_client);
 } ours SEC(".maps");
 
 /* Cookie of a socket that is about to connect: becomes an entry of `ours` before the SYN leaves. */
@@ -136,7 +139,7 @@ static __always_inline bool is_armed(void)
 {
 	__u64 arrivals = *(volatile __u64 *)&state.arrivals;
 
-	if (*(volatile __u32 *)&state.always)
+	if (*(volatile __u32 *)&state.always || *(volatile __u64 *)&state.unwatched != *(volatile __u64 *)&state.missed)
 		return true;
 	if (arrivals == *(volatile __u64 *)&state.cleared)
 		return false;
@@ -172,10 +175,12 @@ static __always_inline __u32 rule_of(struct bpf_sk_lookup *ctx)
 /* Is it alpnbpf itself that connects to the web server? */
 static __always_inline bool is_ours(struct bpf_sk_lookup *ctx)
 {
-	struct steer_endpoint from = {.port = bpf_ntohs((__be16)ctx->remote_port)};
+	struct steer_connection made = {.from.port = bpf_ntohs((__be16)ctx->remote_port),
+					.to.port = (__u16)ctx->local_port};
 
-	SET_ADDRESS(&from, ctx->family, ctx->remote_ip4, ctx->remote_ip6);
-	return bpf_map_lookup_elem(&ours, &from) != NULL;
+	SET_ADDRESS(&made.from, ctx->family, ctx->remote_ip4, ctx->remote_ip6);
+	SET_ADDRESS(&made.to, ctx->family, ctx->local_ip4, ctx->local_ip6);
+	return bpf_map_lookup_elem(&ours, &made) != NULL;
 }
 
 static __always_inline void to_private(struct bpf_sk_lookup *ctx)
@@ -235,9 +240,16 @@ static __always_inline void local_end(struct bpf_sock_ops *ops, struct steer_end
 	end->pad = 0;
 }
 
-static __always_inline void tell_arrival(const struct steer_endpoint *at)
+static __always_inline void remote_end(struct bpf_sock_ops *ops, struct steer_endpoint *end)
 {
-	struct steer_arrival arrival = {.at = *at};
+	SET_ADDRESS(end, ops->family, ops->remote_ip4, ops->remote_ip6);
+	end->port = (__u16)bpf_ntohl(ops->remote_port);
+	end->pad = 0;
+}
+
+static __always_inline void tell_arrival(const struct steer_endpoint *at, bool watched)
+{
+	struct steer_arrival arrival = {.at = *at, .watched = watched};
 
 	bpf_ringbuf_output(&arming, &arrival, sizeof(arrival), 0);
 }
@@ -261,23 +273,32 @@ static __always_inline void listener_came(struct bpf_sock_ops *ops)
 	}
 	if (!acme)
 		return; /* one that is not kept is not bypassed to, that is all */
-	if (!kept)
-		state.always = 1;
-	__sync_fetch_and_add(&state.arrivals, 1); /* after the slot is filled; see struct steer_state */
-	tell_arrival(&at);
+	/* After the slot is filled; see struct steer_state. */
+	if (kept)
+		__sync_fetch_and_add(&state.arrivals, 1);
+	else
+		__sync_fetch_and_add(&state.unwatched, 1);
+	tell_arrival(&at, kept);
 }
 
 /* tcp_connect() asks before the SYN leaves, when the port is chosen. */
 static __always_inline void connection_begins(struct bpf_sock_ops *ops)
 {
-	__u64 cookie = bpf_get_socket_cookie(ops);
-	struct steer_connecting *entry = bpf_map_lookup_elem(&connecting, &cookie);
+	struct steer_client value = {.cookie = bpf_get_socket_cookie(ops)};
+	struct steer_connecting *entry = bpf_map_lookup_elem(&connecting, &value.cookie);
+	struct steer_connection made;
 
-	if (!entry)
+	if (!entry && (__u16)bpf_ntohl(ops->remote_port) != https_port)
 		return;
-	local_end(ops, &entry->from);
-	if (bpf_map_update_elem(&ours, &entry->from, &entry->client, BPF_ANY))
-		entry->from.port = 0; /* no memory: user space gives the connection up */
+	local_end(ops, &made.from);
+	remote_end(ops, &made.to);
+	if (!entry) { /* another program's, whose ends may have been ours */
+		bpf_map_delete_elem(&ours, &made);
+		return;
+	}
+	value.client = entry->client;
+	if (bpf_map_update_elem(&ours, &made, &value, BPF_ANY) == 0)
+		entry->made = made; /* else there is no memory: user space gives the connection up */
 }
 
 SEC("sockops")
@@ -372,25 +393,33 @@ int answer(struct __sk_buff *skb)
 
 /* --- getpeername, and what accept() returns --- */
 
-/* The client of a connection of ours, when it is the web server that asks. */
-static __always_inline struct steer_endpoint *client_of(struct bpf_sock_addr *ctx, struct steer_endpoint *peer)
+/* The client of a connection of ours, when it is the web server that asks. `made.from` holds the peer's address. */
+static __always_inline struct steer_endpoint *client_of(struct bpf_sock_addr *ctx, struct steer_connection *made)
 {
 	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tcp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+	struct steer_client *known;
 
-	if (!sk || sk->src_port != https_port || bpf_get_netns_cookie(ctx) != netns_cookie)
+	/* Not sk->src_port: that is 0 once the connection has been reset (inet_put_port), and it may still be accepted.
+	 */
+	if (!tcp || tcp->inet_conn.icsk_inet.inet_sport != bpf_htons(https_port) ||
+	    bpf_get_netns_cookie(ctx) != netns_cookie)
 		return NULL;
-	peer->port = bpf_ntohs((__be16)ctx->user_port);
-	peer->pad = 0;
-	return bpf_map_lookup_elem(&ours, peer);
+	made->from.port = bpf_ntohs((__be16)ctx->user_port);
+	made->to.port = https_port;
+	SET_ADDRESS(&made->to, sk->family, sk->src_ip4, sk->src_ip6);
+	known = bpf_map_lookup_elem(&ours, made);
+	return known ? &known->client : NULL;
 }
 
 SEC("cgroup/getpeername4")
 int peername4(struct bpf_sock_addr *ctx)
 {
-	struct steer_endpoint peer, *client;
+	struct steer_connection made = {};
+	struct steer_endpoint *client;
 
-	set_v4(&peer, ctx->user_ip4);
-	client = client_of(ctx, &peer);
+	set_v4(&made.from, ctx->user_ip4);
+	client = client_of(ctx, &made);
 	if (client && is_v4(client)) {
 		ctx->user_ip4 = client->addr[3];
 		ctx->user_port = bpf_htons(client->port);
@@ -402,13 +431,14 @@ int peername4(struct bpf_sock_addr *ctx)
 SEC("cgroup/getpeername6")
 int peername6(struct bpf_sock_addr *ctx)
 {
-	struct steer_endpoint peer, *client;
+	struct steer_connection made = {};
+	struct steer_endpoint *client;
 
-	peer.addr[0] = ctx->user_ip6[0];
-	peer.addr[1] = ctx->user_ip6[1];
-	peer.addr[2] = ctx->user_ip6[2];
-	peer.addr[3] = ctx->user_ip6[3];
-	client = client_of(ctx, &peer);
+	made.from.addr[0] = ctx->user_ip6[0];
+	made.from.addr[1] = ctx->user_ip6[1];
+	made.from.addr[2] = ctx->user_ip6[2];
+	made.from.addr[3] = ctx->user_ip6[3];
+	client = client_of(ctx, &made);
 	if (client) {
 		ctx->user_ip6[0] = client->addr[0];
 		ctx->user_ip6[1] = client->addr[1];

@@ -24,14 +24,15 @@ struct sock {
 	struct {
 		int len; /* bytes of truesize that came while a process held the lock */
 	} sk_backlog;
-	int sk_rcvbuf;      /* bytes of truesize the receive queue may hold */
-	int sk_sndbuf;      /* bytes of truesize the send queue may hold */
-	int sk_wmem_queued; /* bytes of truesize it holds */
+	int sk_rcvbuf;        /* bytes of truesize the receive queue may hold */
+	int sk_sndbuf;        /* bytes of truesize the send queue may hold */
+	int sk_wmem_queued;   /* bytes of truesize it holds */
 	__u32 sk_ack_backlog; /* of a listener: connections not accepted yet */
 };
 
 struct inet_sock {
 	struct sock sk;
+	__be16 inet_sport;
 };
 
 struct request_sock_queue {

@@ -10,20 +10,32 @@
 #include <linux/types.h>
 #endif
 
-/* Listeners of one kind that are remembered; further ones count as there for good (steer_state.always). */
+/* Listeners of one kind that are remembered; further ones cannot be watched (steer_state.unwatched). */
 #define STEER_LISTENERS 16
 
-/* An end of a connection: key of `listened` and `ours`, value of `ours`. */
+/* An end of a connection; key of `listened`. */
 struct steer_endpoint {
 	__be32 addr[4];
 	__u16 port; /* host order */
 	__u16 pad;  /* 0: keys are compared as bytes */
 };
 
+/* A connection of ours to the web server, by both its ends: key of `ours`. */
+struct steer_connection {
+	struct steer_endpoint from, to;
+};
+
+/* Whom it is made for: value of `ours`. */
+struct steer_client {
+	__u64 cookie; /* of our socket: tells connections with the same ends */
+	struct steer_endpoint client;
+	__u32 pad;
+};
+
 /* Value of `connecting`. */
 struct steer_connecting {
 	struct steer_endpoint client;
-	struct steer_endpoint from; /* our end, once the SYN is on its way; port 0 before */
+	struct steer_connection made; /* once the SYN is on its way; from.port is 0 before */
 };
 
 /* What happens to a new connection to a listened address. */
@@ -61,12 +73,18 @@ struct steer_query {
  * Armed means: some slot of the sockmap `acme_listeners` is occupied. Closing a listener empties its slot, so nothing
  * has to be counted down. `arrivals` grows after a slot was filled; who finds all slots empty stores the arrivals it
  * had read before it looked. While the two are equal there is nothing to look at.
+ *
+ * A listener that no slot takes is counted in `unwatched` (MPTCP, or all slots are full). Nothing tells in the kernel
+ * when it goes: user space looks, and stores in `missed` what it had read of `unwatched` before it found that nobody
+ * listens. Armed as well while those two differ.
  */
 struct steer_state {
-	__u64 arrivals; /* sock_ops, user space at the start */
-	__u64 cleared;  /* sk_lookup */
-	__u64 steered;  /* connections given to the private listeners */
-	__u32 always;   /* armed until alpnbpf ends: asked for, nothing tells, or more ACME listeners than slots */
+	__u64 arrivals;  /* sock_ops, user space at the start */
+	__u64 cleared;   /* sk_lookup */
+	__u64 unwatched; /* as arrivals */
+	__u64 missed;    /* user space */
+	__u64 steered;   /* connections given to the private listeners */
+	__u32 always;    /* armed until alpnbpf ends: asked for, or nothing tells */
 	__u32 pad;
 	struct steer_query query; /* user space: what `answer` is asked */
 };
@@ -74,6 +92,7 @@ struct steer_state {
 /* A record of the ring `arming`: somebody listens on the ACME port. */
 struct steer_arrival {
 	struct steer_endpoint at;
+	__u32 watched; /* it has a slot */
 };
 
 #endif

@@ -21,13 +21,18 @@ int arming_fd(const struct steer *steer)
 	return steer->arrivals ? ring_buffer__epoll_fd(steer->arrivals) : -1;
 }
 
+static bool has_unwatched(const struct steer *steer)
+{
+	return __atomic_load_n(&steer->state->unwatched, __ATOMIC_SEQ_CST) != steer->state->missed;
+}
+
 bool arming_is_armed(const struct steer *steer)
 {
 	uint64_t cookie;
 
 	if (!steer->state)
 		return false;
-	if (steer->state->always)
+	if (steer->state->always || has_unwatched(steer))
 		return true;
 	for (uint32_t i = 0; i < STEER_LISTENERS; i++)
 		if (bpf_map_lookup_elem(steer->acme_listeners, &i, &cookie) == 0)
@@ -46,7 +51,7 @@ static void name_endpoint(const struct steer_endpoint *endpoint, char *out, size
 	address_format(&plain, out, size);
 }
 
-static void log_arrival(struct steer *steer, const struct steer_endpoint *at)
+static void log_arrival(struct steer *steer, const struct steer_endpoint *at, bool watched)
 {
 	char name[ADDRESS_TEXT_MAX];
 
@@ -54,7 +59,8 @@ static void log_arrival(struct steer *steer, const struct steer_endpoint *at)
 		return;
 	name_endpoint(at, name, sizeof(name));
 	steer->was_armed = true;
-	log_info("armed: %s is listened on; new connections are looked into", name);
+	log_info("armed: %s is listened on; new connections are looked into%s", name,
+		 watched ? "" : ", up to a second longer than that (the kernel does not tell when it goes; MPTCP?)");
 }
 
 static int arrival_seen(void *context, void *data, size_t size)
@@ -62,7 +68,7 @@ static int arrival_seen(void *context, void *data, size_t size)
 	const struct steer_arrival *arrival = data;
 
 	if (size >= sizeof(*arrival))
-		log_arrival(context, &arrival->at);
+		log_arrival(context, &arrival->at, arrival->watched);
 	return 0;
 }
 
@@ -123,7 +129,9 @@ static bool keep(struct steer *steer, enum steer_question what, int map, const s
 		query.source_port = (__u16)port;
 		if (!find_free(map, &query.index) || steer_ask(steer, &query) < 0)
 			return false;
-		if (bpf_map_lookup_elem(map, &query.index, &kept) == 0)
+		/* sock_ops may have been faster, with another listener. */
+		if (bpf_map_lookup_elem(map, &query.index, &kept) == 0 &&
+		    (!listener->cookie || kept == listener->cookie))
 			return true;
 	}
 	return false;
@@ -148,18 +156,17 @@ static int find_listeners(struct steer *steer, enum steer_question what, unsigne
 	bool all = count <= STEER_LISTENERS && !is_ambiguous(listeners, count);
 
 	for (int i = 0; i < count && i < STEER_LISTENERS; i++) {
-		struct steer_endpoint at = steer_endpoint_from(&listeners[i].address);
-
 		if (what == STEER_KEEP_HTTPS && !may_be_https(steer, &listeners[i].address))
 			continue;
 		all = keep(steer, what, map, &listeners[i]) && all;
-		if (what == STEER_KEEP_ACME)
-			log_arrival(steer, &at);
 	}
 	if (count > 0 && what == STEER_KEEP_ACME) {
+		struct steer_endpoint at = steer_endpoint_from(&listeners[0].address);
+
 		__atomic_fetch_add(&steer->state->arrivals, 1, __ATOMIC_SEQ_CST);
-		if (!all) /* one of them cannot be watched */
-			steer->state->always = 1;
+		if (!all)
+			__atomic_fetch_add(&steer->state->unwatched, 1, __ATOMIC_SEQ_CST);
+		log_arrival(steer, &at, all);
 	}
 	return count < 0 ? count : 0;
 }
@@ -184,14 +191,29 @@ void arming_stop(struct steer *steer)
 	steer->arrivals = NULL;
 }
 
+/* Listeners that have no slot: see struct steer_state. */
+static void look_for_unwatched(struct steer *steer)
+{
+	uint64_t unwatched = __atomic_load_n(&steer->state->unwatched, __ATOMIC_SEQ_CST);
+	struct listening listener;
+
+	if (unwatched != steer->state->missed && listening_on(steer->acme_port, &listener, 1) == 0)
+		__atomic_store_n(&steer->state->missed, unwatched, __ATOMIC_SEQ_CST);
+}
+
 bool arming_look(struct steer *steer)
 {
 	if (!steer->arrivals)
 		return false;
+	look_for_unwatched(steer);
 	if (steer->was_armed && !arming_is_armed(steer)) {
 		steer->was_armed = false;
 		log_info("disarmed: nobody listens on port %u any more", steer->acme_port);
 	}
 	ring_buffer__consume(steer->arrivals);
+	if (!steer->was_armed && arming_is_armed(steer)) { /* the ring was full */
+		steer->was_armed = true;
+		log_info("armed: port %u is listened on; new connections are looked into", steer->acme_port);
+	}
 	return steer->was_armed;
 }

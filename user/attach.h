@@ -6,6 +6,8 @@
 #include "options.h"
 #include "worker.h"
 
+#define LOCKS_MAX (LISTENERS_MAX + 1)
+
 /* What attach owns. */
 struct attach {
 	struct options options;
@@ -14,7 +16,7 @@ struct attach {
 	unsigned int running;
 	char plane[768]; /* the data plane and why, for the ready line */
 	int signals;
-	int locks[LISTENERS_MAX + 1]; /* one for each port served in place, one for transparent connections */
+	int locks[LOCKS_MAX]; /* one for each port served in place, one for transparent connections */
 	unsigned int lock_count;
 	bool routed;           /* policy_route_remove() is due */
 	uint64_t settle_until; /* us; draining waits so long for connections that are steered to us and not yet here */

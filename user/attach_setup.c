@@ -115,9 +115,9 @@ static int open_dataplane(struct attach *attach)
 /* --- listeners and workers --- */
 
 /* False: nobody asked for this family by name, and this machine does not have it. */
-static bool is_absent(const struct options *options, int error)
+static bool is_absent(const struct options *options, unsigned int listener, int error)
 {
-	return error == -EAFNOSUPPORT && options->listeners_default;
+	return error == -EAFNOSUPPORT && options->listener_implied[listener];
 }
 
 /*
@@ -135,7 +135,7 @@ static int check_listeners(struct attach *attach)
 		if (options->in_place[i]) /* the web server's */
 			continue;
 		error = diagnose_bind(&options->listeners[i], reason, sizeof(reason));
-		if (!error || is_absent(options, error))
+		if (!error || is_absent(options, i, error))
 			continue;
 		log_error("cannot listen on %s: %s", address_format(&options->listeners[i], name, sizeof(name)),
 			  reason);
@@ -150,13 +150,21 @@ static int take(struct attach *attach, const char *name, const char *what)
 	char holder[DIAGNOSE_TEXT_MAX];
 	int lock = instance_take(name, holder, sizeof(holder));
 
-	if (lock >= 0)
+	if (lock >= 0) {
 		attach->locks[attach->lock_count++] = lock;
-	else if (lock == -EADDRINUSE)
+		return 0;
+	}
+	if (lock == -EPERM) {
+		log_warn("%s, of another user, has the name by which alpnbpf processes keep out of each other's way: "
+			 "nothing stops a second one that %s",
+			 holder, what);
+		return 0;
+	}
+	if (lock == -EADDRINUSE)
 		log_error("%s %s in this network namespace already; stop it first", holder, what);
 	else
 		log_error("cannot keep other alpnbpf processes away: %s", holder);
-	return lock < 0 ? lock : 0;
+	return lock;
 }
 
 /* The ports whose web server we serve in place are no port of ours, so nothing else keeps a second alpnbpf away. */
@@ -196,6 +204,8 @@ static int open_policy_route(struct attach *attach)
 	attach->routed = !error;
 	if (error)
 		log_error("--client-address transparent: %s", reason);
+	else if (*reason)
+		log_warn("--client-address transparent: %s; left out", reason);
 	return error;
 }
 
@@ -235,18 +245,23 @@ static int open_steering(struct attach *attach)
 static int open_private_listeners(struct attach *attach, struct worker *worker, char *reason, size_t reason_size)
 {
 	const struct options *options = &attach->options;
-	bool wanted[STEER_FAMILIES] = {false};
+	bool wanted[STEER_FAMILIES] = {false}, by_name[STEER_FAMILIES] = {false};
 
-	for (unsigned int i = 0; i < options->listener_count; i++)
-		if (options->in_place[i])
-			wanted[options->listeners[i].sa.sa_family == AF_INET ? STEER_V4 : STEER_V6] = true;
+	for (unsigned int i = 0; i < options->listener_count; i++) {
+		enum steer_family family = steer_family_of(&options->listeners[i]);
+
+		if (!options->in_place[i])
+			continue;
+		wanted[family] = true;
+		by_name[family] = by_name[family] || !options->listener_implied[i];
+	}
 	for (int family = 0; family < STEER_FAMILIES; family++) {
 		int error;
 
 		if (!wanted[family])
 			continue;
 		error = listener_open_private(worker, (enum steer_family)family, reason, reason_size);
-		if ((error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL) && options->listeners_default) {
+		if ((error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL) && !by_name[family]) {
 			if (worker->index == 0)
 				log_warn("%s; left out", reason);
 		} else if (error) {
@@ -266,7 +281,7 @@ static int open_listeners(struct attach *attach, struct worker *worker)
 		if (options->in_place[i])
 			continue;
 		error = listener_open(worker, &options->listeners[i], reason, sizeof(reason));
-		if (error && !is_absent(options, error))
+		if (error && !is_absent(options, i, error))
 			break;
 		if (error && worker->index == 0)
 			log_warn("%s; left out", reason);

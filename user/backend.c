@@ -6,17 +6,11 @@
 #include "backend.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include "attempt.h"
 #include "hello_phase.h"
-#include "listener.h"
 #include "log.h"
 #include "proxy_protocol.h"
 #include "relay.h"
@@ -33,176 +27,6 @@ static const struct options *options_of(const struct session *session)
 static const struct endpoint *endpoint_of(const struct session *session)
 {
 	return &options_of(session)->backends[session->aim];
-}
-
-static struct steer *steer_of(const struct session *session)
-{
-	return &session->worker->router->steer;
-}
-
-/* --- where to --- */
-
-static bool is_transparent(const struct session *session)
-{
-	return session->aim == ROUTE_HTTPS && options_of(session)->client_address == CLIENT_ADDRESS_TRANSPARENT;
-}
-
-/* In place the web server is where the client wanted to go: the same address, so that it serves what it would have. */
-static bool follows_client(const struct session *session)
-{
-	return session->aim == ROUTE_HTTPS && session->destination.len;
-}
-
-static unsigned int address_count(const struct session *session)
-{
-	return follows_client(session) ? 1 : endpoint_of(session)->count;
-}
-
-/* The address to try now. */
-static struct address address_of(const struct session *session)
-{
-	struct address address;
-
-	if (!follows_client(session))
-		return endpoint_of(session)->addresses[session->address];
-	address = session->destination;
-	if (!is_transparent(session))
-		return address;
-	/* The web server's answers to a client's address have to come back to us: those from loopback do. */
-	if (address.sa.sa_family == AF_INET)
-		address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	else
-		address.in6.sin6_addr = in6addr_loopback;
-	return address;
-}
-
-/* The address to begin with: one that answered last, or one of the client's family where the server is to see that. */
-static unsigned int first_address(const struct session *session)
-{
-	struct address client = address_unmapped(&session->client);
-	const struct endpoint *endpoint = endpoint_of(session);
-
-	if (follows_client(session))
-		return 0;
-	if (session->aim == ROUTE_HTTPS && (steer_of(session)->peername || is_transparent(session)))
-		for (unsigned int i = 0; i < endpoint->count; i++)
-			if (endpoint->addresses[i].sa.sa_family == client.sa.sa_family)
-				return i;
-	return session->worker->first_address[session->aim];
-}
-
-/* --- one attempt --- */
-
-static unsigned int ephemeral_from = 32768, ephemeral_to = 60999; /* the kernel's defaults */
-
-static void read_ephemeral_range(void)
-{
-	FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-	unsigned int from, to;
-
-	if (!file)
-		return;
-	if (fscanf(file, "%u %u", &from, &to) == 2) {
-		ephemeral_from = from;
-		ephemeral_to = to;
-	}
-	fclose(file);
-}
-
-/* A port that nobody listens on can be the very one the kernel picks for us; TCP then connects to itself. */
-static bool connected_to_itself(int fd, const struct address *address)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct address own = {.len = sizeof(own.in6)};
-	unsigned int port = address_port(address);
-
-	pthread_once(&once, read_ephemeral_range);
-	if (port < ephemeral_from || port > ephemeral_to)
-		return false;
-	return getsockname(fd, &own.sa, &own.len) == 0 && address_equal(&own, address);
-}
-
-/* 0 when the connection stands, -EALREADY while it is under way, or why it failed. Asking again is harmless. */
-static int connect_result(int fd, const struct address *address)
-{
-	if (connect(fd, &address->sa, address->len) == 0 || errno == EISCONN)
-		return connected_to_itself(fd, address) ? -ECONNREFUSED : 0;
-	return errno == EINPROGRESS ? -EALREADY : -errno;
-}
-
-/* Be the client towards the web server: its address, and its port where that is free. */
-static int bind_as_client(int fd, const struct address *client, sa_family_t family)
-{
-	struct address from = address_unmapped(client);
-	int on = 1;
-
-	if (from.sa.sa_family != family)
-		return -EAFNOSUPPORT;
-	if (family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on))
-			      : setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)))
-		return -errno;
-	if (bind(fd, &from.sa, from.len) == 0)
-		return 0;
-	if (errno != EADDRINUSE)
-		return -errno;
-	if (family == AF_INET)
-		from.in.sin_port = 0;
-	else
-		from.in6.sin6_port = 0;
-	return bind(fd, &from.sa, from.len) ? -errno : 0;
-}
-
-/* connect(), and what steering has to know of it. */
-static int begin_connection(struct session *session, const struct address *address)
-{
-	struct steer *steer = steer_of(session);
-	int fd = session->ends[BACKEND].fd, result = 0;
-	bool tracked = session->aim == ROUTE_HTTPS && steer->tracks;
-
-	if (is_transparent(session))
-		result = bind_as_client(fd, &session->client, address->sa.sa_family);
-	if (!result && tracked)
-		result = steer_connect_begin(steer, fd, &session->client, address, &session->ours);
-	if (result)
-		return result;
-	result = connect_result(fd, address);
-	if (tracked) {
-		int error = steer_connect_end(steer, fd, &session->ours);
-
-		if (error && (result == 0 || result == -EALREADY))
-			result = error;
-	}
-	return result;
-}
-
-static int attempt(struct session *session, const struct address *address)
-{
-	struct end *end = &session->ends[BACKEND];
-	bool tcp = address->sa.sa_family != AF_UNIX;
-	int on = 1, result;
-
-	end->fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, tcp ? IPPROTO_TCP : 0);
-	if (end->fd < 0)
-		return -errno;
-	end->is_tcp = tcp;
-	end->sent_apart = tcp ? 1 : 0; /* bytes_acked of an active opener counts the SYN */
-	if (tcp) {
-		setsockopt(end->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		setsockopt(end->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-		socket_set_buffers(end->fd, BACKEND, options_of(session)->buffer_bytes);
-	}
-	result = begin_connection(session, address);
-	if (result == -EALREADY) /* over loopback the handshake is over by now, only connect() did not wait for it */
-		result = connect_result(end->fd, address);
-	if (result == -EALREADY) {
-		int error;
-
-		end->watches_out = true;
-		error = worker_watch(session, BACKEND, relay_events(session, BACKEND), false);
-		if (error)
-			return error;
-	}
-	return result;
 }
 
 /* --- addresses, retries, fallback --- */
@@ -286,9 +110,9 @@ static void try_addresses(struct session *session, int error)
 	struct worker *worker = session->worker;
 
 	for (; session->addresses_left; session->addresses_left--) {
-		struct address address = address_of(session);
+		struct address address = attempt_address(session);
 
-		error = attempt(session, &address);
+		error = attempt_start(session, &address);
 		if (error == -EALREADY) {
 			timer_set(&worker->timers, &session->retry, attempt_end(session));
 			return;
@@ -298,15 +122,15 @@ static void try_addresses(struct session *session, int error)
 			return;
 		}
 		drop(session);
-		session->address = (session->address + 1) % address_count(session);
+		session->address = (session->address + 1) % attempt_address_count(session);
 	}
 	all_failed(session, error);
 }
 
 static void start_round(struct session *session)
 {
-	session->address = first_address(session);
-	session->addresses_left = address_count(session);
+	session->address = attempt_first_address(session);
+	session->addresses_left = attempt_address_count(session);
 	try_addresses(session, -ECONNREFUSED);
 }
 
@@ -315,7 +139,7 @@ static void attempt_failed(struct session *session, int error)
 {
 	timer_cancel(&session->worker->timers, &session->retry);
 	drop(session);
-	session->address = (session->address + 1) % address_count(session);
+	session->address = (session->address + 1) % attempt_address_count(session);
 	session->addresses_left--;
 	try_addresses(session, error);
 }
@@ -357,8 +181,8 @@ void backend_progress(struct session *session)
 			drop(session);
 		return;
 	}
-	address = address_of(session);
-	result = connect_result(end->fd, &address);
+	address = attempt_address(session);
+	result = attempt_result(end->fd, &address);
 	if (result == -EALREADY)
 		return;
 	end->blocked = false;
@@ -448,7 +272,7 @@ bool backend_take_over(struct session *session)
 	if (end->connected)
 		return true; /* done ahead of the hello */
 	end->connected = true;
-	if (!follows_client(session))
+	if (!attempt_follows_client(session))
 		worker->first_address[session->aim] = session->address;
 	timer_cancel(&worker->timers, &session->retry);
 	session->retry_delay = 0;

@@ -19,6 +19,7 @@
 #include "attach.h"
 #include "dataplane.h"
 #include "hello.h"
+#include "instance.h"
 #include "log.h"
 #include "options.h"
 #include "worker.h"
@@ -41,7 +42,7 @@ static void announce(const struct attach *attach)
 						   length ? ", " : "listening on ",
 						   address_format(&worker->listeners[i].address, name, sizeof(name)));
 	for (unsigned int i = 0; i < options->listener_count && length < sizeof(listeners); i++)
-		if (options->in_place[i])
+		if (options->in_place[i] && attach->router.private_ports[steer_family_of(&options->listeners[i])])
 			length += (size_t)snprintf(listeners + length, sizeof(listeners) - length, "%sat %s",
 						   length ? ", " : "",
 						   address_format(&options->listeners[i], name, sizeof(name)));
@@ -153,18 +154,23 @@ static int wait_ms(const struct attach *attach, uint64_t until, bool armed)
 	return until > now ? (int)((until - now) / MS + 1) : 0;
 }
 
+enum { WAIT_SIGNALS, WAIT_FINISHED, WAIT_ARMING, WAIT_LOCKS };
+
 static int run(struct attach *attach)
 {
-	struct pollfd wait[3] = {{.fd = attach->signals, .events = POLLIN},
-				 {.fd = attach->router.finished, .events = POLLIN},
-				 {.fd = arming_fd(&attach->router.steer), .events = POLLIN}};
+	struct pollfd wait[WAIT_LOCKS + LOCKS_MAX] = {
+		[WAIT_SIGNALS] = {.fd = attach->signals, .events = POLLIN},
+		[WAIT_FINISHED] = {.fd = attach->router.finished, .events = POLLIN},
+		[WAIT_ARMING] = {.fd = arming_fd(&attach->router.steer), .events = POLLIN}};
 	unsigned int left = attach->running;
 	uint64_t drain_until = 0;
 	int result = 0;
 
+	for (unsigned int i = 0; i < attach->lock_count; i++)
+		wait[WAIT_LOCKS + i] = (struct pollfd){.fd = attach->locks[i], .events = POLLIN};
 	while (left) {
 		bool armed = arming_look(&attach->router.steer);
-		int ready = poll(wait, 3, wait_ms(attach, drain_until, armed));
+		int ready = poll(wait, WAIT_LOCKS + attach->lock_count, wait_ms(attach, drain_until, armed));
 		uint64_t ended;
 
 		if (ready < 0 && errno != EINTR)
@@ -174,9 +180,13 @@ static int run(struct attach *attach)
 			end_now(attach, "--drain-timeout is over");
 			drain_until = UINT64_MAX;
 		}
-		if (ready > 0 && wait[0].revents)
+		for (unsigned int i = 0; ready > 0 && i < attach->lock_count; i++)
+			if (wait[WAIT_LOCKS + i].revents)
+				instance_answer(attach->locks[i]);
+		if (ready > 0 && wait[WAIT_SIGNALS].revents)
 			take_signal(attach, &drain_until);
-		if (ready > 0 && wait[1].revents && read(wait[1].fd, &ended, sizeof(ended)) == sizeof(ended)) {
+		if (ready > 0 && wait[WAIT_FINISHED].revents &&
+		    read(attach->router.finished, &ended, sizeof(ended)) == sizeof(ended)) {
 			left -= ended < left ? (unsigned int)ended : left;
 			/* A worker that ends unasked has said why. Its listeners would still get their share of the
 			 * connections: it takes the program with it, and the service manager restarts that. */

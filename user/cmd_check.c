@@ -120,7 +120,7 @@ static void check_listeners(struct report *report)
 	const struct options *options = report->options;
 	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
 	uint64_t wanted = diagnose_capabilities_listen(options);
-	unsigned int absent = 0;
+	unsigned int usable = 0;
 
 	if (diagnose_missing_capabilities(wanted, reason, sizeof(reason)))
 		say(report, VERDICT_FAIL, "capabilities for listening: %s missing", reason);
@@ -130,11 +130,14 @@ static void check_listeners(struct report *report)
 		const struct address *address = &options->listeners[i];
 		int error;
 
-		if (options->in_place[i]) /* the web server's: check_web_server() */
+		if (options->in_place[i]) { /* the web server's: check_web_server() */
+			usable++;
 			continue;
+		}
 		error = diagnose_bind(address, reason, sizeof(reason));
 		address_format(address, name, sizeof(name));
-		if (error == -EAFNOSUPPORT && options->listeners_default && ++absent < options->listener_count)
+		usable += error == 0;
+		if (error == -EAFNOSUPPORT && options->listener_implied[i])
 			/* Nobody asked for this family by name: attach goes on with the other one. */
 			say(report, VERDICT_WARN, "listen %s: %s; left out", name, reason);
 		else if (error)
@@ -142,6 +145,8 @@ static void check_listeners(struct report *report)
 		else
 			say(report, VERDICT_OK, "listen %s: free", name);
 	}
+	if (!usable)
+		say(report, VERDICT_FAIL, "listen: no address is left to listen on");
 }
 
 /* Which way would attach serve, and what stands in the way of what was asked for? */
@@ -174,15 +179,17 @@ static void check_web_server(struct report *report)
 	unsigned int port = address_port(&options->backends[ROUTE_HTTPS].addresses[0]);
 	char name[ADDRESS_TEXT_MAX], holder[DIAGNOSE_TEXT_MAX], lock[32];
 	struct listening listeners[LISTENERS_SHOWN] = {0};
-	int count = listening_on(port, listeners, LISTENERS_SHOWN), fd;
+	int count = listening_on(port, listeners, LISTENERS_SHOWN), held;
 
 	snprintf(lock, sizeof(lock), INSTANCE_IN_PLACE, port);
-	fd = instance_take(lock, holder, sizeof(holder));
-	if (fd < 0)
+	held = instance_find(lock, holder, sizeof(holder));
+	if (held == -EADDRINUSE)
 		say(report, VERDICT_FAIL, "in place: %s serves port %u in this network namespace already", holder,
 		    port);
-	else
-		close(fd);
+	else if (held == -EPERM)
+		say(report, VERDICT_WARN,
+		    "in place: %s, of another user, has the name by which alpnbpf processes keep out of each other's way",
+		    holder);
 	if (count <= 0)
 		say(report, VERDICT_WARN,
 		    "web server: nobody listens on port %u; connections are refused until the web server does", port);

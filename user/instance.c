@@ -6,6 +6,8 @@
 #include "instance.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,40 +16,66 @@
 
 #include "diagnose.h"
 
-static void name_holder(const struct sockaddr_un *name, socklen_t length, char *out, size_t size)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct ucred holder = {0};
-	socklen_t holder_length = sizeof(holder);
+#define BACKLOG 64
 
-	snprintf(out, size, "another process");
+static socklen_t make_address(struct sockaddr_un *address, const char *name)
+{
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	/* sun_path starts with a NUL: abstract. */
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+			   (size_t)snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1, "alpnbpf/%s", name));
+}
+
+int instance_find(const char *name, char *holder, size_t size)
+{
+	struct sockaddr_un address;
+	socklen_t length = make_address(&address, name), credentials_length = sizeof(struct ucred);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct timeval patience = {.tv_sec = 1}; /* for a place in its queue */
+	struct ucred credentials = {0};
+	bool known, connected;
+
+	snprintf(holder, size, "another process");
 	if (fd < 0)
-		return;
-	/* The pid is 0 for a process this one cannot see. */
-	if (connect(fd, (const struct sockaddr *)name, length) == 0 &&
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &holder, &holder_length) == 0 && holder.pid)
-		diagnose_process((unsigned int)holder.pid, out, size);
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	connected = connect(fd, (const struct sockaddr *)&address, length) == 0;
+	if (!connected && errno == ECONNREFUSED) {
+		close(fd);
+		return 0;
+	}
+	known = connected && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &credentials_length) == 0;
 	close(fd);
+	if (known && credentials.pid) /* 0: it cannot be seen from here */
+		diagnose_process((unsigned int)credentials.pid, holder, size);
+	return known && credentials.uid && credentials.uid != geteuid() ? -EPERM : -EADDRINUSE;
 }
 
 int instance_take(const char *name, char *reason, size_t reason_size)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	socklen_t length;
-	int fd, error;
+	struct sockaddr_un address;
+	socklen_t length = make_address(&address, name);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error;
 
-	/* sun_path starts with a NUL: abstract. */
-	length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-			     (size_t)snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "alpnbpf/%s", name));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, length) == 0 && listen(fd, 8) == 0)
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, length) == 0 && listen(fd, BACKLOG) == 0)
 		return fd;
 	error = -errno;
-	if (error == -EADDRINUSE)
-		name_holder(&address, length, reason, reason_size);
-	else
+	if (error == -EADDRINUSE) {
+		error = instance_find(name, reason, reason_size);
+		if (error == 0) /* it has gone, or does not listen yet */
+			error = -EADDRINUSE;
+	} else {
 		snprintf(reason, reason_size, "%s", strerror(-error));
+	}
 	if (fd >= 0)
 		close(fd);
 	return error;
+}
+
+void instance_answer(int lock)
+{
+	int fd = accept4(lock, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
 }

@@ -18,7 +18,7 @@
 
 #define STATE_LISTEN 10 /* TCP_LISTEN */
 
-static int ask(int fd, uint8_t family)
+static int ask(int fd, uint8_t family, unsigned int port)
 {
 	struct {
 		struct nlmsghdr header;
@@ -27,7 +27,10 @@ static int ask(int fd, uint8_t family)
 		.header = {.nlmsg_len = sizeof(message),
 			   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
 			   .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-		.request = {.sdiag_family = family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = 1U << STATE_LISTEN},
+		.request = {.sdiag_family = family,
+			    .sdiag_protocol = IPPROTO_TCP,
+			    .idiag_states = 1U << STATE_LISTEN,
+			    .id.idiag_sport = htons((uint16_t)port)},
 	};
 
 	return send(fd, &message, sizeof(message), 0) < 0 ? -errno : 0;
@@ -66,7 +69,7 @@ static void take(const struct nlmsghdr *header, struct listening *out)
 }
 
 /* One datagram of the answer. 1 when there is more to come, 0 at the end, or -errno. */
-static int receive(int fd, unsigned int port, struct listening *out, unsigned int most, unsigned int *count)
+static int receive(int fd, struct listening *out, unsigned int most, unsigned int *count)
 {
 	union {
 		struct nlmsghdr header;
@@ -79,8 +82,6 @@ static int receive(int fd, unsigned int port, struct listening *out, unsigned in
 		return errno == EINTR ? 1 : -errno;
 	left = (size_t)received;
 	for (struct nlmsghdr *header = &buffer.header; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
-		const struct inet_diag_msg *found = NLMSG_DATA(header);
-
 		if (header->nlmsg_type == NLMSG_DONE) { /* it carries how the dump went */
 			int status = header->nlmsg_len >= NLMSG_LENGTH(sizeof(int)) ? *(int *)NLMSG_DATA(header) : 0;
 
@@ -88,8 +89,6 @@ static int receive(int fd, unsigned int port, struct listening *out, unsigned in
 		}
 		if (header->nlmsg_type == NLMSG_ERROR)
 			return ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
-		if (ntohs(found->id.idiag_sport) != port)
-			continue;
 		if (*count < most)
 			take(header, &out[*count]);
 		++*count;
@@ -143,7 +142,7 @@ bool listening_next(FILE *file, struct address *address, unsigned long *inode)
 static int from_proc(unsigned int port, struct listening *out, unsigned int most)
 {
 	static const char *const paths[] = {"/proc/net/tcp", "/proc/net/tcp6"};
-	unsigned int count = 0;
+	unsigned int count = 0, opened = 0;
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		FILE *file = fopen(paths[i], "re");
@@ -152,6 +151,7 @@ static int from_proc(unsigned int port, struct listening *out, unsigned int most
 
 		if (!file)
 			continue;
+		opened++;
 		while (listening_next(file, &address, &inode)) {
 			if (address_port(&address) != port)
 				continue;
@@ -161,7 +161,7 @@ static int from_proc(unsigned int port, struct listening *out, unsigned int most
 		}
 		fclose(file);
 	}
-	return (int)count;
+	return opened ? (int)count : -ENOENT;
 }
 
 static int from_sock_diag(unsigned int port, struct listening *out, unsigned int most)
@@ -173,10 +173,10 @@ static int from_sock_diag(unsigned int port, struct listening *out, unsigned int
 	if (fd < 0)
 		return -errno;
 	for (size_t i = 0; i < sizeof(families) && result >= 0; i++) {
-		result = ask(fd, families[i]);
+		result = ask(fd, families[i], port);
 		if (result == 0)
 			do
-				result = receive(fd, port, out, most, &count);
+				result = receive(fd, out, most, &count);
 			while (result > 0);
 	}
 	close(fd);

@@ -193,6 +193,7 @@ static bool parse_listen(struct parser *parser, const char *text)
 					    text, address_format(&addresses[i], name, sizeof(name)));
 		if (options->listener_count == LISTENERS_MAX)
 			return fail(parser, "--listen %s: is one too many; at most %d addresses", text, LISTENERS_MAX);
+		options->listener_implied[options->listener_count] = count > 1;
 		options->listeners[options->listener_count++] = addresses[i];
 	}
 	return true;

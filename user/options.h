@@ -27,8 +27,8 @@ struct options {
 	bool proxy_tlv_alpn, proxy_tlv_authority; /* v2 TLVs PP2_TYPE_ALPN, PP2_TYPE_AUTHORITY */
 	struct address listeners[LISTENERS_MAX];
 	unsigned int listener_count;
-	bool listeners_default;       /* no --listen given: 0.0.0.0:443 and [::]:443, either family may be absent */
-	bool in_place[LISTENERS_MAX]; /* by listener: --https is that very port, its server keeps it */
+	bool listener_implied[LISTENERS_MAX]; /* by a port alone: its family may be absent */
+	bool in_place[LISTENERS_MAX];         /* by listener: --https is that very port, its server keeps it */
 	unsigned int in_place_count;
 	enum arm_choice arm;
 	bool bypass; /* --no-bypass clears it */

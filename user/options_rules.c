@@ -125,10 +125,11 @@ bool options_finish(struct options *options, char *error, size_t error_size)
 	if (options->listener_count == 0) {
 		unsigned int count;
 
-		options->listeners_default = true;
 		if (listen_parse(options->listeners, &count, "443", error, error_size))
 			return false;
 		options->listener_count = count;
+		for (unsigned int i = 0; i < count; i++)
+			options->listener_implied[i] = true;
 	}
 	return find_in_place(options, error, error_size);
 }

@@ -104,32 +104,35 @@ static void remove_family(int fd, unsigned char family)
 	change_route(fd, family, RTM_DELROUTE);
 }
 
+static int add_family(int fd, unsigned char family)
+{
+	int error;
+
+	remove_family(fd, family);
+	error = change_route(fd, family, RTM_NEWROUTE);
+	if (!error)
+		error = change_rule(fd, family, RTM_NEWRULE);
+	if (error)
+		remove_family(fd, family);
+	return error;
+}
+
 int policy_route_add(char *reason, size_t reason_size)
 {
-	static const unsigned char families[] = {AF_INET, AF_INET6};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), error = 0, done = 0;
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), error4, error6;
 
-	for (size_t i = 0; fd >= 0 && i < sizeof(families); i++) {
-		remove_family(fd, families[i]);
-		error = change_route(fd, families[i], RTM_NEWROUTE);
-		if (!error)
-			error = change_rule(fd, families[i], RTM_NEWRULE);
-		if (error == -EPERM)
-			break;
-		if (error) /* IPv6 may be off */
-			remove_family(fd, families[i]);
-		else
-			done++;
-	}
-	if (fd < 0)
-		error = -errno;
-	else
+	*reason = '\0';
+	error4 = fd < 0 ? -errno : add_family(fd, AF_INET);
+	error6 = fd < 0 ? error4 : add_family(fd, AF_INET6);
+	if (fd >= 0)
 		close(fd);
-	if (done)
-		return 0;
-	snprintf(reason, reason_size, "cannot set up the routing for transparent connections: %s%s", strerror(-error),
-		 error == -EPERM ? " (CAP_NET_ADMIN is missing)" : "");
-	return error;
+	if (error4 && error6)
+		snprintf(reason, reason_size, "cannot set up the routing for transparent connections: %s%s",
+			 strerror(-error4), error4 == -EPERM ? " (CAP_NET_ADMIN is missing)" : "");
+	else if (error4 || error6)
+		snprintf(reason, reason_size, "no routing for transparent connections by %s: %s",
+			 error4 ? "IPv4" : "IPv6", strerror(error4 ? -error4 : -error6));
+	return error4 && error6 ? error4 : 0;
 }
 
 void policy_route_remove(void)

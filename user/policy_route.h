@@ -9,7 +9,10 @@
 
 #include <stddef.h>
 
-/* Removes what a killed process left, and sets it up anew. 0, or -errno with a sentence in reason. */
+/*
+ * Removes what a killed process left, and sets it up anew. 0, or -errno with a sentence in reason; that is empty after
+ * 0, or says which family is left out.
+ */
 int policy_route_add(char *reason, size_t reason_size);
 void policy_route_remove(void);
 

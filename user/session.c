@@ -330,7 +330,7 @@ void session_close_end(struct session *session, enum side side, bool hard)
 	if (hard)
 		setsockopt(end->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	if (side == BACKEND) /* before its port can be another's */
-		steer_forget(&session->worker->router->steer, &session->ours);
+		steer_forget(&session->worker->router->steer, session->worker->index, &session->ours);
 	close(end->fd);
 	if (end->in_map)
 		dataplane_forget(&session->worker->router->dataplane, end->cookie);

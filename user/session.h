@@ -16,7 +16,7 @@
 
 #include "alpnbpf.h"
 #include "sockaddr.h"
-#include "steering.h"
+#include "steer.h"
 #include "timer.h"
 
 struct worker;
@@ -76,11 +76,10 @@ struct session {
 	struct end ends[SIDES];
 	struct address client;
 	struct address destination; /* in place: where the client connected to, and so do we; else len is 0 */
-	struct steer_endpoint
-		ours;       /* our end of the connection to the web server, while steering knows it; or port 0 */
-	char *server_name;  /* of an ACME hello, for its log line; owned */
-	uint64_t started;   /* us */
-	uint32_t hello_fed; /* bytes the native parser has seen, when the client is not in the map */
+	struct steer_entry ours;    /* the connection to the web server, as steering knows it */
+	char *server_name;          /* of an ACME hello, for its log line; owned */
+	uint64_t started;           /* us */
+	uint32_t hello_fed;         /* bytes the native parser has seen, when the client is not in the map */
 
 	struct timer deadline;     /* hello, ACME life, or the next look at idleness */
 	struct timer retry;        /* the end of a connect attempt, the next one, or the next look at a busy flow */

@@ -332,6 +332,11 @@ bool address_is_loopback(const struct address *address)
 	return address->sa.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&address->in6.sin6_addr);
 }
 
+bool address_is_link_local(const struct address *address)
+{
+	return address->sa.sa_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&address->in6.sin6_addr);
+}
+
 bool address_is_local(const struct address *address)
 {
 	struct address plain = address_unmapped(address);

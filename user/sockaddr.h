@@ -59,6 +59,9 @@ bool address_is_wildcard(const struct address *address);
 /* 127.0.0.0/8 or ::1. */
 bool address_is_loopback(const struct address *address);
 
+/* fe80::/10. */
+bool address_is_link_local(const struct address *address);
+
 /* Would connecting to it stay on this machine: loopback, wildcard, an interface's own address, or AF_UNIX? */
 bool address_is_local(const struct address *address);
 

@@ -50,6 +50,11 @@ bool steer_wants_bypass(const struct options *options)
 	       !steer_why_always(options);
 }
 
+enum steer_family steer_family_of(const struct address *address)
+{
+	return address->sa.sa_family == AF_INET ? STEER_V4 : STEER_V6;
+}
+
 struct steer_endpoint steer_endpoint_from(const struct address *address)
 {
 	struct steer_endpoint endpoint = {.port = (__u16)address_port(address)};
@@ -109,13 +114,15 @@ static int load(struct steer *steer, unsigned int max_sessions)
 	skel->rodata->with_bypass = steer->bypass;
 	bpf_program__set_autoload(skel->progs.peername4, steer->peername);
 	bpf_program__set_autoload(skel->progs.peername6, steer->peername);
-	error = bpf_map__set_max_entries(skel->maps.ours, max_sessions);
+	error = bpf_map__set_max_entries(skel->maps.ours, max_sessions + steer->workers * STEER_ENDED_MAX);
 	if (!error)
 		error = bpf_map__set_max_entries(skel->maps.private_listeners, STEER_PRIVATE(steer->workers, STEER_V4));
 	if (!error) /* a worker has one connection on its way at a time; as many as there can be */
 		error = bpf_map__set_max_entries(skel->maps.connecting, max_sessions);
 	if (!error)
 		error = steer_bpf__load(skel);
+	if (!error)
+		error = steer_ended_open(steer, steer->workers);
 	if (error)
 		return error;
 	steer->state = &skel->bss->state;
@@ -165,6 +172,19 @@ static int attach_cgroup(struct steer *steer, const struct bpf_program *program,
 	return 0;
 }
 
+/* Both families or none. */
+static int attach_peername(struct steer *steer, int cgroup)
+{
+	int error = attach_cgroup(steer, steer->skel->progs.peername4, cgroup);
+
+	if (error)
+		return error;
+	error = attach_cgroup(steer, steer->skel->progs.peername6, cgroup);
+	if (error)
+		bpf_link__destroy(steer->links[--steer->link_count]);
+	return error;
+}
+
 /*
  * Does sock_ops see what this process does? A container may be shown a cgroup that is not its own. Asked with a
  * connection to a port that nobody listens on, or whoever does.
@@ -173,7 +193,7 @@ static bool sees_us(struct steer *steer)
 {
 	struct address nobody = {.len = sizeof(nobody.in)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-	struct steer_endpoint ours;
+	struct steer_entry entry;
 	bool tracks = steer->tracks, seen = false;
 
 	if (fd < 0)
@@ -182,12 +202,12 @@ static bool sees_us(struct steer *steer)
 	nobody.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	nobody.in.sin_port = htons(1);
 	steer->tracks = true;
-	if (steer_connect_begin(steer, fd, &nobody, &nobody, &ours) == 0) {
+	if (steer_connect_begin(steer, fd, &nobody, &nobody, &entry) == 0) {
 		bool unreachable = connect(fd, &nobody.sa, nobody.len) && errno == ENETUNREACH;
 
 		/* Loopback is down: nothing to see. */
-		seen = steer_connect_end(steer, fd, &ours) == 0 || unreachable;
-		steer_forget(steer, &ours);
+		seen = steer_connect_end(steer, &entry) == 0 || unreachable;
+		steer_forget(steer, 0, &entry);
 	}
 	steer->tracks = tracks;
 	close(fd);
@@ -212,9 +232,7 @@ static int use_cgroup(struct steer *steer, char *reason, size_t reason_size)
 		return -ESRCH;
 	}
 	if (!error && steer->peername)
-		error = attach_cgroup(steer, steer->skel->progs.peername4, cgroup);
-	if (!error && steer->peername)
-		error = attach_cgroup(steer, steer->skel->progs.peername6, cgroup);
+		error = attach_peername(steer, cgroup);
 	if (error)
 		snprintf(reason, reason_size, "cgroup %s: %s", path, strerror(-error));
 	close(cgroup);
@@ -371,5 +389,6 @@ void steer_close(struct steer *steer)
 	arming_stop(steer);
 	if (steer->skel)
 		steer_bpf__destroy(steer->skel);
+	steer_ended_close(steer);
 	*steer = (struct steer){0};
 }

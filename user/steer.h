@@ -7,6 +7,7 @@
 #ifndef ALPNBPF_STEER_H
 #define ALPNBPF_STEER_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,17 @@ struct ring_buffer;
 
 enum { STEER_LINKS_MAX = 4 };
 
+#define STEER_ENDED_AT_ONCE 64
+#define STEER_ENDED_MAX     (4096 + STEER_ENDED_AT_ONCE) /* of each worker: as many as a listener's queue may hold */
+
+/* A connection of ours that the programs know. */
+struct steer_entry {
+	struct steer_connection key;
+	uint64_t cookie; /* 0: none */
+};
+
+struct steer_ended;
+
 struct steer {
 	struct steer_bpf *skel;    /* NULL: nothing is steered */
 	struct steer_state *state; /* shared with the programs */
@@ -28,10 +40,12 @@ struct steer {
 	struct bpf_link *lookup, *links[STEER_LINKS_MAX];
 	unsigned int link_count;
 	struct ring_buffer *arrivals;
-	bool in_place, bypass; /* which of the two rules there are */
-	bool arms;             /* by the ACME port; false: armed always */
-	bool tracks;           /* connections to the web server are entered in `ours` */
-	bool by_cgroup;        /* … by sock_ops; false: bound before they connect */
+	struct steer_ended *ended; /* of each worker; see steer_forget() */
+	pthread_rwlock_t *reuse;   /* held for writing while entries are removed, for reading while one is made */
+	bool in_place, bypass;     /* which of the two rules there are */
+	bool arms;                 /* by the ACME port; false: armed always */
+	bool tracks;               /* connections to the web server are entered in `ours` */
+	bool by_cgroup;            /* … by sock_ops; false: bound before they connect */
 	bool peername, transparent;
 	bool was_armed; /* as last logged */
 	unsigned int acme_port, https_port, workers;
@@ -55,6 +69,7 @@ void steer_stop(struct steer *steer);
 unsigned int steer_pending(struct steer *steer);
 void steer_close(struct steer *steer);
 
+enum steer_family steer_family_of(const struct address *address);
 /* IPv4 becomes v4-mapped. */
 struct steer_endpoint steer_endpoint_from(const struct address *address);
 /* Asks the program `answer`: what it returned, or -errno. */
@@ -62,14 +77,20 @@ int steer_ask(struct steer *steer, const struct steer_query *query);
 
 /*
  * Around connect() of `fd` to the web server for `client`: so that it is not steered back to us, and that the server
- * can be shown the client. begin() may bind the socket. 0 or -errno. After connect(), whatever it returned, end() fills
- * *ours, which steer_forget() takes when the connection is closed (port 0: nothing to forget). -errno when the programs
- * do not know it: close it, it may be on its way back to us.
+ * can be shown the client. begin() may bind the socket. 0 or -errno. After connect(), whatever it returned, end() has
+ * to follow; it is -errno when the programs do not know the connection: close it, it may be on its way back to us.
  */
 int steer_connect_begin(struct steer *steer, int fd, const struct address *client, const struct address *to,
-			struct steer_endpoint *ours);
-int steer_connect_end(struct steer *steer, int fd, struct steer_endpoint *ours);
-void steer_forget(struct steer *steer, struct steer_endpoint *ours);
+			struct steer_entry *entry);
+int steer_connect_end(struct steer *steer, struct steer_entry *entry);
+/*
+ * Before our end is closed; worker: the caller's. The entry stays until many more connections have ended, since the
+ * server may not have accepted this one yet.
+ */
+void steer_forget(struct steer *steer, unsigned int worker, struct steer_entry *entry);
+/* The memory steer_forget() needs, for connections of so many workers. 0 or -errno. */
+int steer_ended_open(struct steer *steer, unsigned int workers);
+void steer_ended_close(struct steer *steer);
 
 /* Why these options mean "armed always"; NULL: they do not. */
 const char *steer_why_always(const struct options *options);

@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import netns  # noqa: E402
 from certs import Authority  # noqa: E402
 from children import Child  # noqa: E402
+from in_place import Ground  # noqa: E402
 from kernel_log import KernelLog, is_known  # noqa: E402
 from router import BINARY, Router  # noqa: E402
 from sockets import Listener, connect  # noqa: E402
@@ -173,6 +174,12 @@ def module_lab(tmp_path_factory):
 def authority(tmp_path_factory):
     """The certificate authority of the run."""
     return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def ground(lab, authority, veth):
+    """In place: nginx on :443, clients behind the veth pair."""
+    return Ground(lab, authority, veth, "nginx")
 
 
 @pytest.fixture(params=PLANES)

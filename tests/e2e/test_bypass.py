@@ -11,9 +11,9 @@ import pytest
 
 from conftest import free_port
 from hellos import acme_hello, https_hello
+from in_place import ACME, descriptors, proxied, responder, slow_request, switches
 from netns import run
 from sockets import Listener
-from test_in_place import ACME, descriptors, proxied, responder, slow_request, switches
 from visitors import Visitor, ask, client_context
 from waiting import wait_until
 from web_servers import WebServer
@@ -201,13 +201,14 @@ def test_a_listener_armed_before_attach(front):
     assert len(router.sessions()) == 2
 
 
-def test_too_many_before_attach(front):
-    with contextlib.ExitStack() as stack:
-        for number in range(1, 20):
-            stack.enter_context(responder(host=f"127.0.1.{number}"))
-        router = front.attach()
-    front.ask()
-    wait_until(lambda: len(proxied(router)) == 1, 5, "a session in the log: armed until it ends")
+@pytest.mark.parametrize("way", ["none", "peername", "transparent"])
+def test_server_of_one_family(lab, authority, veth, way):
+    """It cannot be shown a client of the other family; but that is served, and at once."""
+    front = Front(lab, authority, veth, hosts=("127.0.0.1",))
+    router = front.attach("--client-address", way, bypass=False)
+    assert front.ask(6)[0] == "127.0.0.1"
+    router.finish()
+    assert router.totals()["connect_retries"] == 0
 
 
 # The client's address.
@@ -235,6 +236,30 @@ def test_transparent_in_place(lab, authority, veth, family):
             assert body == local[0]
         wait_until(lambda: len(proxied(router)) == 3, 5, "the sessions in the log")
     wait_until(lambda: local[:2] in web.clients(), 5, "the client's port in the server's log")
+
+
+@pytest.mark.parametrize("way", ["peername", "transparent"])
+def test_link_local_client_in_place(lab, authority, veth, way):
+    """By transparent it cannot be shown, since its address means nothing beyond its interface; but it is served."""
+    WebServer(lab, "nginx", 443, authority)
+    router = lab.router(ACME, 443, "--client-address", way, listen=(), bypass=True)
+    (server, _), (client, scope) = (link_local(*end) for end in (("e2e-srv",), ("e2e-cli", veth.namespace.prefix())))
+    with responder():
+        local, body = ask((server, 443, 0, scope), client_context(authority.file), "/client", veth.namespace)
+        assert local[0].partition("%")[0] == client
+        assert body.partition("%")[0] == (client if way == "peername" else server)
+        wait_until(lambda: len(proxied(router)) == 1, 5, "the session in the log")
+    router.finish()
+    assert router.totals()["connect_retries"] == 0
+
+
+def link_local(device, prefix=()):
+    """The device's own address, once the kernel is sure of it, and its index."""
+    def find():
+        lines = run(*prefix, "ip", "-o", "-6", "addr", "show", "dev", device, "scope", "link", "-tentative").splitlines()
+        return lines and (lines[0].split()[3].partition("/")[0], int(lines[0].partition(":")[0]))
+
+    return wait_until(find, 10, f"a link-local address of {device}")
 
 
 def rules():

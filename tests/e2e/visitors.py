@@ -52,10 +52,10 @@ class Visitor(threading.Thread):
             except (OSError, AssertionError, socket.timeout) as error:
                 self.failures.append(repr(error))
 
-    def wait_more(self, count=3):
+    def wait_more(self, count=3, timeout=10):
         """Until `count` further requests were served."""
         goal = self.served + count
-        wait_until(lambda: self.served >= goal or self.failures, 10, f"{count} more requests")
+        wait_until(lambda: self.served >= goal or self.failures, timeout, f"{count} more requests")
 
     def stop(self):
         self._stop_asked.set()

@@ -69,7 +69,7 @@ static void test_defaults(void **state)
 	assert_string_equal(text_of(&o.backends[ROUTE_ACME].addresses[0]), "127.0.0.1:10443");
 	assert_string_equal(text_of(&o.backends[ROUTE_HTTPS].addresses[1]), "[::1]:8443");
 	assert_int_equal(o.listener_count, 2);
-	assert_true(o.listeners_default);
+	assert_true(o.listener_implied[0] && o.listener_implied[1]);
 	assert_string_equal(text_of(&o.listeners[0]), "0.0.0.0:443");
 	assert_string_equal(text_of(&o.listeners[1]), "[::]:443");
 	assert_int_equal(o.proxy[ROUTE_HTTPS], PROXY_NONE);
@@ -112,7 +112,7 @@ static void test_every_option(void **state)
 	assert_string_equal(text_of(&o.backends[ROUTE_ACME].addresses[0]), "unix:/run/acme");
 	assert_string_equal(text_of(&o.backends[ROUTE_HTTPS].addresses[0]), "[2001:db8::1]:8443");
 	assert_int_equal(o.listener_count, 2);
-	assert_false(o.listeners_default);
+	assert_false(o.listener_implied[0] || o.listener_implied[1]);
 	assert_string_equal(text_of(&o.listeners[1]), "[2001:db8::2]:443");
 	assert_int_equal(o.proxy[ROUTE_HTTPS], PROXY_V2);
 	assert_int_equal(o.proxy[ROUTE_ACME], PROXY_V1);
@@ -150,9 +150,9 @@ static void test_edges_accepted(void **state)
 	assert_int_equal(o.buffer_bytes, 64 << 20);
 	accepted(&o, "--buffer 65536");
 	accepted(&o, "--max-connections 1000000 --workers 1");
-	accepted(&o, "--listen 8080");
+	accepted(&o, "--listen 8080"); /* no family by name */
 	assert_int_equal(o.listener_count, 2);
-	assert_false(o.listeners_default);
+	assert_true(o.listener_implied[0] && o.listener_implied[1]);
 	/* A mapped address is the IPv4 address it holds: its listener could not be V6ONLY. */
 	accepted(&o, "--listen [::ffff:192.0.2.1]:443");
 	assert_string_equal(text_of(&o.listeners[0]), "192.0.2.1:443");

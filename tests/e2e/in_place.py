@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The ground for in-place tests: a web server on :443, clients behind a veth pair, somebody on the ACME port."""
+import contextlib
+import subprocess
+
+from sockets import Listener, connect
+from visitors import Visitor, ask, client_context
+from web_servers import WebServer
+
+ACME = 10443
+WITHOUT_CGROUP = ["unshare", "--mount", "sh", "-c", 'umount -a -l -t cgroup2 && exec "$@"', "sh"]
+
+
+class Ground:
+    """A web server on :443, and clients behind a veth pair."""
+
+    def __init__(self, lab, authority, veth, kind, **options):
+        self.lab, self.authority, self.veth = lab, authority, veth
+        self.web = WebServer(lab, kind, 443, authority, **options)
+        self.context = client_context(authority.file)
+
+    def server(self, family=4):
+        return self.veth.server4 if family == 4 else self.veth.server6
+
+    def attach(self, *options, **keywords):
+        router = self.lab.router(ACME, 443, *options, listen=(), bypass=True, **keywords)
+        return router
+
+    def ask(self, family=4, path="/client"):
+        """What the server says to a client of the other namespace; the client's own address."""
+        local, body = ask((self.server(family), 443), self.context, path, self.veth.namespace)
+        return body.removeprefix("::ffff:"), local[0]
+
+    def visitor(self, family):
+        visitor = Visitor((self.server(family), 443), self.authority.file, self.veth.namespace)
+        visitor.start()
+        return visitor
+
+
+@contextlib.contextmanager
+def visitors(ground, families=(4, 6)):
+    """Requests all the time; none may fail, and each is answered with the client's own address."""
+    crowd = [ground.visitor(family) for family in families]
+    try:
+        yield crowd
+    finally:
+        for visitor in crowd:
+            visitor.stop()
+        for visitor in crowd:
+            visitor.finish()
+
+
+@contextlib.contextmanager
+def responder(host="127.0.0.1", port=ACME):
+    """Somebody listens on the ACME port."""
+    listener = Listener(host=host, port=port)
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def proxied(router, route="https"):
+    return [closed for closed in router.sessions() if closed.route == route]
+
+
+def switches(router):
+    """Context switches of all its threads: each wake-up is one."""
+    total = 0
+    for line in subprocess.run(["cat"] + [f"/proc/{router.pid}/task/{task}/status" for task in tasks(router)],
+                               capture_output=True, text=True, check=True).stdout.splitlines():
+        if "ctxt_switches" in line:
+            total += int(line.split()[1])
+    return total
+
+
+def tasks(router):
+    return subprocess.run(["ls", f"/proc/{router.pid}/task"], capture_output=True, text=True, check=True).stdout.split()
+
+
+def slow_request(ground):
+    """A connection that stands, with half of its request sent."""
+    peer = connect((ground.server(), 443), namespace=ground.veth.namespace)
+    tls = ground.context.wrap_socket(peer.sock, server_hostname="www.example.test")
+    tls.sendall(b"GET /client HTTP/1.1\r\nHost: www.example.test\r\nConnection: close\r\n")
+    return tls
+
+
+def answer(tls):
+    tls.sendall(b"\r\n")
+    data = b""
+    while part := tls.recv(65536):
+        data += part
+    tls.close()
+    return data.decode().strip()
+
+
+def descriptors(router):
+    """Established connections of the program to the web server."""
+    lines = subprocess.run(["ss", "-Htnp", "state", "established", "dport = 443"], capture_output=True, text=True,
+                           check=True).stdout.splitlines()
+    return sum(f"pid={router.pid}," in line for line in lines)

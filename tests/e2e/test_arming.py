@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""When connections are looked into: while somebody listens on the ACME port, from the first moment to the last."""
+import contextlib
+import socket
+import subprocess
+
+import pytest
+
+from acme_client import listening
+from hellos import acme_hello
+from in_place import ACME, WITHOUT_CGROUP, proxied, responder, visitors
+from netns import Namespace, run
+from sockets import Listener, connect
+from waiting import wait_until
+
+IPPROTO_MPTCP = 262  # not in every Python
+
+
+def test_first_connection_after_listen_is_seen(ground):
+    """No polling: arming is over when listen() returns."""
+    ground.attach()
+    hello = acme_hello()
+    for round_ in range(100):
+        with responder(host=("127.0.0.1", "::1")[round_ % 2]) as acme:
+            client = connect((ground.server(), 443), namespace=ground.veth.namespace)
+            client.send(hello)
+            server = acme.accept()
+            assert server.read(len(hello)) == hello
+            server.close()
+            client.close()
+
+
+def test_armed_by_whoever_listens(ground):
+    """Several listeners at once, IPv4 and IPv6, of other processes, there before attach or not; armed to the last one."""
+    hosts = ("127.0.0.1", "::1", "0.0.0.0")
+    with responder(host="127.0.0.2"):
+        router = ground.attach()
+        ground.ask()
+        wait_until(lambda: len(proxied(router)) == 1, 5, "a session: armed by a listener that was there before")
+        router.wait_line(r"armed: 127\.0\.0\.2:10443 is listened on")
+    router.wait_line("disarmed")
+    ground.ask()
+    listeners = [Listener(host=host, port=ACME) for host in hosts[:2]]
+    script = f"import socket; s=socket.create_server(('127.0.0.3', {ACME})); print('up', flush=True); input()"
+    other = ground.lab.child("/usr/bin/python3", "-c", script, stdin=subprocess.PIPE)
+    other.wait_line("up")
+    for gone in range(3):
+        ground.ask()
+        wait_until(lambda: len(proxied(router)) == 2 + gone, 5, f"a session with {3 - gone} listeners")
+        if gone < 2:
+            listeners[gone].close()
+        else:
+            other.stop()
+    ground.ask()
+    ground.ask()
+    assert len(proxied(router)) == 4
+
+
+def test_more_listeners_than_are_remembered(ground):
+    """There before attach or not: none is missed, and it is over within a second of the last one's end."""
+    with contextlib.ExitStack() as stack:
+        for number in range(1, 20):
+            stack.enter_context(responder(host=f"127.0.1.{number}"))
+        router = ground.attach()
+        ground.ask()
+    router.wait_line("disarmed")
+    ground.ask()
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(responder(host=f"127.0.2.{number}")) for number in range(1, 30)]
+        ground.ask()
+        for listener in listeners[:-1]:
+            listener.close()
+        ground.ask()
+    wait_until(lambda: router.text().count("disarmed") == 2, 5, "disarmed again")
+    ground.ask()
+    router.finish()
+    assert router.totals()["sessions"] == 3
+
+
+def mptcp_listener():
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", ACME))
+    listener.listen()
+    return listener
+
+
+def test_a_listener_the_kernel_cannot_watch(ground):
+    """MPTCP, as Go's net.Listen makes them: no sockmap takes it. Served, said so, and over when it is closed."""
+    listener = mptcp_listener()
+    router = ground.attach()
+    router.wait_line(r"armed: 127.0.0.1:10443 .*up to a second longer")
+    assert router.find(r"ready: .*armed while port 10443 is listened on")
+    for round_ in range(2):
+        with connect((ground.server(), 443), namespace=ground.veth.namespace).sock as client:
+            client.sendall(acme_hello())
+            connection = listener.accept()[0]
+            assert connection.recv(5)
+            connection.close()
+        listener.close()
+        wait_until(lambda: router.text().count("disarmed") == round_ + 1, 5, "disarmed")
+        ground.ask()
+        if round_ == 0:
+            listener = mptcp_listener()
+    wait_until(lambda: len(proxied(router, "acme")) == 2, 5, "two ACME sessions in the log")
+    assert not proxied(router)
+
+
+@pytest.mark.long
+def test_a_thousand_arms_without_a_failure(ground):
+    router = ground.attach(log_level="info")
+    with visitors(ground) as crowd:
+        for round_ in range(1000):
+            with responder():
+                if round_ % 50 == 0:
+                    crowd[round_ // 50 % 2].wait_more(1)
+    router.finish()
+    totals = router.totals()
+    assert totals["sessions"] > 20 and totals["sessions"] == totals.get("end_done", 0) + totals.get(
+        "end_client_left", 0), totals
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_without_a_cgroup(ground, family):
+    """As in a container without it: it says so, stays armed, and does not go round in circles."""
+    router = ground.attach(prefix=WITHOUT_CGROUP)
+    router.wait_line(r"warn nothing tells when the ACME client listens \(no cgroup v2")
+    for _ in range(20):
+        assert ground.ask(family, "/server")[0] == f"{ground.server(family)} 443"
+    wait_until(lambda: len(proxied(router)) == 20, 5, "all in the log")
+
+
+def test_a_cgroup_that_is_not_ours(ground, tmp_path):
+    """A container may be shown a part of the hierarchy in which it is not: nothing would be seen there."""
+    root, part = tmp_path / "root", tmp_path / "part"
+    root.mkdir()
+    part.mkdir()
+    run("mount", "-t", "cgroup2", "none", str(root))
+    try:
+        (root / "alpnbpf-e2e").mkdir(exist_ok=True)
+        script = f'mount --bind {root}/alpnbpf-e2e {part} && umount -l {root} && for m in ' \
+            f'$(grep " cgroup2 " /proc/self/mounts | cut -d " " -f 2 | grep -vx {part}); do umount -l "$m"; done; ' \
+            'exec "$@"'
+        router = ground.attach(prefix=["unshare", "--mount", "sh", "-c", script, "sh"])
+        router.wait_line(r"warn nothing tells .*cgroup \S+/part is not the root of the hierarchy")
+        for _ in range(3):
+            ground.ask()
+        wait_until(lambda: len(proxied(router)) == 3, 5, "all in the log")
+        router.finish()
+    finally:
+        (root / "alpnbpf-e2e").rmdir()
+        run("umount", str(root))
+
+
+def test_namespaces_do_not_see_each_other(ground, authority):
+    """Each with its own attach: what listens in one arms that one alone."""
+    here = ground.attach()
+    namespace = Namespace()
+    try:
+        there = ground.lab.router(ACME, 443, listen=(), bypass=True, prefix=namespace.prefix())
+        with namespace.inside():
+            foreign = socket.create_server(("127.0.0.1", ACME))
+        there.wait_line("armed")
+        ground.ask()
+        assert here.sessions() == [] and not here.find(r"info armed")
+        with responder():
+            ground.ask()
+            wait_until(lambda: proxied(here), 5, "a session here")
+        foreign.close()
+        there.wait_line("disarmed")
+        there.finish()
+        assert there.totals()["sessions"] == 0
+    finally:
+        namespace.close()
+
+
+def test_always_armed(ground):
+    router = ground.attach("--arm", "always")
+    ground.ask()
+    wait_until(lambda: proxied(router), 5, "a session in the log")
+    assert router.find(r"ready: .*armed always \(--arm always\)")
+    assert not listening(ACME)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+The program's own connections to the web server: never steered back to it, shown as the client they are made for, and
+never taken for those of others.
+"""
+import contextlib
+import json
+import socket
+import struct
+import subprocess
+
+import pytest
+
+from hellos import acme_hello, https_hello
+from in_place import Ground, answer, descriptors, proxied, responder, slow_request
+from sockets import Listener, connect
+from visitors import ask
+from waiting import wait_until
+
+
+def test_client_on_the_same_host(ground):
+    """Routed like any other, while our own connections are not: else this would never end."""
+    router = ground.attach()
+    with responder() as acme:
+        for host in ("127.0.0.1", "::1", ground.veth.server4):
+            local, body = ask((host, 443), ground.context)
+            assert body == local[0]
+        client = ground.lab.connect(("127.0.0.1", 443))
+        client.send(acme_hello())
+        server = acme.accept()
+        server.close()
+        client.close()
+    wait_until(lambda: len(proxied(router)) == 3 and len(proxied(router, "acme")) == 1, 5, "all four in the log")
+
+
+def test_private_port_leads_nowhere(ground):
+    """Whoever finds it is reset, not sent round in circles."""
+    router = ground.attach()
+    lines = subprocess.run(["ss", "-Htlnp"], capture_output=True, text=True, check=True).stdout.splitlines()
+    ports = {int(line.split()[3].rsplit(":", 1)[1]) for line in lines if f"pid={router.pid}," in line}
+    assert len(ports) == 2  # one a family
+    for port in ports:
+        for host in ("127.0.0.1", "::1"):
+            with contextlib.suppress(ConnectionRefusedError):
+                client = ground.lab.connect((host, port))
+                client.send(https_hello())
+                assert client.outcome() == "reset"
+    router.finish()
+    assert router.totals()["stray_refused"] == 2 and router.totals()["sessions"] == 0
+
+
+def from_port(ground, local):
+    """What the server says to a client that comes from that address and port."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.settimeout(10)
+    sock.bind(local)
+    sock.connect((ground.server(), 443))
+    with ground.context.wrap_socket(sock, server_hostname="www.example.test") as tls:
+        tls.sendall(b"GET /client HTTP/1.0\r\nHost: www.example.test\r\n\r\n")
+        data = b""
+        while part := tls.recv(65536):
+            data += part
+    return data.decode().splitlines()[-1]
+
+
+def our_end(router):
+    """The program's end of its one connection to the web server."""
+    lines = subprocess.run(["ss", "-Htnp", "state", "established", "dport = 443"], capture_output=True, text=True,
+                           check=True).stdout.splitlines()
+    mine = [line.split()[2] for line in lines if f"pid={router.pid}," in line]
+    assert len(mine) == 1, lines
+    host, _, port = mine[0].rpartition(":")
+    return host, int(port)
+
+
+def test_the_same_port_from_another_address(ground):
+    """A local user who has our port with another address is a client like any other: steered, and shown as it is."""
+    router = ground.attach()
+    with responder():
+        tls = slow_request(ground)
+        wait_until(lambda: descriptors(router) == 1, 5, "a session")
+        _, port = our_end(router)
+        assert from_port(ground, ("127.0.0.1", port)) == "127.0.0.1"
+        wait_until(lambda: len(proxied(router)) == 1, 5, "its session in the log")
+        assert proxied(router)[0].client == f"127.0.0.1:{port}"
+        assert answer(tls).endswith(ground.veth.client4)
+
+
+def test_the_same_ends_later(ground):
+    """Who connects from where a session of ours had been is not taken for it."""
+    router = ground.attach()
+    with responder():
+        tls = slow_request(ground)
+        wait_until(lambda: descriptors(router) == 1, 5, "a session")
+        local = our_end(router)
+        tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        tls.close()
+        wait_until(lambda: len(proxied(router)) == 1, 5, "its end in the log")
+        assert from_port(ground, local) == local[0]
+        wait_until(lambda: len(proxied(router)) == 2, 5, "a session of the other one in the log")
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_client_that_is_gone_when_the_server_accepts(ground, family):
+    """It is shown all the same: what a slow server's log says of a client that has reset is the client."""
+    ground.web.stop()
+    server = Listener(host=ground.server(family), port=443)
+    router = ground.attach()
+    with responder():
+        clients = [connect((ground.server(family), 443), namespace=ground.veth.namespace) for _ in range(20)]
+        for client in clients:
+            client.send(https_hello())
+        wait_until(lambda: descriptors(router) == 20, 5, "their sessions")
+        for client in clients:
+            client.reset()
+        wait_until(lambda: len(proxied(router)) == 20, 5, "the end of all in the log")
+    seen = {server.sock.accept()[1][:2] for _ in range(20)}
+    assert seen == {client.local[:2] for client in clients}
+    server.close()
+
+
+@pytest.mark.long
+def test_what_is_remembered_is_bounded(ground):
+    """Entries of sessions that are over: no more than a server's queue may hold."""
+    router = ground.attach("--workers", "1", "--max-connections", "16", log_level="info")
+    crowd = [ground.visitor(4) for _ in range(2)]
+    with responder():
+        for visitor in crowd:
+            visitor.wait_more(2500, timeout=60)
+            visitor.finish()
+        assert 3000 < entries("ours") <= 4096 + 64 + 16  # some have had the same port
+        assert entries("connecting") == 0
+    router.finish()
+
+
+def entries(name):
+    dump = subprocess.run(["bpftool", "map", "dump", "name", name, "-j"], capture_output=True, text=True, check=True)
+    return len(json.loads(dump.stdout))
+
+
+def test_no_peername(ground):
+    """--client-address none: the server sees us."""
+    ground.attach("--client-address", "none")
+    with responder():
+        seen, own = ground.ask()
+        assert seen != own and seen == ground.veth.server4
+
+
+def test_client_port_is_told_too(ground):
+    router = ground.attach()
+    with responder():
+        local, _ = ask((ground.server(), 443), ground.context, "/client", ground.veth.namespace)
+        wait_until(lambda: proxied(router), 5, "the session in the log")
+    wait_until(lambda: (local[0], local[1]) in ground.web.clients(), 5, "the client in the server's log")
+
+
+def test_dual_stack_listener(lab, authority, veth):
+    """One socket for both families shows IPv4 clients as v4-mapped; so do we."""
+    ground = Ground(lab, authority, veth, "nginx", hosts=("[::]",), dual=True)
+    router = ground.attach()
+    with responder():
+        for family in (4, 6):
+            seen, own = ground.ask(family)
+            assert seen == own
+        wait_until(lambda: len(proxied(router)) == 2, 5, "two sessions in the log")
