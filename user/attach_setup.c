@@ -94,8 +94,8 @@ static int open_dataplane(struct attach *attach)
 			error = dataplane_open_sockmap(&router->dataplane, router->workers, router->slots_per_worker,
 						       reason, sizeof(reason));
 		if (!error) {
-			snprintf(attach->plane, sizeof(attach->plane),
-				 "sockmap (the self-test moved bytes in the kernel)");
+			snprintf(attach->plane, sizeof(attach->plane), "%s (the self-test moved bytes in the kernel)",
+				 choice == DATAPLANE_SOCKMAP ? "sockmap" : "auto");
 			return 0;
 		}
 		if (choice == DATAPLANE_SOCKMAP) {

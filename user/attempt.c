@@ -166,6 +166,33 @@ static int begin_connection(struct session *session, const struct address *addre
 	return result;
 }
 
+static bool default_paces;
+
+static void read_congestion_control(void)
+{
+	FILE *file = fopen("/proc/sys/net/ipv4/tcp_congestion_control", "re");
+	char name[32] = "";
+
+	if (!file)
+		return;
+	default_paces = fgets(name, sizeof(name), file) && strncmp(name, "bbr", 3) == 0;
+	fclose(file);
+}
+
+/*
+ * On this machine there is no congestion to control, and what the administrator chose for the network may cost dear:
+ * BBR paces, with a timer for every few segments.
+ */
+static void set_congestion_control(const struct session *session, int fd, const struct address *address)
+{
+	static const char plain[] = "reno"; /* every kernel has it, and lets everybody use it */
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, read_congestion_control);
+	if (default_paces && (address_is_loopback(address) || attempt_follows_client(session)))
+		setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, plain, sizeof(plain) - 1);
+}
+
 int attempt_start(struct session *session, const struct address *address)
 {
 	struct end *end = &session->ends[BACKEND];
@@ -180,7 +207,8 @@ int attempt_start(struct session *session, const struct address *address)
 	if (tcp) {
 		setsockopt(end->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		setsockopt(end->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-		socket_set_buffers(end->fd, BACKEND, options_of(session)->buffer_bytes);
+		socket_set_buffers(end->fd, BACKEND, options_of(session));
+		set_congestion_control(session, end->fd, address);
 	}
 	result = begin_connection(session, address);
 	if (result == -EALREADY) /* over loopback the handshake is over by now, only connect() did not wait for it */

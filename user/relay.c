@@ -1,107 +1,32 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Moves the bytes that user space owes. Bytes are peeked at, sent, published as forwarded, and only then consumed: the
- * source's window stays closed meanwhile, what could not be sent stays in the kernel, and this process holds no payload
- * between two events. Runs on the thread of the session's worker; the verdict may run at any moment.
+ * The user-space path of an open session: which flow moves now, what it waits for, how it ends. Runs on the thread of
+ * the session's worker; the verdict may run at any moment.
  */
 #include "relay.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <linux/bpf.h>
-#include <linux/sock_diag.h>
-#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "drain.h"
 #include "log.h"
+#include "move.h"
+#include "promote.h"
 #include "worker.h"
 
-#define ROUNDS_AT_ONCE 8          /* recv/send rounds of a flow before others have their turn */
-#define RETRY_FIRST_US 50         /* the kernel's backlog worker is usually done by then */
-#define RETRY_LAST_US  (100 * MS) /* a peer that stalls costs ten looks a second, no more */
-#define LOST_AFTER_US  (5000 * MS)
+#define ROUNDS_AT_ONCE 8           /* recv/send rounds of a flow before others have their turn */
+#define RETRY_FIRST_US 50          /* the kernel's backlog worker is usually done by then */
+#define RETRY_LAST_US  (100 * MS)  /* a peer that stalls costs ten looks a second, no more */
 #define LINGER_US      (5000 * MS) /* of a side whose peer is gone, while nothing of the last bytes is acknowledged */
-
-/* --- what the kernel says --- */
-
-static uint64_t load(const __u64 *counter)
-{
-	return __atomic_load_n(counter, __ATOMIC_SEQ_CST);
-}
 
 uint64_t relay_arrived(const struct flow *flow)
 {
-	return load(&flow->redirected) + load(&flow->passed);
-}
-
-static uint64_t unacknowledged(const struct end *end)
-{
-	int bytes = 0;
-
-	if (end->fd < 0 || !end->is_tcp || ioctl(end->fd, SIOCOUTQ, &bytes))
-		return 0;
-	return (uint64_t)bytes;
-}
-
-/* Sequence space its TCP has taken since the connection began, never too high: what was acknowledged is read first. */
-static uint64_t accepted(const struct end *end)
-{
-	struct tcp_info info = {0};
-	socklen_t length = sizeof(info);
-
-	if (getsockopt(end->fd, IPPROTO_TCP, TCP_INFO, &info, &length))
-		return 0;
-	return info.tcpi_bytes_acked + unacknowledged(end);
-}
-
-/*
- * Has everything redirected from this side arrived in the other side's TCP? A redirected segment waits for the kernel's
- * backlog worker; bytes sent, or a FIN, before that would overtake it or cut it off (KERNEL-FACTS 3).
- */
-static bool drained(struct session *session, enum side from)
-{
-	struct end *target = &session->ends[!from];
-	const struct flow *flow = &session->flows[from];
-	uint64_t redirected = load(&flow->redirected), taken;
-
-	if (redirected == target->drained)
-		return true;
-	taken = accepted(target);
-	taken = taken > target->sent_apart ? taken - target->sent_apart : 0;
-	if (taken < redirected + flow->forwarded) {
-		if (session->undrained_at[from] != taken || !session->undrained_since[from]) {
-			session->undrained_at[from] = taken;
-			session->undrained_since[from] = session->worker->now;
-		}
-		return false;
-	}
-	target->drained = redirected;
-	session->undrained_since[from] = 0;
-	session->retry_delay = 0;
-	return true;
-}
-
-/* Does the socket's send queue have a quarter of its buffer free? Then nothing redirected can be waiting for room. */
-static bool has_room(const struct end *end)
-{
-	uint32_t memory[SK_MEMINFO_VARS] = {0};
-	socklen_t length = sizeof(memory);
-
-	if (getsockopt(end->fd, SOL_SOCKET, SO_MEMINFO, memory, &length))
-		return false;
-	return memory[SK_MEMINFO_WMEM_QUEUED] < memory[SK_MEMINFO_SNDBUF] / 4 * 3;
-}
-
-/* Nothing taken for seconds though there is room: what was redirected is gone, and that is known by nothing else. */
-static bool is_lost(const struct session *session, enum side from)
-{
-	return session->undrained_since[from] &&
-	       session->worker->now - session->undrained_since[from] > LOST_AFTER_US && has_room(&session->ends[!from]);
+	return relay_load(&flow->redirected) + relay_load(&flow->passed);
 }
 
 /* --- waiting --- */
@@ -114,14 +39,14 @@ uint32_t relay_events(const struct session *session, enum side side)
 	/* In the map, EPOLLIN would wake us for every redirected batch (KERNEL-FACTS 6): the event ring tells instead.
 	 */
 	if (!end->in_map)
-		events |= EPOLLIN;
+		events |= EPOLLIN | EPOLLPRI;
 	if (end->watches_out)
 		events |= EPOLLOUT;
 	return events;
 }
 
 /* The send buffer is full: wait for EPOLLOUT. Once asked for it stays in the mask, an edge costs nothing otherwise. */
-static bool wait_for_room(struct session *session, enum side side)
+bool relay_wait_for_room(struct session *session, enum side side)
 {
 	struct end *end = &session->ends[side];
 
@@ -136,7 +61,7 @@ static bool wait_for_room(struct session *session, enum side side)
 }
 
 /* Nothing will tell when the kernel's backlog worker is done: look again, less and less often. */
-static void look_again(struct session *session)
+void relay_look_again(struct session *session)
 {
 	uint64_t delay = session->retry_delay ? 2 * session->retry_delay : RETRY_FIRST_US;
 
@@ -146,7 +71,7 @@ static void look_again(struct session *session)
 
 /* --- moving --- */
 
-static bool is_reset(int error)
+bool relay_is_reset(int error)
 {
 	return error == ECONNRESET || error == EPIPE || error == ETIMEDOUT || error == ECONNABORTED ||
 	       error == ENOTCONN || error == EHOSTUNREACH || error == ENETUNREACH || error == ECONNREFUSED;
@@ -171,100 +96,15 @@ static void lose(struct session *session, enum side side)
 	}
 }
 
-/* A socket call failed for good. */
-static bool fail(struct session *session, enum side side, int error)
+bool relay_fail(struct session *session, enum side side, int error)
 {
 	log_debug("session %llu: the %s failed: %s", (unsigned long long)session->number,
 		  side == CLIENT ? "client" : "backend", strerror(error));
-	if (is_reset(error))
+	if (relay_is_reset(error))
 		lose(session, side);
 	else
 		session_end(session, CAUSE_LOCAL_ERROR, true);
 	return false;
-}
-
-/* Take `count` bytes that were peeked at off the queue. */
-static bool consume(struct session *session, enum side from, size_t count)
-{
-	struct end *source = &session->ends[from];
-	/* TCP drops them without a copy; in the map, and on unix sockets, MSG_TRUNC means something else. */
-	int flags = MSG_DONTWAIT | (source->is_tcp && !source->in_map ? MSG_TRUNC : 0);
-
-	while (count) {
-		ssize_t taken = recv(source->fd, session->worker->scratch, count, flags);
-
-		if (taken > 0)
-			count -= (size_t)taken;
-		else if (taken < 0 && errno == EINTR)
-			continue;
-		else
-			return fail(session, from, taken < 0 ? errno : EIO);
-	}
-	return true;
-}
-
-enum moved { MOVED_SOME, MOVED_NOTHING, MOVED_END, MOVED_FAILED };
-
-/* One round: peek, send, publish, consume. */
-static enum moved move(struct session *session, enum side from)
-{
-	struct end *source = &session->ends[from], *target = &session->ends[!from];
-	struct flow *flow = &session->flows[from];
-	ssize_t peeked = recv(source->fd, session->worker->scratch, SCRATCH_BYTES, MSG_PEEK | MSG_DONTWAIT), sent;
-
-	if (peeked == 0)
-		return MOVED_END;
-	if (peeked < 0) {
-		if (errno == EINTR)
-			return MOVED_SOME;
-		if (source->broken && is_reset(errno))
-			return MOVED_END;
-		if (errno != EAGAIN) {
-			fail(session, from, errno);
-			return MOVED_FAILED;
-		}
-		if (source->in_map) /* owed, but behind segments the backlog worker has not dealt with */
-			look_again(session);
-		source->readable = false;
-		return MOVED_NOTHING;
-	}
-	/*
-	 * After a FIN was seen we come here with nothing owed, and until recv() had the lock the verdict may have
-	 * redirected more and then passed what we hold. Now something is owed: nothing more is redirected, this answer
-	 * is final.
-	 */
-	if (source->in_map && !drained(session, from)) {
-		look_again(session);
-		return MOVED_NOTHING;
-	}
-	/* The invariant, as of now and until `forwarded` is published: we owe what we hold, so nothing is redirected.
-	 */
-	assert(!source->in_map || source->broken ||
-	       (flow->forwarded + (uint64_t)peeked <= load(&flow->passed) &&
-		load(&flow->redirected) == target->drained));
-	sent = send(target->fd, session->worker->scratch, (size_t)peeked, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (sent < 0) {
-		if (errno == EINTR)
-			return MOVED_SOME;
-		if (errno == ENOBUFS || errno == ENOMEM) {
-			look_again(session);
-			return MOVED_NOTHING;
-		}
-		if (errno != EAGAIN) {
-			fail(session, !from, errno);
-			return MOVED_FAILED;
-		}
-		return wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
-	}
-	/* In this order: see "A pass must not be lost on the worker" at struct flow. */
-	__atomic_store_n(&flow->forwarded, flow->forwarded + (uint64_t)sent, __ATOMIC_SEQ_CST);
-	session->retry_delay = 0;
-	if (!consume(session, from, (size_t)sent))
-		return MOVED_FAILED;
-	if (sent < peeked)
-		return wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
-	/* A short read does not mean that the queue is empty: recv() stops at TCP's urgent mark. EAGAIN does. */
-	return MOVED_SOME;
 }
 
 static bool owes(const struct session *session, enum side from)
@@ -273,9 +113,11 @@ static bool owes(const struct session *session, enum side from)
 	const struct flow *flow = &session->flows[from];
 
 	/* The reset took it out of the map, and with the psock what was passed and not fetched (sock_map_unhash). */
+	if (source->held)
+		return true;
 	if (!source->in_map || source->broken)
 		return source->readable;
-	return source->fin_seen || load(&flow->passed) != flow->forwarded;
+	return source->fin_seen || relay_load(&flow->passed) != flow->forwarded;
 }
 
 /* recv() said end. Pass it on once it is one: nothing owed, nothing on its way. False when that ended the session. */
@@ -284,16 +126,17 @@ static bool end_flow(struct session *session, enum side from)
 	struct end *source = &session->ends[from], *target = &session->ends[!from];
 	const struct flow *flow = &session->flows[from];
 
-	if ((source->in_map && load(&flow->passed) != flow->forwarded) || !drained(session, from)) {
-		if (is_lost(session, from)) {
+	if ((source->in_map && relay_load(&flow->passed) != flow->forwarded) || !drain_is_done(session, from)) {
+		if (drain_is_lost(session, from)) {
 			session_end(session, CAUSE_LOST, true);
 			return false;
 		}
-		look_again(session);
+		relay_look_again(session);
 		return true;
 	}
-	if (shutdown(target->fd, SHUT_WR))
-		return fail(session, !from, errno);
+	/* After the second one both are closed at once, which says the same. */
+	if (!target->read_ended && shutdown(target->fd, SHUT_WR))
+		return relay_fail(session, !from, errno);
 	source->read_ended = true;
 	return true;
 }
@@ -301,7 +144,7 @@ static bool end_flow(struct session *session, enum side from)
 /* All that a broken side had said is in the other side's TCP: is it acknowledged as well? Ends the session then. */
 static bool end_broken(struct session *session, enum side from)
 {
-	if (!drained(session, from) || unacknowledged(&session->ends[!from]))
+	if (!drain_is_done(session, from) || drain_unacknowledged(&session->ends[!from]))
 		return true;
 	session_reset(session, from);
 	return false;
@@ -310,7 +153,7 @@ static bool end_broken(struct session *session, enum side from)
 /* The other side of a broken one takes nothing for LINGER_US. */
 static bool lingered(struct session *session, enum side side)
 {
-	uint64_t left = unacknowledged(&session->ends[!side]), now = session->worker->now;
+	uint64_t left = drain_unacknowledged(&session->ends[!side]), now = session->worker->now;
 
 	if (!session->lingers_since || left != session->lingers_with) {
 		session->lingers_since = now;
@@ -331,19 +174,19 @@ static bool relay_flow(struct session *session, enum side from)
 	for (int round = 0; owes(session, from); round++) {
 		if (target->blocked)
 			return true;
-		if (!drained(session, from)) {
-			if (is_lost(session, from)) {
+		if (!drain_is_done(session, from)) {
+			if (drain_is_lost(session, from)) {
 				session_end(session, CAUSE_LOST, true);
 				return false;
 			}
-			look_again(session);
+			relay_look_again(session);
 			return true;
 		}
 		if (round == ROUNDS_AT_ONCE) {
 			worker_mark(session);
 			return true;
 		}
-		switch (move(session, from)) {
+		switch (move_some(session, from)) {
 		case MOVED_SOME:
 			continue;
 		case MOVED_NOTHING:
@@ -377,7 +220,7 @@ static bool check_fault(struct session *session, enum side side)
 		return true;
 	/* A target that is reset leaves the map while the verdict looks at it: that is a reset, not a fault. */
 	if (fault == FLOW_FAULT_REDIRECT && is_gone(&session->ends[!side]))
-		return fail(session, !side, ECONNRESET);
+		return relay_fail(session, !side, ECONNRESET);
 	session_end(session, causes[fault], true);
 	return false;
 }
@@ -391,7 +234,7 @@ bool relay_check(struct session *session, enum side side)
 	if (end->poll_error) {
 		end->poll_error = false;
 		if (getsockopt(end->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error && !end->broken)
-			return fail(session, side, error);
+			return relay_fail(session, side, error);
 	}
 	return check_fault(session, side);
 }
@@ -411,10 +254,12 @@ void relay_progress(struct session *session)
 		if (!relay_flow(session, (enum side)side))
 			return;
 		if (ends[side].broken) /* no event tells that the last byte was acknowledged, or that none is */
-			look_again(session);
+			relay_look_again(session);
 	}
 	if (ends[CLIENT].read_ended && ends[BACKEND].read_ended)
 		session_end(session, CAUSE_DONE, false);
+	else if (promote_is_due(session))
+		promote(session);
 }
 
 /* --- idleness --- */
@@ -427,7 +272,7 @@ uint64_t relay_activity(const struct session *session)
 		const struct flow *flow = &session->flows[side];
 
 		/* What leaves a send buffer moves as well; arrivals count double, so that the two never cancel out. */
-		sum += 2 * (relay_arrived(flow) + flow->forwarded) - unacknowledged(&session->ends[side]);
+		sum += 2 * (relay_arrived(flow) + flow->forwarded) - drain_unacknowledged(&session->ends[side]);
 	}
 	return sum;
 }
@@ -435,7 +280,7 @@ uint64_t relay_activity(const struct session *session)
 bool relay_holds_bytes(const struct session *session)
 {
 	for (int side = CLIENT; side < SIDES; side++)
-		if (owes(session, (enum side)side) || unacknowledged(&session->ends[side]))
+		if (owes(session, (enum side)side) || drain_unacknowledged(&session->ends[side]))
 			return true;
 	return false;
 }

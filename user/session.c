@@ -76,10 +76,14 @@ static struct session *take_slot(struct worker *worker)
 	return session;
 }
 
-/* May the verdict see this client at all? Not when the default backend is no TCP: all of it would be passed. */
+/*
+ * May the verdict see this client from the start? With --dataplane auto only conversations get there (promote.c). Not
+ * when the default backend is no TCP: all of it would be passed.
+ */
 static bool wants_verdict(const struct worker *worker)
 {
 	return dataplane_has_verdict(&worker->router->dataplane) &&
+	       worker->router->options->dataplane == DATAPLANE_SOCKMAP &&
 	       worker->router->options->backends[ROUTE_HTTPS].addresses[0].sa.sa_family != AF_UNIX;
 }
 
@@ -87,15 +91,16 @@ static bool wants_verdict(const struct worker *worker)
 static bool open_client(struct session *session, bool *ahead)
 {
 	struct end *client = &session->ends[CLIENT];
-	long waiting = hello_look(session, ahead);
 	int error = 0;
 
-	if (waiting < 0 && waiting != -EAGAIN) {
-		session_end(session, CAUSE_CLIENT_RESET, true);
-		return false;
-	}
 	client->is_tcp = client->connected = true;
 	if (wants_verdict(session->worker)) {
+		long waiting = hello_look(session, ahead);
+
+		if (waiting < 0 && waiting != -EAGAIN) {
+			session_end(session, CAUSE_CLIENT_RESET, true);
+			return false;
+		}
 		error = dataplane_insert(&session->worker->router->dataplane, SIDE_KEY(session->slot, CLIENT),
 					 client->fd, &client->cookie);
 		client->in_map = error == 0;
@@ -332,6 +337,7 @@ void session_close_end(struct session *session, enum side side, bool hard)
 	if (side == BACKEND) /* before its port can be another's */
 		steer_forget(&session->worker->router->steer, session->worker->index, &session->ours);
 	close(end->fd);
+	free(end->held);
 	if (end->in_map)
 		dataplane_forget(&session->worker->router->dataplane, end->cookie);
 	*end = (struct end){.fd = -1, .generation = (uint16_t)(end->generation + 1)};

@@ -59,6 +59,10 @@ struct end {
 	bool watches_out; /* EPOLLOUT is in its epoll mask */
 	bool broken;      /* its connection is gone; what it had said still goes to the other side */
 	bool poll_error;  /* EPOLLERR or EPOLLHUP, not looked at yet */
+	bool urgent;      /* EPOLLPRI: a read may end at TCP's urgent mark, with more behind it */
+	bool bulk;        /* the last read found more than a short one takes */
+	uint8_t *held;    /* read from here, and the other side had no room for it; owned, NULL: nothing */
+	uint32_t held_at, held_end;
 };
 
 struct session {
@@ -91,6 +95,9 @@ struct session {
 	uint64_t undrained_since[SIDES], undrained_at[SIDES]; /* by flow: us and bytes, while waiting for drained */
 	uint64_t lingers_since, lingers_with;                 /* us and bytes, while a side is broken */
 	uint64_t activity, last_active;                       /* counters at the last look, and when they had changed */
+	unsigned int turns;                                   /* see promote.h */
+	enum side last_from;
+	bool promoted; /* or tried */
 
 	struct session *next_runnable, *next_closing; /* in the worker's lists */
 };

@@ -127,6 +127,8 @@ static void session_event(struct worker *worker, union event_source source, uint
 		end->readable = true;
 	if (events & EPOLLOUT)
 		end->blocked = false;
+	if (events & EPOLLPRI)
+		end->urgent = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP))
 		end->fin_seen = end->readable = true;
 	if (events & (EPOLLERR | EPOLLHUP))
@@ -262,6 +264,7 @@ static void *run(void *argument)
 			break;
 		}
 		worker->now = monotonic_us();
+		worker->load += (unsigned int)(count > 0 ? count : 0) - worker->load / 16;
 		for (int i = 0; i < count; i++)
 			dispatch(worker, &events[i]);
 		run_timers(worker);

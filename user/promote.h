@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * When a session moves into the kernel, with --dataplane auto. All begin in user space, where connections and large
+ * transfers cost less: the map costs two insertions, and a thread of the kernel has to run for each segment. A
+ * conversation of short messages on a worker that has little to do costs less in the kernel, and is answered sooner.
+ * The figures are in tools/bench/NOTES.md.
+ */
+#ifndef ALPNBPF_PROMOTE_H
+#define ALPNBPF_PROMOTE_H
+
+#include "session.h"
+
+/* A short message came from that side: a turn, if the last one came from the other. */
+static inline void promote_count(struct session *session, enum side from)
+{
+	if (session->last_from != from || session->turns == 0)
+		session->turns++;
+	session->last_from = from;
+}
+
+bool promote_is_due(const struct session *session);
+/*
+ * Puts both sides into the map. Nothing may be owed, held or unread, as promote_is_due() says. A side that cannot be
+ * inserted stays in user space, and then both flows do.
+ */
+void promote(struct session *session);
+
+#endif
