@@ -10,8 +10,8 @@
 #include "relay.h"
 #include "worker.h"
 
-#define TURNS     32       /* of a conversation, before it is one */
-#define IDLE_LOAD (2 * 16) /* in struct worker: batches of two events; larger ones are cheap in user space */
+#define TURNS 32 /* before it is a conversation */
+#define FEW   3  /* conversations of a worker at a time */
 
 /* Everything read and sent, and no end in sight. What comes from now on is a whole segment (KERNEL-FACTS 1 and 5). */
 static bool is_quiet(const struct end *end)
@@ -20,12 +20,29 @@ static bool is_quiet(const struct end *end)
 	       !end->fin_seen && !end->read_ended && !end->urgent && !end->broken && !end->poll_error;
 }
 
+void promote_count(struct session *session, enum side from)
+{
+	struct worker *worker = session->worker;
+
+	if (session->turns && session->last_from == from)
+		return;
+	/* With n of them at a time, the worker counts n turns while this one counts one. */
+	if (session->turns == TURNS && worker->turns - session->turns_since > (uint64_t)TURNS * FEW)
+		session->turns = 0;
+	if (session->turns == 0)
+		session->turns_since = worker->turns;
+	session->last_from = from;
+	session->turns += session->turns < TURNS;
+	worker->turns++;
+}
+
 bool promote_is_due(const struct session *session)
 {
 	const struct worker *worker = session->worker;
 
-	return session->turns >= TURNS && !session->promoted && session->state == SESSION_OPEN &&
-	       worker->load <= IDLE_LOAD && worker->router->options->dataplane == DATAPLANE_AUTO &&
+	return session->turns == TURNS && !session->promoted && session->state == SESSION_OPEN &&
+	       worker->turns - session->turns_since <= (uint64_t)TURNS * FEW &&
+	       worker->router->options->dataplane == DATAPLANE_AUTO &&
 	       dataplane_has_verdict(&worker->router->dataplane) && is_quiet(&session->ends[CLIENT]) &&
 	       is_quiet(&session->ends[BACKEND]);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * When a session moves into the kernel, with --dataplane auto. All begin in user space, where connections and large
- * transfers cost less: the map costs two insertions, and a thread of the kernel has to run for each segment. A
- * conversation of short messages on a worker that has little to do costs less in the kernel, and is answered sooner.
- * The figures are in tools/bench/NOTES.md.
+ * transfers cost less: the map costs two insertions, and a thread of the kernel has to run for each segment. The same
+ * holds for short messages when a worker has many conversations at a time: they come in batches. One of few costs less
+ * in the kernel, and is answered sooner. The figures are in tools/bench/NOTES.md.
  */
 #ifndef ALPNBPF_PROMOTE_H
 #define ALPNBPF_PROMOTE_H
@@ -11,12 +11,7 @@
 #include "session.h"
 
 /* A short message came from that side: a turn, if the last one came from the other. */
-static inline void promote_count(struct session *session, enum side from)
-{
-	if (session->last_from != from || session->turns == 0)
-		session->turns++;
-	session->last_from = from;
-}
+void promote_count(struct session *session, enum side from);
 
 bool promote_is_due(const struct session *session);
 /*

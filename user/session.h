@@ -58,7 +58,7 @@ struct end {
 	bool blocked;     /* its send buffer is full; EPOLLOUT ends this */
 	bool watches_out; /* EPOLLOUT is in its epoll mask */
 	bool broken;      /* its connection is gone; what it had said still goes to the other side */
-	bool poll_error;  /* EPOLLERR or EPOLLHUP, not looked at yet */
+	bool poll_error;  /* EPOLLERR, not looked at yet */
 	bool urgent;      /* EPOLLPRI: a read may end at TCP's urgent mark, with more behind it */
 	bool bulk;        /* the last read found more than a short one takes */
 	uint8_t *held;    /* read from here, and the other side had no room for it; owned, NULL: nothing */
@@ -96,6 +96,7 @@ struct session {
 	uint64_t lingers_since, lingers_with;                 /* us and bytes, while a side is broken */
 	uint64_t activity, last_active;                       /* counters at the last look, and when they had changed */
 	unsigned int turns;                                   /* see promote.h */
+	uint64_t turns_since;                                 /* the worker's, when this one's first was counted */
 	enum side last_from;
 	bool promoted; /* or tried */
 

@@ -131,7 +131,7 @@ static void session_event(struct worker *worker, union event_source source, uint
 		end->urgent = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP))
 		end->fin_seen = end->readable = true;
-	if (events & (EPOLLERR | EPOLLHUP))
+	if (events & EPOLLERR) /* EPOLLHUP alone is the end of both directions */
 		end->poll_error = end->readable = true;
 	worker_mark(session);
 }
@@ -264,7 +264,6 @@ static void *run(void *argument)
 			break;
 		}
 		worker->now = monotonic_us();
-		worker->load += (unsigned int)(count > 0 ? count : 0) - worker->load / 16;
 		for (int i = 0; i < count; i++)
 			dispatch(worker, &events[i]);
 		run_timers(worker);

@@ -77,8 +77,8 @@ struct worker {
 	struct ring_buffer *ring;
 	uint64_t events_lost;
 	struct timers timers;
-	uint64_t now;      /* us, of this batch */
-	unsigned int load; /* sixteenths of an event: the mean of a batch */
+	uint64_t now;   /* us, of this batch */
+	uint64_t turns; /* of its conversations in user space; see promote.h */
 
 	struct listener listeners[LISTENERS_MAX];
 	unsigned int listener_count;
