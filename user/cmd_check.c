@@ -85,8 +85,7 @@ static void check_sockmap(struct report *report)
 		say(report, VERDICT_FAIL, "sockmap: %s; without --dataplane sockmap, user space would move the bytes",
 		    reason);
 	else
-		say(report, VERDICT_WARN, "sockmap: %s; the user data plane would be used: slower, otherwise the same",
-		    reason);
+		say(report, VERDICT_WARN, "sockmap: %s; user space would move all bytes", reason);
 }
 
 static void check_descriptors(struct report *report)

@@ -17,7 +17,7 @@ set style data histogram
 set style histogram errorbars gap 2 lw 0.7
 set style fill solid 0.9 noborder
 set boxwidth 0.95
-set bars 0.4
+set errorbars 0.4 linecolor rgb "#555555"
 set grid ytics lc rgb "#dddddd"
 set key outside top center horizontal
 set border 3
@@ -61,7 +61,7 @@ def draw_all(document, directory):
     rows = [row for row in COLOURS if any(row in figures for scenario in results.values() for figures in scenario.values())]
     if "direct" not in rows:
         return []
-    where = f"{document['machine']['kernel']}, {document['machine']['cpus']} CPUs, median of {document['machine']['rounds']}"
+    where = f"Linux {document['machine']['kernel'].partition('-')[0]}, {document['machine']['cpus']} CPUs, median of {document['machine']['rounds']}"
     drawn = []
     for path, title, label, groups in (
             ("cpu.svg", "CPU of the whole machine for the same work", "times a direct connection",
