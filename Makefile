@@ -44,7 +44,8 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(wildcard tests/unit/test
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
 
 # What each unit test links, apart from cmocka: the source it tests and what that source calls.
-unit_options_SRCS        := user/options.c user/options_rules.c user/sockaddr.c
+unit_options_SRCS        := $(wildcard user/options*.c) user/config_file.c user/sockaddr.c
+unit_config_file_SRCS    := $(unit_options_SRCS)
 unit_sockaddr_SRCS       := user/sockaddr.c
 unit_proxy_protocol_SRCS := user/proxy_protocol.c user/sockaddr.c
 unit_hello_SRCS          := user/hello.c

@@ -63,13 +63,15 @@ class Router(Child):
     """`alpnbpf attach`; ready when the constructor returns, unless wait=False."""
 
     def __init__(self, acme, https, *options, listen=(), plane="auto", log_level="debug", prefix=(), env=None,
-                 wait=True, bypass=False):
+                 wait=True, bypass=False, command_line=None):
         self.listen = [tuple(address) for address in listen]
         command = [*prefix, BINARY, "attach", "--acme", endpoint(acme), "--https", endpoint(https)]
         for address in self.listen:
             command += ["--listen", endpoint(address)]
         command += ["--dataplane", plane, "--log-level", log_level, *map(str, options)]
-        if not bypass:  # most tests are about the sessions that go through the program
+        if command_line:
+            command = command_line
+        elif not bypass:  # most tests are about the sessions that go through the program
             command.append("--no-bypass")
         self.expected_exit = 0
         self.ended = False

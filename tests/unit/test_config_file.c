@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The configuration file: what a line means, what the command line does to it, and that errors name file, line, and
+ * what would be right.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "options.h"
+
+static char path[] = "/tmp/alpnbpf-test-config-XXXXXX", error[1024];
+
+/* attach --config FILE and up to four more words, NULL ends them. */
+static enum options_result parse(struct options *options, const void *text, size_t length, const char *const *more)
+{
+	char *words[8] = {(char[]){"attach"}, (char[]){"--config"}, path};
+	FILE *file = fopen(path, "w");
+	int count = 3;
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(text, 1, length, file), length);
+	assert_int_equal(fclose(file), 0);
+	for (; more && *more; more++)
+		words[count++] = strdup(*more);
+	enum options_result result = options_parse(options, count, words, error, sizeof(error));
+
+	while (count > 3)
+		free(words[--count]);
+	return result;
+}
+
+static void accepted(struct options *options, const char *text, const char *const *more)
+{
+	if (parse(options, text, strlen(text), more) != OPTIONS_OK)
+		fail_msg("refused: %s: %s", text, error);
+}
+
+static void refused(const char *text, const char *sentence)
+{
+	struct options options;
+	char expected[256];
+
+	assert_int_equal(parse(&options, text, strlen(text), NULL), OPTIONS_USAGE);
+	snprintf(expected, sizeof(expected), "%s%s", path, sentence);
+	if (strncmp(error, expected, strlen(expected)) != 0)
+		fail_msg("\"%s\" does not begin with \"%s\"", error, expected);
+}
+
+static void test_lines(void **state)
+{
+	struct options o;
+
+	(void)state;
+	accepted(&o,
+		 "# the ACME client\n\n  acme =10443\r\nhttps\t= 8443   # moved\nlisten = 192.0.2.1:443\n"
+		 "listen = [2001:db8::1]:443\nno-bypass\nno-defer-accept = no\nbuffer=2M",
+		 NULL);
+	assert_string_equal(o.backends[ROUTE_ACME].text, "10443");
+	assert_string_equal(o.backends[ROUTE_HTTPS].text, "8443");
+	assert_int_equal(o.listener_count, 2);
+	assert_false(o.bypass);
+	assert_true(o.defer_accept);
+	assert_int_equal(o.buffer_bytes, 2 << 20);
+	accepted(&o, "acme = unix:/run/a#b\nhttps = 8443\nno-bypass = yes\n", NULL);
+	assert_string_equal(o.backends[ROUTE_ACME].text, "unix:/run/a#b");
+	assert_false(o.bypass);
+}
+
+static void test_command_line_comes_first(void **state)
+{
+	static const char text[] = "acme = 10443\nhttps = 8443\nlisten = 192.0.2.1:443\nlisten = 192.0.2.2:443\n"
+				   "proxy-protocol = https=v2\nproxy-protocol = acme=v1\nworkers = 2\n";
+	struct options o;
+
+	(void)state;
+	accepted(&o, text, (const char *const[]){"--listen", "198.51.100.1:443", "--workers", "7", NULL});
+	assert_int_equal(o.listener_count, 1);
+	assert_int_equal(o.workers, 7);
+	assert_int_equal(o.proxy[ROUTE_HTTPS], PROXY_V2);
+	accepted(&o, text, (const char *const[]){"--proxy-protocol", "https=v1", "--https=9443", NULL});
+	assert_int_equal(o.proxy[ROUTE_HTTPS], PROXY_V1);
+	assert_int_equal(o.proxy[ROUTE_ACME], PROXY_NONE);
+	assert_string_equal(o.backends[ROUTE_HTTPS].text, "9443");
+	assert_int_equal(o.listener_count, 2);
+}
+
+static void test_errors(void **state)
+{
+	char *help[] = {(char[]){"attach"}, (char[]){"--help"}, (char[]){"--config"}, (char[]){"/nowhere"}};
+	char *nowhere[] = {(char[]){"attach"}, (char[]){"--config=/nowhere"}};
+	char *folder[] = {(char[]){"attach"}, (char[]){"--config"}, (char[]){"/tmp"}};
+	char *missing[] = {(char[]){"attach"}, (char[]){"--config"}};
+	struct options o;
+
+	(void)state;
+	refused("acme = 10443\n\nhttp = 1\n", ":3: http: is not an option");
+	refused("acme = 10443\nhttps 8443\n", ":2: https 8443: is not an option");
+	refused("acme\n", ":1: acme: its value is missing; write acme = BACKEND");
+	refused("acme =\n", ":1: acme: its value is empty");
+	refused("workers = many\n", ":1: workers many: is not a number");
+	refused("no-bypass = maybe\n", ":1: no-bypass = maybe: is neither yes nor no");
+	refused("workers = 1\nworkers = 2\n", ":2: workers 2: was given before");
+	refused("config = /etc/other\n", ":1: config: belongs on the command line");
+	refused("--acme = 1\n", ":1: acme: is not an option; alpnbpf attach --help lists them, without the --");
+	assert_int_equal(parse(&o, "acme = 1\0\n", 10, NULL), OPTIONS_USAGE);
+	assert_non_null(strstr(error, ":1: holds a NUL byte"));
+	assert_int_equal(parse(&o, "acme = 1\n", 9, NULL), OPTIONS_USAGE);
+	assert_non_null(strstr(error, "--https: is missing"));
+	assert_int_equal(options_parse(&o, 2, nowhere, error, sizeof(error)), OPTIONS_USAGE);
+	assert_string_equal(error, "--config /nowhere: No such file or directory");
+	assert_int_equal(options_parse(&o, 3, folder, error, sizeof(error)), OPTIONS_USAGE);
+	assert_string_equal(error, "--config /tmp: Is a directory");
+	assert_int_equal(options_parse(&o, 2, missing, error, sizeof(error)), OPTIONS_USAGE);
+	assert_non_null(strstr(error, "--config: its value is missing"));
+	assert_int_equal(options_parse(&o, 4, help, error, sizeof(error)), OPTIONS_HELP);
+}
+
+static int make_file(void **state)
+{
+	int fd = mkstemp(path);
+
+	(void)state;
+	return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_file(void **state)
+{
+	(void)state;
+	return unlink(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_command_line_comes_first),
+		cmocka_unit_test(test_errors),
+	};
+
+	return cmocka_run_group_tests(tests, make_file, remove_file);
+}
