@@ -3,6 +3,7 @@
 #ifndef ALPNBPF_ATTACH_H
 #define ALPNBPF_ATTACH_H
 
+#include "child.h"
 #include "options.h"
 #include "worker.h"
 
@@ -16,6 +17,8 @@ struct attach {
 	unsigned int running;
 	char plane[768]; /* the data plane and why, for the ready line */
 	int signals;
+	struct child child;
+	struct rlimit nofile; /* as we were given it */
 	int locks[LOCKS_MAX]; /* one for each port served in place, one for transparent connections */
 	unsigned int lock_count;
 	bool routed;           /* policy_route_remove() is due */

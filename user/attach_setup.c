@@ -38,7 +38,7 @@ static int decide_limits(struct attach *attach)
 	const struct options *options = &attach->options;
 	unsigned int possible, wanted = options->max_connections;
 	struct rlimit limit = {0};
-	int error = raise_descriptor_limit(&limit);
+	int error = getrlimit(RLIMIT_NOFILE, &attach->nofile) ? -errno : raise_descriptor_limit(&limit);
 
 	if (error) {
 		log_error("cannot raise the descriptor limit: %s", strerror(-error));
@@ -355,7 +355,7 @@ int attach_set_up(struct attach *attach)
 		error = steer_start(&attach->router.steer, reason, sizeof(reason));
 		if (error)
 			log_error("%s", reason);
-		else
+		else if (!options->command)
 			warn_of_nobody(options);
 	}
 	return error;

@@ -106,12 +106,36 @@ static void end_now(struct attach *attach, const char *why)
 	tell_workers(attach, WORKER_STOP);
 }
 
+/* Signals that mean something to a web server, and nothing to us while it is our child. */
+static bool is_for_child(const struct attach *attach, uint32_t signal)
+{
+	return attach->child.pid && signal != SIGTERM && signal != SIGINT;
+}
+
+static void reap(struct attach *attach, uint64_t *drain_until)
+{
+	if (!child_reap(&attach->child))
+		return;
+	log_info("%s has ended with code %d", attach->options.command[0], attach->child.code);
+	if (!*drain_until)
+		end_now(attach, "the command has ended");
+	*drain_until = UINT64_MAX;
+}
+
 static void take_signal(struct attach *attach, uint64_t *drain_until)
 {
 	struct signalfd_siginfo info;
 
 	if (read(attach->signals, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (info.ssi_signo == SIGCHLD) {
+		reap(attach, drain_until);
+		return;
+	}
+	if (is_for_child(attach, info.ssi_signo)) {
+		child_signal(&attach->child, (int)info.ssi_signo);
+		return;
+	}
 	if (info.ssi_signo == SIGHUP && !isatty(STDERR_FILENO)) {
 		log_warn("SIGHUP ignored: there is no configuration to read again; SIGTERM drains and ends");
 		return;
@@ -209,6 +233,13 @@ static int open_signals(struct attach *attach)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	if (attach->options.command) {
+		sigaddset(&set, SIGCHLD);
+		sigaddset(&set, SIGQUIT);
+		sigaddset(&set, SIGUSR1);
+		sigaddset(&set, SIGUSR2);
+		sigaddset(&set, SIGWINCH);
+	}
 	sigprocmask(SIG_BLOCK, &set, NULL); /* before threads start: they inherit it */
 	attach->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	attach->router.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -217,6 +248,40 @@ static int open_signals(struct attach *attach)
 		return -errno;
 	}
 	return 0;
+}
+
+/* The exit code of a shell that cannot start a command. */
+static int start_command(struct attach *attach)
+{
+	char reason[512];
+	int error;
+
+	if (!attach->options.command)
+		return 0;
+	error = child_start(&attach->child, attach->options.command, &attach->nofile, reason, sizeof(reason));
+	if (!error)
+		return 0;
+	log_error("%s", reason);
+	return error == -ENOENT ? 127 : 126;
+}
+
+/* Our sessions have ended: now the command may. Whatever else we are told meanwhile is for it. */
+static void end_command(struct attach *attach)
+{
+	struct pollfd wait = {.fd = attach->signals, .events = POLLIN};
+	struct signalfd_siginfo info;
+
+	if (child_runs(&attach->child))
+		log_info("telling %s to end", attach->options.command[0]);
+	child_signal(&attach->child, SIGTERM);
+	while (child_runs(&attach->child)) {
+		if (poll(&wait, 1, -1) < 0 || read(attach->signals, &info, sizeof(info)) != sizeof(info))
+			continue;
+		if (info.ssi_signo != SIGCHLD)
+			child_signal(&attach->child, (int)info.ssi_signo);
+		else if (child_reap(&attach->child))
+			log_info("%s has ended with code %d", attach->options.command[0], attach->child.code);
+	}
 }
 
 static void tear_down(struct attach *attach, bool started)
@@ -235,7 +300,7 @@ static void tear_down(struct attach *attach, bool started)
 int cmd_attach(int argc, char **argv)
 {
 	static struct attach attach = {.signals = -1};
-	int result;
+	int result, code;
 
 	if (!command_options(&attach.options, argc, argv, &result))
 		return result;
@@ -246,12 +311,18 @@ int cmd_attach(int argc, char **argv)
 	if (result)
 		return EXIT_FAILED;
 	result = attach_set_up(&attach);
-	if (!result) {
-		announce(&attach);
-		result = run(&attach);
-		tear_down(&attach, true);
-	} else {
+	if (result) {
 		tear_down(&attach, false);
+		return EXIT_FAILED;
 	}
-	return result ? EXIT_FAILED : EXIT_DONE;
+	code = start_command(&attach);
+	if (code) {
+		tear_down(&attach, true);
+		return code;
+	}
+	announce(&attach);
+	result = run(&attach);
+	end_command(&attach);
+	tear_down(&attach, true);
+	return result ? EXIT_FAILED : attach.child.pid ? attach.child.code : EXIT_DONE;
 }

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -255,6 +256,32 @@ static void check_backend(struct report *report, enum route route, const char *o
 	}
 }
 
+/* What attach would start: found as execvp(3) would find it. */
+static void check_command(struct report *report)
+{
+	const char *name = report->options->command[0], *folders = getenv("PATH");
+	char path[4096];
+
+	if (strchr(name, '/')) {
+		if (access(name, X_OK))
+			say(report, VERDICT_FAIL, "command: %s: %s", name, strerror(errno));
+		else
+			say(report, VERDICT_OK, "command: %s", name);
+		return;
+	}
+	for (const char *at = folders ? folders : "/bin:/usr/bin"; *at;) {
+		int length = (int)strcspn(at, ":");
+
+		snprintf(path, sizeof(path), "%.*s/%s", length, at, name);
+		if (access(path, X_OK) == 0) {
+			say(report, VERDICT_OK, "command: %s", path);
+			return;
+		}
+		at += length + (at[length] == ':');
+	}
+	say(report, VERDICT_FAIL, "command: %s is in no folder of PATH", name);
+}
+
 int cmd_check(int argc, char **argv)
 {
 	struct options options;
@@ -279,6 +306,8 @@ int cmd_check(int argc, char **argv)
 		check_backend(&report, ROUTE_HTTPS, "https", VERDICT_FAIL, "start the web server there");
 	check_backend(&report, ROUTE_ACME, "acme", VERDICT_WARN,
 		      "as long as no validation is under way this is as it should be");
+	if (options.command)
+		check_command(&report);
 	printf("check: %u failed, %u warned, %u fine\n", report.count[VERDICT_FAIL], report.count[VERDICT_WARN],
 	       report.count[VERDICT_OK]);
 	return report.count[VERDICT_FAIL] ? EXIT_FAILED : EXIT_DONE;

@@ -71,7 +71,7 @@ static const char *find_config(int argc, char **argv)
 {
 	static const char name[] = "--config";
 
-	for (int at = 1; at < argc; at++) {
+	for (int at = 1; at < argc && strcmp(argv[at], "--") != 0; at++) {
 		if (strncmp(argv[at], "--config=", sizeof(name)) == 0)
 			return argv[at] + sizeof(name);
 		if (strcmp(argv[at], name) == 0)
@@ -83,7 +83,7 @@ static const char *find_config(int argc, char **argv)
 /* --help and --version do not depend on a file. */
 static bool asks_for_text(int argc, char **argv)
 {
-	for (int at = 1; at < argc; at++)
+	for (int at = 1; at < argc && strcmp(argv[at], "--") != 0; at++)
 		if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "--version") == 0)
 			return true;
 	return false;
@@ -116,7 +116,15 @@ enum options_result options_parse(struct options *options, int argc, char **argv
 				     argv[at]);
 			return OPTIONS_USAGE;
 		}
-		if (strncmp(argv[at], "--", 2) != 0 || !argv[at][2]) {
+		if (strcmp(argv[at], "--") == 0) {
+			if (at + 1 >= argc) {
+				options_fail(&parser, "--: no command follows, such as -- nginx -g 'daemon off;'");
+				return OPTIONS_USAGE;
+			}
+			options->command = argv + at + 1;
+			break;
+		}
+		if (strncmp(argv[at], "--", 2) != 0) {
 			options_fail(&parser, "\"%s\" is out of place: values follow their option, as in --https 8443",
 				     argv[at]);
 			return OPTIONS_USAGE;
@@ -134,7 +142,7 @@ const char *options_help(void)
 	size_t length;
 
 	length = (size_t)snprintf(text, sizeof(text),
-				  "Usage: alpnbpf attach --acme BACKEND --https BACKEND [OPTION ...]\n"
+				  "Usage: alpnbpf attach --acme BACKEND --https BACKEND [OPTION ...] [-- COMMAND ...]\n"
 				  "       alpnbpf check  --acme BACKEND --https BACKEND [OPTION ...]\n"
 				  "       alpnbpf attach|check --config FILE [OPTION ...]\n\n");
 	for (size_t i = 0; i < option_spec_count && length < sizeof(text); i++) {
@@ -149,6 +157,7 @@ const char *options_help(void)
 		snprintf(
 			text + length, sizeof(text) - length,
 			"\nBACKEND: PORT (127.0.0.1, then ::1), HOST:PORT, [V6]:PORT or unix:PATH. In (): the default.\n"
-			"TIME: a whole number and ms, s, m or h; without a unit, seconds. SIZE: bytes, or with K or M.\n");
+			"TIME: a whole number and ms, s, m or h; without a unit, seconds. SIZE: bytes, or with K or M.\n"
+			"COMMAND: the web server, started once the ports are there; ends with alpnbpf, and alpnbpf with it.\n");
 	return text;
 }

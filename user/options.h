@@ -44,6 +44,7 @@ struct options {
 	enum dataplane_choice dataplane;
 	enum log_level log_level;
 	enum log_format log_format;
+	char **command; /* after --: its words in argv, NULL ends them; NULL: none */
 };
 
 enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_USAGE };

@@ -4,6 +4,7 @@ In place: the web server keeps :443 and its configuration, and the program sees 
 listens. Real servers, real clients in another network namespace, real certificates; no request may fail, and the server
 must see every client's own address, before, during and after a validation.
 """
+import contextlib
 import re
 import signal
 import socket

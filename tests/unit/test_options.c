@@ -185,6 +185,19 @@ static void test_edges_accepted(void **state)
 	assert_int_equal(parse(&o, "--acme 8443 --https 8443"), OPTIONS_OK);
 }
 
+static void test_command(void **state)
+{
+	struct options o;
+
+	(void)state;
+	accepted(&o, "");
+	assert_null(o.command);
+	accepted(&o, "-- nginx --help --acme");
+	assert_string_equal(o.command[0], "nginx");
+	assert_string_equal(o.command[2], "--acme");
+	assert_null(o.command[3]);
+}
+
 static void test_help_and_version(void **state)
 {
 	struct options o;
@@ -214,7 +227,7 @@ static const struct refused {
 	{"-v", {"-v: is not an option", "\"--\""}},
 	{"attach", {"\"attach\" is out of place", "--https 8443"}},
 	{"-", {"\"-\" is out of place"}},
-	{"--", {"\"--\" is out of place"}},
+	{"--", {"--: no command follows", "-- nginx"}},
 	{"''", {"\"\" is out of place"}},
 	{BACKENDS "8443", {"\"8443\" is out of place"}},
 	{"--help=1", {"--help: takes no value, not \"1\""}},
@@ -358,10 +371,10 @@ static void test_listeners_max(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_every_option),
-		cmocka_unit_test(test_edges_accepted), cmocka_unit_test(test_help_and_version),
-		cmocka_unit_test(test_refused),        cmocka_unit_test(test_long_values),
-		cmocka_unit_test(test_listeners_max),
+		cmocka_unit_test(test_defaults),         cmocka_unit_test(test_every_option),
+		cmocka_unit_test(test_edges_accepted),   cmocka_unit_test(test_command),
+		cmocka_unit_test(test_help_and_version), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_long_values),      cmocka_unit_test(test_listeners_max),
 	};
 
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);

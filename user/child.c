@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Starts the command, passes signals on, reaps. Owns one process. */
+#include "child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* In the new process. What comes back is why not, through the pipe. */
+static void __attribute__((noreturn)) become(char **command, const struct rlimit *nofile, int tell)
+{
+	sigset_t none;
+	int error;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	setrlimit(RLIMIT_NOFILE, nofile);
+	unsetenv("NOTIFY_SOCKET"); /* readiness is ours to tell */
+	execvp(command[0], command);
+	error = errno;
+	if (write(tell, &error, sizeof(error)) != sizeof(error))
+		_exit(126);
+	_exit(127);
+}
+
+int child_start(struct child *child, char **command, const struct rlimit *nofile, char *reason, size_t reason_size)
+{
+	int pipes[2], error = 0;
+	pid_t pid;
+
+	if (pipe2(pipes, O_CLOEXEC)) {
+		snprintf(reason, reason_size, "cannot start %s: %s", command[0], strerror(errno));
+		return -errno;
+	}
+	pid = fork();
+	if (pid == 0)
+		become(command, nofile, pipes[1]);
+	if (pid < 0)
+		error = errno;
+	close(pipes[1]);
+	/* Nothing comes when it could be executed: the pipe closes with that. */
+	if (pid > 0 && read(pipes[0], &error, sizeof(error)) == sizeof(error))
+		waitpid(pid, NULL, 0);
+	close(pipes[0]);
+	if (error) {
+		snprintf(reason, reason_size, "cannot start %s: %s", command[0], strerror(error));
+		return -error;
+	}
+	*child = (struct child){.pid = pid};
+	return 0;
+}
+
+bool child_reap(struct child *child)
+{
+	bool was_it = false;
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid != child->pid)
+			continue; /* an orphan that PID 1 inherits */
+		child->ended = was_it = true;
+		child->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	}
+	return was_it;
+}
+
+void child_signal(const struct child *child, int signal)
+{
+	if (child_runs(child))
+		kill(child->pid, signal);
+}
+
+bool child_runs(const struct child *child)
+{
+	return child->pid && !child->ended;
+}
