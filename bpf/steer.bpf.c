@@ -10,10 +10,9 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "endpoint.bpf.h"
 #include "steering.h"
 
-#define AF_INET     2
-#define AF_INET6    10
 #define IPPROTO_TCP 6
 #define TCP_LISTEN  10
 
@@ -87,42 +86,6 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
 } arming SEC(".maps");
-
-static __always_inline void set_v4(struct steer_endpoint *endpoint, __be32 addr)
-{
-	endpoint->addr[0] = endpoint->addr[1] = 0;
-	endpoint->addr[2] = bpf_htonl(0xffff);
-	endpoint->addr[3] = addr;
-}
-
-/*
- * Fill `endpoint->addr` from a context's ip4 and ip6 fields. Each is loaded by itself and pinned: the compiler would
- * choose between two addresses inside the context instead, which the verifier refuses.
- */
-#define SET_ADDRESS(endpoint, family, ip4, ip6)                                                                        \
-	do {                                                                                                           \
-		__u32 v4 = (ip4), a0 = (ip6)[0], a1 = (ip6)[1], a2 = (ip6)[2], a3 = (ip6)[3];                          \
-		asm volatile("" : "+r"(v4), "+r"(a0), "+r"(a1), "+r"(a2), "+r"(a3));                                   \
-		if ((family) == AF_INET) {                                                                             \
-			set_v4(endpoint, v4);                                                                          \
-		} else {                                                                                               \
-			(endpoint)->addr[0] = a0;                                                                      \
-			(endpoint)->addr[1] = a1;                                                                      \
-			(endpoint)->addr[2] = a2;                                                                      \
-			(endpoint)->addr[3] = a3;                                                                      \
-		}                                                                                                      \
-	} while (0)
-
-static __always_inline bool is_v4(const struct steer_endpoint *endpoint)
-{
-	return endpoint->addr[0] == 0 && endpoint->addr[1] == 0 && endpoint->addr[2] == bpf_htonl(0xffff);
-}
-
-static __always_inline bool is_wildcard(const struct steer_endpoint *endpoint)
-{
-	return endpoint->addr[0] == 0 && endpoint->addr[1] == 0 && endpoint->addr[3] == 0 &&
-	       (endpoint->addr[2] == 0 || endpoint->addr[2] == bpf_htonl(0xffff));
-}
 
 /* Would --https reach a listener bound to this address? */
 static __always_inline bool is_https_address(const struct steer_endpoint *at)

@@ -82,7 +82,7 @@ def test_signals_are_passed_on(lab):
     names = ("HUP", "USR1", "USR2", "QUIT", "WINCH")
     traps = "; ".join(f"trap 'echo got {name}' {name}" for name in names)
     init = Init(lab, https.endpoint, "sh", "-c", f"{traps}; trap 'echo got TERM; exit 3' TERM; echo trapped; "
-                "while :; do sleep 0.05; done")
+                "tail -f /dev/null & while :; do wait; done")
     init.outer.wait_line("trapped")
     for name in names:
         init.signal(getattr(signal, f"SIG{name}"))
@@ -97,7 +97,7 @@ def test_sessions_end_before_the_command(lab):
     """TERM: no new connections, those there are go on, and only then is the web server told."""
     https = lab.backends()[1]
     init = Init(lab, https.endpoint, "sh", "-c", "trap 'echo got TERM; exit 0' TERM; echo trapped; "
-                "while :; do sleep 0.05; done", options=("--drain-timeout", "20s"))
+                "tail -f /dev/null & while :; do wait; done", options=("--drain-timeout", "20s"))
     init.outer.wait_line("trapped")
     client = lab.connect(("127.0.0.1", init.port))
     client.send(https_hello())
@@ -115,7 +115,7 @@ def test_sessions_end_before_the_command(lab):
 
 def test_orphans_are_reaped(lab):
     https = lab.backends()[1]
-    init = Init(lab, https.endpoint, "sh", "-c", "for i in 1 2 3 4 5; do (sh -c 'sleep 0.1; echo orphan' & ); done; "
+    init = Init(lab, https.endpoint, "sh", "-c", "for i in 1 2 3 4 5; do (sh -c 'echo orphan' & ); done; "
                 f"read line < {fifo(lab)}")
     wait_until(lambda: init.outer.text().count("orphan") == 5, 5, "the orphans' end")
     wait_until(lambda: len(children(init.pid)) == 1, 5, "nobody but the command")
