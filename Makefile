@@ -54,7 +54,7 @@ unit_source_table_SRCS   := user/source_table.c user/sockaddr.c
 unit_timer_SRCS          := user/timer.c
 unit_diagnose_SRCS       := user/diagnose.c user/listening.c user/sockaddr.c
 
-.PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels lint fuzz demo deps install uninstall clean
+.PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels lint fuzz demo deps man install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -133,12 +133,19 @@ demo:
 deps:
 	$(Q)tools/deps
 
-install: $(BIN)
+man: $(OUT)/alpnbpf.8
+
+$(OUT)/alpnbpf.8: tools/man/alpnbpf.8.scd | $(OUT)
+	$(call say,MAN,$@)scdoc <$< >$@
+
+install: $(BIN) man
 	install -D -m 0755 $(BIN) $(DESTDIR)$(SBINDIR)/alpnbpf
+	install -D -m 0644 $(OUT)/alpnbpf.8 $(DESTDIR)$(PREFIX)/share/man/man8/alpnbpf.8
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/alpnbpf/README.md
 
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/alpnbpf $(DESTDIR)$(PREFIX)/share/doc/alpnbpf/README.md
+	rm -f $(DESTDIR)$(SBINDIR)/alpnbpf $(DESTDIR)$(PREFIX)/share/doc/alpnbpf/README.md \
+		$(DESTDIR)$(PREFIX)/share/man/man8/alpnbpf.8
 
 clean:
 	$(Q)rm -rf build build-san alpnbpf alpnbpf-san
