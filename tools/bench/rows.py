@@ -93,6 +93,15 @@ class Servers:
     def __init__(self, first):
         self.backend, self.in_place_idle, self.in_place_armed = first, first + 1, first + 2
         self.ports = (self.backend, self.in_place_idle, self.in_place_armed)
+        self.children = []
+
+    def run(self, port, *command):
+        self.children.append(Child(*command))
+        wait_port(("127.0.0.1", port), self.children[-1])
+
+    def stop(self):
+        for child in self.children:
+            child.stop()
 
 
 def write(path, text):
@@ -104,7 +113,7 @@ def write(path, text):
 def start_load_servers():
     servers = Servers(8443)
     for port in servers.ports:
-        wait_port(("127.0.0.1", port), Child(LOAD, "server", str(port)))
+        servers.run(port, LOAD, "server", str(port))
     return servers
 
 
@@ -118,8 +127,7 @@ def start_tls_servers(directory):
     write(f"{directory}/1k", "x" * 1024)
     listen = " ".join(f"listen {port} ssl http2; listen [::]:{port} ssl http2;" for port in servers.ports)
     config = write(f"{directory}/tls.conf", TLS_SERVER.format(dir=directory, listen=listen))
-    child = Child("/usr/sbin/nginx", "-c", config, "-p", directory)
-    wait_port(("127.0.0.1", servers.backend), child)
+    servers.run(servers.backend, "/usr/sbin/nginx", "-c", config, "-p", directory)
     return servers
 
 

@@ -108,11 +108,15 @@ def main():
                      if not arguments.only or name in arguments.only.split(",")}
         if not scenarios:
             continue
-        rows = rows_module.start(wanted, first_port, start_servers(), arguments.out)
-        every |= measure(scenarios, rows, rounds)
-        for row in rows:
-            if row.child:
-                row.child.stop()
+        servers = start_servers()
+        rows = rows_module.start(wanted, first_port, servers, arguments.out)
+        try:
+            every |= measure(scenarios, rows, rounds)
+        finally:  # nginx's workers would outlive us
+            for row in rows:
+                if row.child:
+                    row.child.stop()
+            servers.stop()
     document = {"machine": machine, "scenarios": every}
     write(os.path.join(arguments.out, "results.json"), json.dumps(document, indent=1))
     drawn = plots.draw_all(document, arguments.out)
