@@ -11,8 +11,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Ours without NOTIFY_SOCKET: readiness is ours to tell. Made before fork(), as the workers run by then. To be freed.
+ */
+static char **make_environment(void)
+{
+	static const char notify[] = "NOTIFY_SOCKET=";
+	size_t count = 0, kept = 0;
+	char **environment;
+
+	while (environ[count])
+		count++;
+	environment = calloc(count + 1, sizeof(*environment));
+	for (size_t i = 0; environment && i < count; i++)
+		if (strncmp(environ[i], notify, sizeof(notify) - 1) != 0)
+			environment[kept++] = environ[i];
+	return environment;
+}
+
 /* In the new process. What comes back is why not, through the pipe. */
-static void __attribute__((noreturn)) become(char **command, const struct rlimit *nofile, int tell)
+static void __attribute__((noreturn)) become(char **command, char **environment, const struct rlimit *nofile, int tell)
 {
 	sigset_t none;
 	int error;
@@ -21,8 +38,7 @@ static void __attribute__((noreturn)) become(char **command, const struct rlimit
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	setrlimit(RLIMIT_NOFILE, nofile);
-	unsetenv("NOTIFY_SOCKET"); /* readiness is ours to tell */
-	execvp(command[0], command);
+	execvpe(command[0], command, environment);
 	error = errno;
 	if (write(tell, &error, sizeof(error)) != sizeof(error))
 		_exit(126);
@@ -31,18 +47,22 @@ static void __attribute__((noreturn)) become(char **command, const struct rlimit
 
 int child_start(struct child *child, char **command, const struct rlimit *nofile, char *reason, size_t reason_size)
 {
+	char **environment = make_environment();
 	int pipes[2], error = 0;
 	pid_t pid;
 
-	if (pipe2(pipes, O_CLOEXEC)) {
-		snprintf(reason, reason_size, "cannot start %s: %s", command[0], strerror(errno));
-		return -errno;
+	if (!environment || pipe2(pipes, O_CLOEXEC)) {
+		error = environment ? errno : ENOMEM;
+		snprintf(reason, reason_size, "cannot start %s: %s", command[0], strerror(error));
+		free(environment);
+		return -error;
 	}
 	pid = fork();
 	if (pid == 0)
-		become(command, nofile, pipes[1]);
+		become(command, environment, nofile, pipes[1]);
 	if (pid < 0)
 		error = errno;
+	free(environment);
 	close(pipes[1]);
 	/* Nothing comes when it could be executed: the pipe closes with that. */
 	if (pid > 0 && read(pipes[0], &error, sizeof(error)) == sizeof(error))

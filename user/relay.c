@@ -112,9 +112,9 @@ static bool owes(const struct session *session, enum side from)
 	const struct end *source = &session->ends[from];
 	const struct flow *flow = &session->flows[from];
 
-	/* The reset took it out of the map, and with the psock what was passed and not fetched (sock_map_unhash). */
 	if (source->held)
 		return true;
+	/* The reset took it out of the map, and with the psock what was passed and not fetched (sock_map_unhash). */
 	if (!source->in_map || source->broken)
 		return source->readable;
 	return source->fin_seen || relay_load(&flow->passed) != flow->forwarded;

@@ -17,9 +17,7 @@ void relay_progress(struct session *session);
 /* Looks at a fault of the flow from this side, and at an error of its socket. False when either ended the session. */
 bool relay_check(struct session *session, enum side side);
 
-/* A call on that side's socket failed for good with `error` (errno): ends the session, or lets it linger. Returns
- * false.
- */
+/* A call on that side's socket failed for good with `error` (errno): ends the session or lets it linger. False. */
 bool relay_fail(struct session *session, enum side side, int error);
 
 /* Is this errno what a connection that is gone gives? */

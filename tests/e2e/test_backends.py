@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Backends: that refuse, reset, close early or come back; every form of their address. All on both data planes."""
+import re
+import subprocess
 import threading
 
 import pytest
@@ -162,3 +164,15 @@ def test_several_workers(lab, plane):
         assert client.read_to_end() == b"%04d" % number
         client.close()
         done(router, client, len(HELLO) + 4, 4)
+
+
+def test_no_pacing_on_this_machine(lab, plane):
+    """Where the default congestion control is BBR, a connection to a local web server has reno; else the default."""
+    with open("/proc/sys/net/ipv4/tcp_congestion_control") as file:
+        default = file.read().strip()
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane=plane)
+    lab.session(router, HELLO, https)
+    shown = subprocess.run(["ss", "-Htin", "state", "established", f"dport = {https.port}"], capture_output=True,
+                           text=True, check=True).stdout
+    assert re.search(rf"\b{'reno' if default.startswith('bbr') else default}\b", shown), shown

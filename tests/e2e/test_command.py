@@ -124,17 +124,18 @@ def test_orphans_are_reaped(lab):
 
 
 def test_the_command_is_as_it_would_be_without_us(lab):
-    """Signals unblocked, its own descriptor limit, no descriptor of ours."""
+    """Signals unblocked, its own descriptor limit, no descriptor of ours, the environment but for our NOTIFY_SOCKET."""
     https = lab.backends()[1]
     script = "import json, os, resource, signal; print('seen ' + json.dumps([sorted(os.listdir('/proc/self/fd')), " \
         "resource.getrlimit(resource.RLIMIT_NOFILE)[0], [int(s) for s in signal.pthread_sigmask(0, [])], " \
-        "signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN]), flush=True); input()"
+        "os.environ.get('NOTIFY_SOCKET'), os.environ['GREETING']]), flush=True); input()"
     prefix = ["sh", "-c", "ulimit -Sn 1000; exec \"$@\"", "sh"]
     child = lab.child(*prefix, BINARY, "attach", "--acme", "10443", "--https", https.endpoint, "--listen",
-                      f"127.0.0.1:{free_port()}", "--", "/usr/bin/python3", "-c", script, stdin=subprocess.PIPE)
-    descriptors, limit, mask, _ = json.loads(child.wait_line("seen (.*)").group(1))
+                      f"127.0.0.1:{free_port()}", "--", "/usr/bin/python3", "-c", script, stdin=subprocess.PIPE,
+                      env={"NOTIFY_SOCKET": str(lab.directory / "nobody"), "GREETING": "hello"})
+    descriptors, limit, mask, *environment = json.loads(child.wait_line("seen (.*)").group(1))
     assert descriptors == ["0", "1", "2", "3"]  # 3 is the listing's own
-    assert limit == 1000 and mask == []
+    assert limit == 1000 and mask == [] and environment == [None, "hello"]
     child.signal(signal.SIGTERM)
     assert child.wait(10) == 128 + 15
 

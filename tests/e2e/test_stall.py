@@ -210,3 +210,31 @@ def test_the_kernel_accounts_for_every_byte(lab):
         reserved = [bytes_ for _, bytes_, _ in charges(port)]
         assert len(reserved) == 2 * len(sessions)
         assert all(bytes_ % os.sysconf("SC_PAGE_SIZE") == 0 for bytes_ in reserved)
+
+
+@pytest.mark.parametrize("plane", ["user", "auto", "sockmap"])
+@pytest.mark.parametrize("piece", [700, 9000, 30_000])
+def test_small_pieces_into_a_full_buffer(lab, plane, piece):
+    """Each is read and sent by itself; the one that finds no room is held, and is neither lost nor overtaken."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--buffer", "64K", plane=plane)
+    client, server = lab.session(router, HELLO, https, receive_buffer=SMALL)
+    sent = asked = 0
+    server.sock.setblocking(False)
+    while True:
+        try:
+            sent += server.sock.send(PATTERN.view(sent, piece))
+        except BlockingIOError:
+            break
+        client.send(b"?")  # its way leads through the same worker, after the piece
+        asked += 1
+        wait_until(lambda: server.readable(0.05), 5, "the question")
+        assert server.sock.recv(1) == b"?"
+    assert sent > 100_000
+    server.sock.settimeout(10 * SCALE)
+    server.finish_sending()
+    assert client.read_to_end() == PATTERN.bytes(0, sent)
+    client.close()
+    server.close()
+    closed = router.closed(client)
+    assert closed.cause == "done" and (closed.up, closed.down) == (len(HELLO) + asked, sent)
