@@ -21,11 +21,9 @@
 #define BUFFER_LEAST   (32U * 1024)
 /*
  * Loopback's segments are 64 KiB: a sender waits 200 ms for its persist timer when the window is open, but not that far
- * (KERNEL-FACTS 6b). An eighth of the receive buffer is always within the window (see in_long_backlog() in the
- * verdict); larger ones cost less CPU. What TCP_MAXSEG takes at most is MAX_TCP_WINDOW.
+ * (KERNEL-FACTS 6b). Larger ones than this cost a little less CPU, and with small buffers stalled now and then.
  */
-#define SEGMENT_SHARE 8
-#define SEGMENT_MOST  32767U
+#define SEGMENT_MOST 8192
 
 static void set_buffer(int fd, int option, int forced, unsigned int bytes)
 {
@@ -37,13 +35,10 @@ static void set_buffer(int fd, int option, int forced, unsigned int bytes)
 		setsockopt(fd, SOL_SOCKET, option, &half, sizeof(half));
 }
 
-/*
- * Far clients need bytes in flight; backends are near, but each byte of buffer there saves wake-ups. Five eighths of a
- * flow's bytes are on the client's side.
- */
+/* Far clients need bytes in flight, backends are near: three quarters of a flow's bytes are on the client's side. */
 static unsigned int share_of(enum side side, unsigned int buffer_bytes)
 {
-	unsigned int near = buffer_bytes / 8 * 3 > BUFFER_LEAST ? buffer_bytes / 8 * 3 : BUFFER_LEAST;
+	unsigned int near = buffer_bytes / 4 > BUFFER_LEAST ? buffer_bytes / 4 : BUFFER_LEAST;
 
 	return side == CLIENT ? buffer_bytes - near : near;
 }
@@ -51,7 +46,7 @@ static unsigned int share_of(enum side side, unsigned int buffer_bytes)
 void socket_set_buffers(int fd, enum side side, const struct options *options)
 {
 	unsigned int share = share_of(side, options->buffer_bytes);
-	int segment = (int)(share / SEGMENT_SHARE < SEGMENT_MOST ? share / SEGMENT_SHARE : SEGMENT_MOST);
+	int segment = SEGMENT_MOST;
 
 	set_buffer(fd, SO_SNDBUF, SO_SNDBUFFORCE, share);
 	/* Not TCP_WINDOW_CLAMP: the kernel sets that anew from this buffer whenever segments change their size. */
