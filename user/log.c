@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "text.h"
+
 #define MESSAGE_MAX    1024
 #define LINE_MAX_BYTES (6 * MESSAGE_MAX + 128) /* every byte as \u00xx, and what stands around the message */
 #define LIMIT_MS       1000
@@ -80,53 +82,18 @@ static void line_add(struct line *line, const char *format, ...)
 		line->length += (size_t)written < room ? (size_t)written : room - 1;
 }
 
-/* Length of the well-formed UTF-8 sequence at text (no surrogates, no overlong forms), 0 if there is none. */
-static size_t utf8_length(const char *text)
-{
-	const unsigned char *byte = (const unsigned char *)text;
-	unsigned char least = 0x80, most = 0xbf; /* of the second byte; the others are always 80..bf */
-	size_t length;
-
-	if (byte[0] < 0x80)
-		return byte[0] != 0;
-	if (byte[0] >= 0xc2 && byte[0] <= 0xdf)
-		length = 2;
-	else if (byte[0] >= 0xe0 && byte[0] <= 0xef)
-		length = 3;
-	else if (byte[0] >= 0xf0 && byte[0] <= 0xf4)
-		length = 4;
-	else
-		return 0;
-	if (byte[0] == 0xe0)
-		least = 0xa0;
-	else if (byte[0] == 0xed)
-		most = 0x9f;
-	else if (byte[0] == 0xf0)
-		least = 0x90;
-	else if (byte[0] == 0xf4)
-		most = 0x8f;
-	if (byte[1] < least || byte[1] > most)
-		return 0;
-	for (size_t i = 2; i < length; i++)
-		if ((byte[i] & 0xc0) != 0x80)
-			return 0;
-	return length;
-}
-
 /* Messages quote names that strangers sent: whatever they hold, the line stays one line and valid UTF-8. */
 static void line_add_message(struct line *line, const char *message, bool json)
 {
 	while (*message) {
 		unsigned char byte = (unsigned char)*message;
-		size_t length = utf8_length(message);
-		bool control = byte < 0x20 || byte == 0x7f ||
-			       (length == 2 && byte == 0xc2 && (unsigned char)message[1] < 0xa0);
+		size_t length = text_utf8_length(message);
 
 		if (length == 0)
 			line_add(line, json ? "\\ufffd" : "\\x%02x", byte);
 		else if (json && (byte == '"' || byte == '\\'))
 			line_add(line, "\\%c", byte);
-		else if (control)
+		else if (text_is_control(message, length))
 			line_add(line, json ? "\\u%04x" : "\\x%02x", length == 2 ? (unsigned char)message[1] : byte);
 		else
 			line_add(line, "%.*s", (int)length, message);
