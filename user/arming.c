@@ -6,13 +6,16 @@
 #include "arming.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "diagnose.h"
 #include "listening.h"
 #include "log.h"
+#include "timer.h"
 
 #define KEEP_TRIES 2048 /* source ports tried to find one listener of many that share its address */
 
@@ -40,15 +43,38 @@ bool arming_is_armed(const struct steer *steer)
 	return false;
 }
 
-static void name_endpoint(const struct steer_endpoint *endpoint, char *out, size_t size)
+static struct address address_of(const struct steer_endpoint *endpoint)
 {
-	struct address address = {.len = sizeof(address.in6)}, plain;
+	struct address address = {.len = sizeof(address.in6)};
 
 	address.in6.sin6_family = AF_INET6;
 	address.in6.sin6_port = htons(endpoint->port);
 	memcpy(&address.in6.sin6_addr, endpoint->addr, sizeof(endpoint->addr));
-	plain = address_unmapped(&address);
-	address_format(&plain, out, size);
+	return address_unmapped(&address);
+}
+
+static void name_endpoint(const struct steer_endpoint *endpoint, char *out, size_t size)
+{
+	struct address address = address_of(endpoint);
+
+	address_format(&address, out, size);
+}
+
+static void note_armed(struct steer *steer, const struct steer_endpoint *at, const char *name)
+{
+	struct address address;
+	char holder[DIAGNOSE_TEXT_MAX];
+
+	steer->was_armed = true;
+	steer->armed_at = monotonic_us();
+	steer->armed_by[0] = '\0';
+	if (!at)
+		return;
+	address = address_of(at);
+	if (diagnose_port_holder(&address, holder, sizeof(holder)) == 0)
+		snprintf(steer->armed_by, sizeof(steer->armed_by), "%.60s at %.120s", holder, name);
+	else
+		snprintf(steer->armed_by, sizeof(steer->armed_by), "%.120s", name);
 }
 
 static void log_arrival(struct steer *steer, const struct steer_endpoint *at, bool watched)
@@ -58,7 +84,7 @@ static void log_arrival(struct steer *steer, const struct steer_endpoint *at, bo
 	if (steer->was_armed || !arming_is_armed(steer)) /* or it came and went */
 		return;
 	name_endpoint(at, name, sizeof(name));
-	steer->was_armed = true;
+	note_armed(steer, at, name);
 	log_info("armed: %s is listened on; new connections are looked into%s", name,
 		 watched ? "" : ", up to a second longer than that (the kernel does not tell when it goes; MPTCP?)");
 }
@@ -212,7 +238,7 @@ bool arming_look(struct steer *steer)
 	}
 	ring_buffer__consume(steer->arrivals);
 	if (!steer->was_armed && arming_is_armed(steer)) { /* the ring was full */
-		steer->was_armed = true;
+		note_armed(steer, NULL, NULL);
 		log_info("armed: port %u is listened on; new connections are looked into", steer->acme_port);
 	}
 	return steer->was_armed;

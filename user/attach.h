@@ -4,24 +4,34 @@
 #define ALPNBPF_ATTACH_H
 
 #include "child.h"
+#include "control.h"
 #include "options.h"
+#include "service.h"
 #include "worker.h"
 
 #define LOCKS_MAX (LISTENERS_MAX + 1)
 
+enum attach_phase { ATTACH_STARTING, ATTACH_RUNNING, ATTACH_DRAINING, ATTACH_ENDING };
+
 /* What attach owns. */
 struct attach {
+	enum attach_phase phase;
 	struct options options;
 	struct router router;
 	struct worker *workers;
 	unsigned int running;
-	char plane[768]; /* the data plane and why, for the ready line */
+	char plane[768];  /* the data plane and why, for the ready line */
+	uint64_t started; /* us */
+	struct services services;
+	struct control control;
+	struct service control_service, metrics_service;
 	int signals;
 	struct child child;
 	struct rlimit nofile; /* as we were given it */
 	int locks[LOCKS_MAX]; /* one for each port served in place, one for transparent connections */
 	unsigned int lock_count;
 	bool routed;           /* policy_route_remove() is due */
+	uint64_t drain_until;  /* us; 0: not draining, UINT64_MAX: as long as it takes to end at once */
 	uint64_t settle_until; /* us; draining waits so long for connections that are steered to us and not yet here */
 };
 
@@ -30,6 +40,8 @@ struct attach {
  * error was logged. attach_tear_down() undoes what was done, however far it came.
  */
 int attach_set_up(struct attach *attach);
+/* Drains, as TERM does; at_once: with resets, as INT does. why is for the log. */
+void attach_end(struct attach *attach, bool at_once, const char *why);
 /* Workers must have ended. */
 void attach_tear_down(struct attach *attach);
 

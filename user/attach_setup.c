@@ -18,6 +18,7 @@
 #include "instance.h"
 #include "listener.h"
 #include "log.h"
+#include "operate.h"
 #include "policy_route.h"
 
 #define SESSIONS_BY_DEFAULT 65536 /* at most: the maps are allocated ahead, 320 bytes of kernel memory a session */
@@ -333,6 +334,8 @@ int attach_set_up(struct attach *attach)
 	char reason[DATAPLANE_REASON_MAX];
 	int error = decide_limits(attach);
 
+	if (!error)
+		error = operate_open(attach);
 	if (!error)
 		error = check_listeners(attach);
 	if (!error)

@@ -71,7 +71,10 @@ static void all_failed(struct session *session, int error)
 
 	if (session->state == SESSION_HELLO)
 		return; /* ahead of the hello: tried for real once the route is known */
+	worker->backends[session->aim].failed_at = worker->now;
+	worker->backends[session->aim].error = -error;
 	if (session->aim == ROUTE_ACME) {
+		worker->counters.connect_failed[session->aim]++;
 		log_unreachable(session, error);
 		if (options_of(session)->acme_fallback == ACME_FALLBACK_CLOSE) {
 			session_end(session, CAUSE_CONNECT_FAILED, true);
@@ -84,6 +87,7 @@ static void all_failed(struct session *session, int error)
 		return;
 	}
 	if (worker->now >= session->connect_deadline) {
+		worker->counters.connect_failed[session->aim]++;
 		log_unreachable(session, error);
 		session_end(session, CAUSE_CONNECT_FAILED, true);
 		return;
@@ -272,6 +276,8 @@ bool backend_take_over(struct session *session)
 	if (end->connected)
 		return true; /* done ahead of the hello */
 	end->connected = true;
+	worker->counters.connected[session->aim]++;
+	worker->backends[session->aim].connected_at = worker->now;
 	if (!attempt_follows_client(session))
 		worker->first_address[session->aim] = session->address;
 	timer_cancel(&worker->timers, &session->retry);

@@ -21,6 +21,7 @@
 #include "hello.h"
 #include "instance.h"
 #include "log.h"
+#include "operate.h"
 #include "options.h"
 #include "worker.h"
 
@@ -53,20 +54,15 @@ static void announce(const struct attach *attach)
 }
 
 /* What the run came to, as key=value. */
-static void log_totals(const struct attach *attach)
+static void log_totals(struct attach *attach)
 {
+	struct report report;
 	struct counters sum;
 	char line[900];
 	size_t length;
 
-	memset(&sum, 0, sizeof(sum)); /* it is read as an array below */
-	for (unsigned int i = 0; i < attach->running; i++) {
-		const uint64_t *from = (const uint64_t *)&attach->workers[i].counters;
-		uint64_t *to = (uint64_t *)&sum;
-
-		for (size_t field = 0; field < sizeof(sum) / sizeof(uint64_t); field++)
-			to[field] += from[field];
-	}
+	report_collect(&report, attach->workers, attach->running, REPORT_COUNTERS);
+	sum = report.counters;
 	length = (size_t)snprintf(
 		line, sizeof(line),
 		"sessions=%llu hello_https=%llu hello_acme=%llu hello_not_tls=%llu hello_malformed=%llu "
@@ -100,6 +96,10 @@ static void tell_workers(struct attach *attach, enum worker_command command)
 
 static void end_now(struct attach *attach, const char *why)
 {
+	if (!attach->drain_until)
+		notify_service_manager("STOPPING=1");
+	attach->drain_until = UINT64_MAX;
+	attach->phase = ATTACH_ENDING;
 	steer_stop(&attach->router.steer);
 	attach->settle_until = 0;
 	log_info("ending now: %s", why);
@@ -112,24 +112,41 @@ static bool is_for_child(const struct attach *attach, uint32_t signal)
 	return attach->child.pid && signal != SIGTERM && signal != SIGINT;
 }
 
-static void reap(struct attach *attach, uint64_t *drain_until)
+static void drain(struct attach *attach)
+{
+	attach->phase = ATTACH_DRAINING;
+	attach->drain_until = monotonic_us() + attach->options.drain_timeout_ms * MS;
+	log_info("draining: no new connections, %u ms for those there are", attach->options.drain_timeout_ms);
+	notify_service_manager("STOPPING=1");
+	steer_stop(&attach->router.steer);
+	attach->settle_until = monotonic_us() + attach->options.hello_timeout_ms * MS;
+}
+
+void attach_end(struct attach *attach, bool at_once, const char *why)
+{
+	if (at_once || attach->options.drain_timeout_ms == 0)
+		end_now(attach, why);
+	else if (!attach->drain_until)
+		drain(attach);
+}
+
+static void reap(struct attach *attach)
 {
 	if (!child_reap(&attach->child))
 		return;
 	log_info("%s has ended with code %d", attach->options.command[0], attach->child.code);
-	if (!*drain_until)
+	if (attach->phase != ATTACH_ENDING)
 		end_now(attach, "the command has ended");
-	*drain_until = UINT64_MAX;
 }
 
-static void take_signal(struct attach *attach, uint64_t *drain_until)
+static void take_signal(struct attach *attach)
 {
 	struct signalfd_siginfo info;
 
 	if (read(attach->signals, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (info.ssi_signo == SIGCHLD) {
-		reap(attach, drain_until);
+		reap(attach);
 		return;
 	}
 	if (is_for_child(attach, info.ssi_signo)) {
@@ -140,18 +157,10 @@ static void take_signal(struct attach *attach, uint64_t *drain_until)
 		log_warn("SIGHUP ignored: there is no configuration to read again; SIGTERM drains and ends");
 		return;
 	}
-	if (info.ssi_signo == SIGINT || *drain_until || attach->options.drain_timeout_ms == 0) {
-		if (!*drain_until)
-			notify_service_manager("STOPPING=1");
-		end_now(attach, info.ssi_signo == SIGINT ? "SIGINT" : "a second signal");
-		*drain_until = UINT64_MAX;
-		return;
-	}
-	*drain_until = monotonic_us() + attach->options.drain_timeout_ms * MS;
-	log_info("draining: no new connections, %u ms for those there are", attach->options.drain_timeout_ms);
-	notify_service_manager("STOPPING=1");
-	steer_stop(&attach->router.steer);
-	attach->settle_until = monotonic_us() + attach->options.hello_timeout_ms * MS;
+	attach_end(attach, info.ssi_signo == SIGINT || attach->drain_until,
+		   info.ssi_signo == SIGINT ? "SIGINT"
+		   : attach->drain_until    ? "a second signal"
+					    : "--drain-timeout is 0");
 }
 
 /*
@@ -167,56 +176,61 @@ static void settle(struct attach *attach)
 }
 
 /* Milliseconds to wait, rounded up; -1 without a deadline. */
-static int wait_ms(const struct attach *attach, uint64_t until, bool armed)
+static int wait_ms(const struct attach *attach, bool armed)
 {
-	uint64_t now = monotonic_us();
+	uint64_t now = monotonic_us(), until = services_next(&attach->services);
 
 	if (attach->settle_until)
 		return SETTLE_LOOK_MS;
-	if (!until || until == UINT64_MAX)
-		return armed ? DISARM_LOOK_MS : -1;
+	if (attach->drain_until && attach->drain_until < until)
+		until = attach->drain_until;
+	if (armed && !attach->drain_until && now + DISARM_LOOK_MS * MS < until)
+		until = now + DISARM_LOOK_MS * MS;
+	if (until == UINT64_MAX)
+		return -1;
 	return until > now ? (int)((until - now) / MS + 1) : 0;
 }
 
-enum { WAIT_SIGNALS, WAIT_FINISHED, WAIT_ARMING, WAIT_LOCKS };
+enum { WAIT_SIGNALS, WAIT_FINISHED, WAIT_ARMING, WAIT_SERVICES, WAIT_TRACE, WAIT_LOCKS };
 
 static int run(struct attach *attach)
 {
 	struct pollfd wait[WAIT_LOCKS + LOCKS_MAX] = {
 		[WAIT_SIGNALS] = {.fd = attach->signals, .events = POLLIN},
 		[WAIT_FINISHED] = {.fd = attach->router.finished, .events = POLLIN},
-		[WAIT_ARMING] = {.fd = arming_fd(&attach->router.steer), .events = POLLIN}};
+		[WAIT_ARMING] = {.fd = arming_fd(&attach->router.steer), .events = POLLIN},
+		[WAIT_SERVICES] = {.fd = attach->services.epoll, .events = POLLIN},
+		[WAIT_TRACE] = {.fd = attach->router.trace.from, .events = POLLIN}};
 	unsigned int left = attach->running;
-	uint64_t drain_until = 0;
 	int result = 0;
 
 	for (unsigned int i = 0; i < attach->lock_count; i++)
 		wait[WAIT_LOCKS + i] = (struct pollfd){.fd = attach->locks[i], .events = POLLIN};
 	while (left) {
 		bool armed = arming_look(&attach->router.steer);
-		int ready = poll(wait, WAIT_LOCKS + attach->lock_count, wait_ms(attach, drain_until, armed));
+		int ready = poll(wait, WAIT_LOCKS + attach->lock_count, wait_ms(attach, armed));
 		uint64_t ended;
 
 		if (ready < 0 && errno != EINTR)
 			return -errno;
 		settle(attach);
-		if (drain_until && drain_until != UINT64_MAX && monotonic_us() >= drain_until) {
+		if (attach->drain_until && monotonic_us() >= attach->drain_until)
 			end_now(attach, "--drain-timeout is over");
-			drain_until = UINT64_MAX;
-		}
+		services_run(&attach->services);
+		if (trace_run(&attach->router.trace, &attach->services))
+			services_run(&attach->services);
 		for (unsigned int i = 0; ready > 0 && i < attach->lock_count; i++)
 			if (wait[WAIT_LOCKS + i].revents)
 				instance_answer(attach->locks[i]);
 		if (ready > 0 && wait[WAIT_SIGNALS].revents)
-			take_signal(attach, &drain_until);
+			take_signal(attach);
 		if (ready > 0 && wait[WAIT_FINISHED].revents &&
 		    read(attach->router.finished, &ended, sizeof(ended)) == sizeof(ended)) {
 			left -= ended < left ? (unsigned int)ended : left;
 			/* A worker that ends unasked has said why. Its listeners would still get their share of the
 			 * connections: it takes the program with it, and the service manager restarts that. */
-			if (!drain_until) {
+			if (!attach->drain_until) {
 				end_now(attach, "a worker failed");
-				drain_until = UINT64_MAX;
 				result = -EIO;
 			}
 		}
@@ -243,7 +257,8 @@ static int open_signals(struct attach *attach)
 	sigprocmask(SIG_BLOCK, &set, NULL); /* before threads start: they inherit it */
 	attach->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	attach->router.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (attach->signals < 0 || attach->router.finished < 0) {
+	attach->router.reported = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (attach->signals < 0 || attach->router.finished < 0 || attach->router.reported < 0) {
 		log_error("cannot take signals: %s", strerror(errno));
 		return -errno;
 	}
@@ -295,6 +310,8 @@ static void tear_down(struct attach *attach, bool started)
 	attach_tear_down(attach);
 	close(attach->signals);
 	close(attach->router.finished);
+	close(attach->router.reported);
+	operate_close(attach); /* last: who asked for the end learns that it has come */
 }
 
 int cmd_attach(int argc, char **argv)
@@ -307,6 +324,7 @@ int cmd_attach(int argc, char **argv)
 	log_init(attach.options.log_level, attach.options.log_format);
 	dataplane_take_libbpf_log();
 	attach.router.options = &attach.options;
+	attach.started = monotonic_us();
 	result = open_signals(&attach);
 	if (result)
 		return EXIT_FAILED;
@@ -320,6 +338,7 @@ int cmd_attach(int argc, char **argv)
 		tear_down(&attach, true);
 		return code;
 	}
+	attach.phase = ATTACH_RUNNING;
 	announce(&attach);
 	result = run(&attach);
 	end_command(&attach);

@@ -16,6 +16,10 @@ bool command_options(struct options *options, int argc, char **argv, int *code);
 
 int cmd_attach(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_sessions(int argc, char **argv);
+int cmd_trace(int argc, char **argv);
+int cmd_detach(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 
 #endif

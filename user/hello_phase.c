@@ -11,6 +11,7 @@
 
 #include "backend.h"
 #include "relay.h"
+#include "trace.h"
 #include "worker.h"
 
 /* The route as the bytes say; ROUTE_UNDECIDED as long as they do not. */
@@ -24,6 +25,15 @@ static bool has_said_something(const struct session *session)
 	const struct flow *flow = &session->flows[CLIENT];
 
 	return session->ends[CLIENT].in_map ? relay_arrived(flow) > 0 : session->hello_fed > 0;
+}
+
+/* The first `count` bytes of the session are in the scratch buffer: hello_peek() has what they say, for now. */
+static void describe(struct session *session, size_t count)
+{
+	struct worker *worker = session->worker;
+
+	worker->hello_of = session;
+	hello_describe(&worker->hello, worker->scratch, count);
 }
 
 /* Feed the native parser what is new. Returns what the last recv() did: > 0, 0 at an end, or -errno. */
@@ -46,16 +56,19 @@ static long feed_parser(struct session *session)
 		if (result != CLIENTHELLO_MORE) {
 			flow->hello_result = (__u8)result;
 			flow->route = (__u8)hello_route(result);
+			describe(session, (size_t)count);
 		}
 	}
 	return count;
 }
 
-static void note_acme(struct session *session)
+static void note_hello(struct session *session)
 {
 	struct hello hello;
 
-	if (hello_peek(session, &hello) && hello.server_name[0])
+	if (!hello_peek(session, &hello))
+		return;
+	if (hello.server_name[0])
 		session->server_name = strdup(hello.server_name);
 }
 
@@ -63,8 +76,10 @@ static void note_acme(struct session *session)
 static void decide(struct session *session, enum route route, enum clienthello_result result)
 {
 	session->worker->counters.hellos[result]++;
-	if (route == ROUTE_ACME)
-		note_acme(session);
+	session->is_validation = route == ROUTE_ACME;
+	note_hello(session);
+	session->route = route;
+	trace_decided(session);
 	session_decide(session, route);
 }
 
@@ -109,6 +124,7 @@ void hello_progress(struct session *session)
 		decide(session, decided_route(session), (enum clienthello_result)session->flows[CLIENT].hello_result);
 	else if (ended)
 		take_end(session);
+	session->worker->hello_of = NULL;
 }
 
 /*
@@ -142,18 +158,17 @@ long hello_look(struct session *session, bool *ahead)
 	long count;
 
 	do
-		count = recv(session->ends[CLIENT].fd, worker->scratch, header ? SCRATCH_BYTES : 1,
-			     MSG_PEEK | MSG_DONTWAIT);
+		count = recv(session->ends[CLIENT].fd, worker->scratch, SCRATCH_BYTES, MSG_PEEK | MSG_DONTWAIT);
 	while (count < 0 && errno == EINTR);
 	if (count < 0)
 		return -errno;
 	*ahead = count > 0;
-	if (count > 0 && header) {
+	if (count > 0) {
+		describe(session, (size_t)count);
 		/* A connection that carried a PROXY header is not unused: it is made for none but https. The header
 		 * goes out before the kick, and its TLVs are read from these bytes. */
-		worker->hello_of = session;
-		hello_describe(&worker->hello, worker->scratch, (size_t)count);
-		*ahead = worker->hello.result != CLIENTHELLO_MORE && worker->hello.result != CLIENTHELLO_ACME;
+		if (header)
+			*ahead = worker->hello.result != CLIENTHELLO_MORE && worker->hello.result != CLIENTHELLO_ACME;
 	}
 	return count;
 }
@@ -164,9 +179,9 @@ void hello_start(struct session *session, bool ahead)
 
 	if (session->ends[CLIENT].in_map)
 		start_in_kernel(session, ahead);
-	worker->hello_of = NULL;
 	if (session->state == SESSION_HELLO)
 		hello_progress(session);
+	worker->hello_of = NULL;
 	if (session->state == SESSION_HELLO)
 		timer_set(&worker->timers, &session->deadline,
 			  session->started + worker->router->options->hello_timeout_ms * MS);

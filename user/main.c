@@ -23,6 +23,10 @@ static const struct command {
 } commands[] = {
 	{"attach", cmd_attach, "listen, and switch connections between the ACME client and the web server"},
 	{"check", cmd_check, "say what attach with the same options would find: kernel, rights, ports, backends"},
+	{"status", cmd_status, "what a running alpnbpf says of itself"},
+	{"sessions", cmd_sessions, "its live sessions"},
+	{"trace", cmd_trace, "watch hellos as they are decided"},
+	{"detach", cmd_detach, "drain and end it"},
 	{"inspect", cmd_inspect, "read a ClientHello and say where it would go"},
 	{"help", cmd_help, "this text, or the help of a command"},
 	{"version", cmd_version, "the version"},

@@ -138,7 +138,7 @@ enum options_result options_parse(struct options *options, int argc, char **argv
 
 const char *options_help(void)
 {
-	static char text[5120];
+	static char text[6144];
 	size_t length;
 
 	length = (size_t)snprintf(text, sizeof(text),

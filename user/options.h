@@ -44,6 +44,10 @@ struct options {
 	enum dataplane_choice dataplane;
 	enum log_level log_level;
 	enum log_format log_format;
+	char name[48];          /* --name, of the control socket; empty: from the port */
+	char control_group[64]; /* who may use it beside root and our own user; empty: nobody */
+	bool metrics;           /* … are served at metrics_address */
+	struct address metrics_address;
 	char **command; /* after --: its words in argv, NULL ends them; NULL: none */
 };
 

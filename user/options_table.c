@@ -270,6 +270,47 @@ static void reset_tlvs(struct options *options)
 	options->proxy_tlv_alpn = options->proxy_tlv_authority = false;
 }
 
+static bool parse_name(struct parser *parser, const char *text)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+	size_t length = strlen(text);
+
+	if (length >= sizeof(parser->options->name) || strspn(text, allowed) != length || *text == '.')
+		return options_fail(parser,
+				    "--name %s: is not a name; write up to %zu letters, digits, \"-\", \"_\" or \".\"",
+				    text, sizeof(parser->options->name) - 1);
+	memcpy(parser->options->name, text, length + 1);
+	return true;
+}
+
+static bool parse_group(struct parser *parser, const char *text)
+{
+	if (strlen(text) >= sizeof(parser->options->control_group))
+		return options_fail(parser, "--control-group %s: is too long for the name of a group", text);
+	snprintf(parser->options->control_group, sizeof(parser->options->control_group), "%s", text);
+	return true;
+}
+
+static bool parse_metrics(struct parser *parser, const char *text)
+{
+	struct options *options = parser->options;
+	bool here = strspn(text, "0123456789") == strlen(text) || strncmp(text, "unix:", 5) == 0;
+	struct address addresses[2];
+	struct endpoint endpoint;
+	unsigned int count = 1;
+	char reason[512];
+
+	if (here ? endpoint_parse(&endpoint, text, reason, sizeof(reason))
+		 : listen_parse(addresses, &count, text, reason, sizeof(reason)))
+		return options_fail(parser, "--metrics %s: %s", text, reason);
+	if (count > 1)
+		return options_fail(parser, "--metrics %s: the address is missing; write %s for 127.0.0.1, or ADDR%s",
+				    text, text + 1, text);
+	options->metrics = true;
+	options->metrics_address = here ? endpoint.addresses[0] : addresses[0];
+	return true;
+}
+
 /* It has been read by now: options_parse(). */
 static bool parse_config(struct parser *parser, const char *text)
 {
@@ -354,6 +395,18 @@ const struct option_spec option_specs[] = {
 	 FIELD(log_level), .choices = level_choices},
 	{"log-format", "text|json", parse_choice, "how lines look on stderr (text)", FIELD(log_format),
 	 .choices = format_choices},
+	{.name = "metrics",
+	 .argument = "[ADDR:]PORT|unix:PATH",
+	 .parse = parse_metrics,
+	 .help = "serve Prometheus metrics over HTTP there"},
+	{.name = "name",
+	 .argument = "NAME",
+	 .parse = parse_name,
+	 .help = "of this instance's control socket, /run/alpnbpf/NAME.sock (the port)"},
+	{.name = "control-group",
+	 .argument = "GROUP",
+	 .parse = parse_group,
+	 .help = "its members may use the control socket, beside root"},
 	{.name = "config",
 	 .argument = "FILE",
 	 .parse = parse_config,

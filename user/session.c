@@ -17,6 +17,7 @@
 #include "hello_phase.h"
 #include "log.h"
 #include "relay.h"
+#include "validation.h"
 #include "worker.h"
 
 #define IDLE_LOOKS 4 /* how often within --idle-timeout a session is looked at */
@@ -72,7 +73,10 @@ static struct session *take_slot(struct worker *worker)
 		/* No verdict runs on them: the sockets that were here are closed. */
 		memset(&session->flows[side], 0, sizeof(struct flow));
 	}
+	worker->hello_of = NULL; /* that of a session which ended where it began */
 	worker->live++;
+	if (index >= worker->used_slots)
+		worker->used_slots = index + 1;
 	return session;
 }
 
@@ -157,6 +161,7 @@ void session_progress(struct session *session)
 void session_decide(struct session *session, enum route route)
 {
 	session->route = route;
+	session->worker->counters.routed[route]++;
 	timer_cancel(&session->worker->timers, &session->deadline);
 	/* Before the route is published: from then on the verdict would redirect what another backend says to the
 	 * client. */
@@ -183,22 +188,31 @@ void session_backend_connected(struct session *session)
 		return; /* ahead of the hello */
 	session->state = SESSION_OPEN;
 	session->last_active = worker->now;
+	trace_settled(session);
 	timer_cancel(&worker->timers, &session->retry);
 	if (session->route == ROUTE_HTTPS && idle)
 		timer_set(&worker->timers, &session->deadline, worker->now + idle / IDLE_LOOKS);
 	relay_progress(session);
 }
 
+void session_look_at_activity(struct session *session)
+{
+	uint64_t activity = relay_activity(session);
+
+	if (activity == session->activity)
+		return;
+	session->activity = activity;
+	session->last_active = session->worker->now;
+}
+
 /* --idle-timeout is over when nothing has moved: no counter, and no byte out of a send buffer either. */
 static void look_at_idleness(struct session *session)
 {
 	struct worker *worker = session->worker;
-	uint64_t idle = worker->router->options->idle_timeout_ms * MS, activity = relay_activity(session);
+	uint64_t idle = worker->router->options->idle_timeout_ms * MS;
 
-	if (activity != session->activity) {
-		session->activity = activity;
-		session->last_active = worker->now;
-	} else if (worker->now - session->last_active >= idle) {
+	session_look_at_activity(session);
+	if (worker->now - session->last_active >= idle) {
 		session_end(session, CAUSE_IDLE_TIMEOUT, relay_holds_bytes(session));
 		return;
 	}
@@ -260,36 +274,6 @@ void session_reset(struct session *session, enum side side)
 	session_end(session, side == CLIENT ? CAUSE_CLIENT_RESET : CAUSE_BACKEND_RESET, true);
 }
 
-/* Each validation is one line: operators look for it, and for nothing else, when a certificate was not issued. */
-static void log_acme(const struct session *session)
-{
-	char client[ADDRESS_TEXT_MAX];
-	double seconds = (double)(session->worker->now - session->started) / 1e6;
-	const char *outcome = "seen through";
-
-	if (session->cause == CAUSE_ACME_TIMEOUT)
-		outcome = "cut off by --acme-timeout";
-	else if (session->cause == CAUSE_CONNECT_FAILED)
-		outcome = "refused by the ACME responder";
-	else if (session->route == ROUTE_HTTPS)
-		outcome = "not with the ACME responder, which could not be reached: https had it";
-	else if (session->cause == CAUSE_CLIENT_RESET &&
-		 session->flows[BACKEND].forwarded + session->flows[BACKEND].redirected)
-		outcome =
-			"closed by the client"; /* validators drop the connection once they have seen the certificate */
-	else if (session->cause == CAUSE_CLIENT_RESET)
-		outcome = "reset by the client before an answer";
-	else if (session->cause == CAUSE_BACKEND_RESET)
-		outcome = "reset by the responder";
-	else if (session->cause != CAUSE_DONE)
-		outcome = session_cause_name(session->cause);
-	log_info("acme validation of %s for %s: %s after %.3f s (%llu bytes up, %llu down)",
-		 session->server_name ? session->server_name : "(no server name)",
-		 address_format(&session->client, client, sizeof(client)), outcome, seconds,
-		 (unsigned long long)(session->flows[CLIENT].redirected + session->flows[CLIENT].forwarded),
-		 (unsigned long long)(session->flows[BACKEND].redirected + session->flows[BACKEND].forwarded));
-}
-
 static void log_fault(const struct session *session)
 {
 	static struct log_limit limit;
@@ -320,8 +304,8 @@ static void account(const struct session *session)
 		  (unsigned long long)up->forwarded, (unsigned long long)down->redirected,
 		  (unsigned long long)down->forwarded, (unsigned long long)(up->trimmed + down->trimmed),
 		  (unsigned long long)(session->worker->now - session->started) / MS);
-	if (session->server_name || session->route == ROUTE_ACME)
-		log_acme(session);
+	if (session->is_validation)
+		validation_end(session);
 	log_fault(session);
 }
 
@@ -347,6 +331,7 @@ void session_sweep(struct session *session)
 {
 	struct worker *worker = session->worker;
 
+	trace_settled(session);
 	for (int side = CLIENT; side < SIDES; side++)
 		session_close_end(session, (enum side)side, session->reset_ends);
 	account(session);

@@ -20,6 +20,7 @@
 #include "timer.h"
 
 struct worker;
+struct trace_record;
 
 enum session_state { SESSION_FREE, SESSION_HELLO, SESSION_CONNECTING, SESSION_OPEN, SESSION_CLOSING };
 
@@ -40,6 +41,20 @@ enum session_cause {
 	CAUSE_LOST,        /* … or redirected bytes never reached the other side's TCP */
 	CAUSE_LOCAL_ERROR, /* no memory, no descriptor, or an error of the kernel that is none of the above */
 	CAUSES,
+};
+
+/* What became of an ACME validation; each is a counter. */
+enum validation_outcome {
+	VALIDATION_SEEN_THROUGH,
+	VALIDATION_CLIENT_CLOSED,
+	VALIDATION_CLIENT_RESET,
+	VALIDATION_RESPONDER_RESET,
+	VALIDATION_NO_ANSWER,
+	VALIDATION_REFUSED,
+	VALIDATION_FALLBACK,
+	VALIDATION_TIMED_OUT,
+	VALIDATION_FAILED,
+	VALIDATIONS,
 };
 
 /* One of the two sockets. */
@@ -76,14 +91,17 @@ struct session {
 	bool in_sources;    /* counted for --max-per-source */
 	bool runnable;      /* in the worker's list */
 	bool header_sent;   /* the PROXY header, where one is due */
+	bool is_validation; /* the hello offers acme-tls/1, whoever gets it */
 	struct flow *flows; /* [SIDES], by the side they come from */
 	struct end ends[SIDES];
 	struct address client;
 	struct address destination; /* in place: where the client connected to, and so do we; else len is 0 */
 	struct steer_entry ours;    /* the connection to the web server, as steering knows it */
-	char *server_name;          /* of an ACME hello, for its log line; owned */
+	char *server_name;          /* as the hello says; owned, NULL: none, or not known */
 	uint64_t started;           /* us */
 	uint32_t hello_fed;         /* bytes the native parser has seen, when the client is not in the map */
+
+	struct trace_record *trace; /* of its hello, until that is settled; owned, NULL: nobody watches */
 
 	struct timer deadline;     /* hello, ACME life, or the next look at idleness */
 	struct timer retry;        /* the end of a connect attempt, the next one, or the next look at a busy flow */
@@ -109,6 +127,9 @@ void session_open(struct worker *worker, int fd, const struct address *client, c
 
 /* Do all that can be done now. Called by the worker for a session that had an event. */
 void session_progress(struct session *session);
+
+/* Brings last_active up to now if anything has moved since the last look. */
+void session_look_at_activity(struct session *session);
 
 /* Both timers. */
 void session_deadline(struct session *session);

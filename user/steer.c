@@ -285,6 +285,7 @@ static int set_up(struct steer *steer, const struct options *options, unsigned i
 		}
 	}
 	steer->arms = !always;
+	steer->armed_always = always;
 	steer->tracks = steer->in_place || steer->peername;
 	if (always)
 		steer->state->always = 1;

@@ -47,7 +47,10 @@ struct steer {
 	bool tracks;               /* connections to the web server are entered in `ours` */
 	bool by_cgroup;            /* … by sock_ops; false: bound before they connect */
 	bool peername, transparent;
-	bool was_armed; /* as last logged */
+	bool was_armed;           /* as last logged */
+	uint64_t armed_at;        /* us; since when, while was_armed */
+	char armed_by[192];       /* who listens there, as far as it could be seen then */
+	const char *armed_always; /* why; NULL: it is not */
 	unsigned int acme_port, https_port, workers;
 	char mode[256]; /* for the ready line: what is done and why */
 };

@@ -98,6 +98,7 @@ static int event_seen(void *context, void *data, size_t size)
 
 	if (size < sizeof(*event))
 		return 0;
+	worker->counters.passes++;
 	slot = event->key / SIDES;
 	if (slot >= first && slot - first < worker->router->slots_per_worker)
 		worker_mark(session_of(worker, slot - first));
@@ -270,9 +271,11 @@ static void *run(void *argument)
 		run_sessions(worker);
 		obey(worker);
 		sweep(worker);
+		report_answer(worker);
 		if (worker->accept_off && worker->live == 0)
 			break;
 	}
+	atomic_store(&worker->ended, true);
 	if (write(worker->router->finished, &one, sizeof(one)) < 0)
 		log_error("worker %u: cannot report its end: %s", worker->index, strerror(errno));
 	return NULL;
@@ -314,13 +317,18 @@ int worker_start(struct worker *worker)
 	return -pthread_create(&worker->thread, NULL, run, worker);
 }
 
-void worker_tell(struct worker *worker, enum worker_command command)
+void worker_wake(struct worker *worker)
 {
 	uint64_t one = 1;
 
-	atomic_store(&worker->command, command);
 	if (write(worker->wake, &one, sizeof(one)) < 0)
 		log_error("cannot wake worker %u: %s", worker->index, strerror(errno));
+}
+
+void worker_tell(struct worker *worker, enum worker_command command)
+{
+	atomic_store(&worker->command, command);
+	worker_wake(worker);
 }
 
 void worker_free(struct worker *worker)
@@ -337,4 +345,5 @@ void worker_free(struct worker *worker)
 	free(worker->sessions);
 	free(worker->free_slots);
 	free(worker->scratch);
+	free(worker->report.sessions);
 }

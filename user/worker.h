@@ -13,37 +13,30 @@
 #include "dataplane.h"
 #include "hello.h"
 #include "options.h"
+#include "report.h"
 #include "session.h"
 #include "source_table.h"
 #include "steer.h"
 #include "timer.h"
+#include "trace.h"
 
 #define SCRATCH_BYTES (256 * 1024) /* what one recv() may take, once a worker */
 
 struct ring_buffer;
-
-/* Written by the worker's thread alone; read after it ended. */
-struct counters {
-	uint64_t sessions;
-	uint64_t hellos[6]; /* by enum clienthello_result; MORE: ended or stalled undecided */
-	uint64_t hello_timeout, hello_silent;
-	uint64_t acme_fallbacks, connect_retries;
-	uint64_t accept_backoffs, source_refused, stray_refused;
-	uint64_t bytes_kernel, bytes_user, trimmed;
-	uint64_t causes[CAUSES];
-};
 
 /* What all workers share. Read-only once they run, but for `finished`. */
 struct router {
 	const struct options *options;
 	struct dataplane dataplane;
 	struct steer steer;
+	struct trace trace;
 	unsigned int
 		private_ports[STEER_FAMILIES];  /* of the in-place listeners, once the first worker has bound them */
 	struct source_table *sources;           /* NULL: no --max-per-source */
 	unsigned int workers, slots_per_worker; /* slots: the key range of a worker */
 	unsigned int max_sessions;              /* of all workers; may be a little less than the slots */
 	int finished;                           /* eventfd: a worker that has ended adds one */
+	int reported;                           /* eventfd: one that has filled its report */
 };
 
 enum worker_command { WORKER_RUN, WORKER_DRAIN, WORKER_STOP };
@@ -73,6 +66,9 @@ struct worker {
 	unsigned int index;
 	pthread_t thread;
 	_Atomic int command; /* enum worker_command */
+	_Atomic int asked; /* enum report_kind; the main thread sets it, the worker clears it when `report` is filled */
+	_Atomic bool ended; /* what is written by its thread may be read */
+	struct report report;
 	int epoll, wake;
 	struct ring_buffer *ring;
 	uint64_t events_lost;
@@ -87,11 +83,13 @@ struct worker {
 	struct timer accept_timer;
 
 	struct session *sessions;
-	unsigned int live; /* sessions in use */
+	unsigned int live;       /* sessions in use */
+	unsigned int used_slots; /* those below were in use one day */
 	unsigned int *free_slots;
 	unsigned int free_count;
 	uint64_t last_number;
 	unsigned int first_address[ROUTES]; /* of a backend: the one that answered last */
+	struct backend_state backends[ROUTES];
 	struct session *runnable, *closing;
 	uint8_t *scratch;
 	struct hello hello;             /* looked at before its client went into the map … */
@@ -104,6 +102,8 @@ int worker_init(struct worker *worker, struct router *router, unsigned int index
 int worker_start(struct worker *worker);
 /* From any thread. */
 void worker_tell(struct worker *worker, enum worker_command command);
+/* Ends its wait for events: it looks at what it is told and asked. */
+void worker_wake(struct worker *worker);
 void worker_free(struct worker *worker);
 
 /* The session has something to do: session_progress() is called before the worker waits again. */

@@ -6,7 +6,9 @@ and the watch on the kernel log.
 """
 import itertools
 import os
+import shutil
 import sys
+import tempfile
 import warnings
 
 import pytest
@@ -36,6 +38,12 @@ def pytest_configure(config):
     if not os.access(BINARY, os.X_OK):
         pytest.exit(f"{BINARY} is not there: run make first, or set ALPNBPF", returncode=1)
     netns.enter_private()
+    # The control sockets of the run, apart from those of this machine.
+    os.environ["RUNTIME_DIRECTORY"] = tempfile.mkdtemp(prefix="alpnbpf-run-")
+
+
+def pytest_unconfigure():
+    shutil.rmtree(os.environ.get("RUNTIME_DIRECTORY", ""), ignore_errors=True)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Asking a running program through its control socket: by its own commands, and by hand."""
+import json
+import os
+import socket
+import subprocess
+
+from router import BINARY
+from waiting import SCALE
+
+
+def command(*arguments, env=None, prefix=()):
+    """(exit code, stdout, stderr)."""
+    result = subprocess.run([*prefix, BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=60 * SCALE,
+                            stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})
+    return result.returncode, result.stdout, result.stderr
+
+
+def name_of(router):
+    """Of an instance that was given none: its first port."""
+    return str(router.address()[1])
+
+
+def status(router):
+    code, out, error = command("status", "--json", "--name", name_of(router))
+    assert code == 0, error
+    return json.loads(out)
+
+
+def sessions(router):
+    code, out, error = command("sessions", "--json", "--name", name_of(router))
+    assert code == 0, error
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def path_of(name):
+    return os.path.join(os.environ["RUNTIME_DIRECTORY"], f"{name}.sock")
+
+
+def dial(path):
+    peer = socket.socket(socket.AF_UNIX)
+    peer.connect(path)  # with a timeout it would not wait for a place in the queue
+    peer.settimeout(10 * SCALE)
+    return peer
+
+
+def read_all(peer):
+    parts = []
+    while part := peer.recv(65536):
+        parts.append(part)
+    return b"".join(parts).decode()
+
+
+def ask(path, request):
+    """The whole answer to one request, whatever it is."""
+    peer = dial(path)
+    with peer:
+        peer.sendall(request)
+        return read_all(peer)

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The control socket: what status and sessions say, who may ask, and that nobody who asks badly disturbs anything."""
+import itertools
+import json
+import os
+import re
+import resource
+import shutil
+import socket
+import stat
+import subprocess
+
+import pytest
+
+from control import ask, command, dial, name_of, path_of, read_all, sessions, status
+from conftest import free_port
+from in_place import responder
+from hellos import acme_hello, https_hello, noise
+from pattern import Pattern
+from router import BINARY
+from waiting import wait_until
+
+
+@pytest.fixture
+def stage(lab):
+    """(router, acme, https), on the user plane: its bytes are known to be user space's."""
+    acme, https = lab.backends()
+    return lab.router(acme, https, plane="user"), acme, https
+
+
+# status and sessions
+
+def test_status_counts_what_happens(lab, stage):
+    router, acme, https = stage
+    before = status(router)
+    assert before["state"] == "running" and before["version"] and before["pid"] == router.pid
+    assert before["sessions"]["now"] == before["sessions"]["total"] == 0
+    assert [route["state"] for route in before["routes"]] == ["unknown", "unknown"]
+    hello, data = https_hello(), Pattern("status").bytes(0, 100_000)
+    client, server = lab.session(router, hello, https)
+    validator, responder = lab.session(router, acme_hello(), acme)
+    server.send(data)
+    assert client.read(len(data)) == data
+    now = wait_until(lambda: (s := status(router))["bytes"]["user"] >= len(hello) + len(data) and s, 5, "the bytes")
+    assert now["sessions"]["now"] == now["sessions"]["total"] == 2 and now["sessions"]["limit"] > 100
+    assert now["hellos"]["https"] == now["hellos"]["acme"] == 1
+    routes = {route["name"]: route for route in now["routes"]}
+    assert routes["https"]["backend"] == https.endpoint and routes["acme"]["backend"] == acme.endpoint
+    for route in routes.values():
+        assert route["state"] == "up" and route["sessions"] == route["sessions_total"] == 1
+    for peer in (client, validator, server, responder):
+        peer.close()
+    wait_until(lambda: status(router)["sessions"]["now"] == 0, 5, "the end of the sessions")
+    after = status(router)
+    assert after["bytes"] == {"kernel": 0, "user": len(hello) + len(acme_hello()) + len(data), "trimmed": 0}
+    assert sum(after["ends"].values()) == sum(after["validations"].values()) + 1 == 2
+    assert after["uptime_seconds"] > before["uptime_seconds"] and after["complete"]
+    assert 10 < after["descriptors"]["open"] <= router.descriptors() + 1 < after["descriptors"]["limit"]
+
+
+def test_status_of_a_backend_that_is_down(lab):
+    acme, https = lab.backends()
+    dead = free_port()
+    router = lab.router(f"127.0.0.1:{dead}", https)
+    client, _ = lab.session(router, acme_hello(), https)  # it falls back
+    route = {route["name"]: route for route in status(router)["routes"]}["acme"]
+    assert route["state"] == "down" and route["error"] == "Connection refused" and route["connect_failures_total"] == 1
+    text = command("status", "--name", name_of(router))[1]
+    assert re.search(rf"^route +acme -> 127\.0\.0\.1:{dead}: down, .*Connection refused$", text, re.MULTILINE)
+    client.close()
+
+
+def test_text_and_json_say_the_same(stage):
+    router, *_ = stage
+    code, text, _ = command("status", "--name", name_of(router))
+    facts = status(router)
+    assert code == 0
+    assert f"pid {facts['pid']}, running" in text and facts["mode"] in text and facts["dataplane"] in text
+    assert f"{facts['sessions']['limit']} at most" in text
+
+
+def test_sessions_lists_each(lab, stage):
+    router, acme, https = stage
+    assert sessions(router) == []
+    client, server = lab.session(router, https_hello(), https)
+    silent = lab.connect(router)
+    silent.send(b"\x16")  # a hello that goes on later
+    wait_until(lambda: len(sessions(router)) == 2, 5, "two sessions")
+    first, second = sorted(sessions(router), key=lambda session: session["state"] != "open")
+    assert first["client"] == f"127.0.0.1:{client.local[1]}" and first["backend"] == https.endpoint
+    assert (first["route"], first["state"], first["path"]) == ("https", "open", "user")
+    assert first["sni"] == "www.example.test"
+    assert first["up"] == {"kernel": 0, "user": len(https_hello()), "owed": 0}
+    assert 0 <= first["idle_seconds"] <= first["age_seconds"] < 30
+    assert (second["route"], second["state"], second["backend"]) == ("undecided", "hello", None)
+    table = command("sessions", "--name", name_of(router))[1].splitlines()
+    assert table[0].split()[:4] == ["SESSION", "CLIENT", "STATE", "ROUTE"] and len(table) == 3
+    silent.reset()
+    for peer in (client, server):
+        peer.close()
+    wait_until(lambda: sessions(router) == [], 5, "no session")
+
+
+def test_server_names_are_known_on_the_sockmap_plane(lab):
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane="sockmap")
+    client, server = lab.session(router, https_hello(), https)
+    (session,) = sessions(router)
+    assert (session["sni"], session["path"]) == ("www.example.test", "kernel")
+    client.close()
+    server.close()
+
+
+def test_armed_says_by_whom(ground):
+    router = ground.attach()
+    assert status(router)["armed"] == {"now": False} and "in place" in status(router)["mode"]
+    with responder() as acme:
+        armed = wait_until(lambda: (a := status(router)["armed"]).get("by") and a, 5, "armed")
+        assert armed["by"].endswith(f" at {acme.endpoint}") and f"(pid {os.getpid()})" in armed["by"]
+    wait_until(lambda: status(router)["armed"] == {"now": False}, 5, "disarmed")
+
+
+def test_watch_goes_on(lab, stage):
+    router, *_ = stage
+    watcher = lab.child(BINARY, "status", "--json", "--watch", "--name", name_of(router))
+    wait_until(lambda: len(watcher.lines()) >= 2, 5, "two looks")
+    assert all(json.loads(line)["pid"] == router.pid for line in watcher.lines())
+
+
+def test_ready(lab, stage):
+    router, *_ = stage
+    assert command("status", "--ready", "--name", name_of(router)) == (0, "", "")
+    assert command("status", "--ready", "--name", "nobody") == (1, "", "")
+
+
+# detach
+
+def test_detach_drains(lab, stage):
+    router, _, https = stage
+    client, server = lab.session(router, https_hello(), https)
+    detach = lab.child(BINARY, "detach", "--name", name_of(router))
+    router.wait_line("draining", 5)
+    assert status(router)["state"] == "draining" and command("status", "--ready", "--name", name_of(router))[0] == 1
+    assert detach.running()
+    server.send(b"the last word")
+    server.close()
+    assert client.read_to_end() == b"the last word"
+    client.close()
+    assert detach.wait() == 0 and router.wait() == 0
+    assert not os.path.exists(path_of(name_of(router)))
+
+
+def test_detach_now_resets(lab, stage):
+    router, _, https = stage
+    client, server = lab.session(router, https_hello(), https)
+    assert command("detach", "--now", "--name", name_of(router))[0] == 0
+    assert client.outcome() == server.outcome() == "reset" and router.wait() == 0
+
+
+# Names and places
+
+def test_names(lab):
+    acme, https = lab.backends()
+    first = lab.router(acme, https, "--name", "edge")
+    assert stat.S_IMODE(os.stat(path_of("edge")).st_mode) == 0o660
+    second = lab.failing_router(acme, https, "--name", "edge", listen=[("127.0.0.1", free_port())])
+    assert second.wait() == 1
+    assert second.find('another alpnbpf has the name "edge" .* give this one another --name')
+    assert command("status", "--ready", "--name", "edge")[0] == 0
+    third = lab.router(acme, https, "--name", "inner")
+    code, _, error = command("status")
+    assert code == 1 and "several are running; say which with --name:" in error and "edge" in error and "inner" in error
+    third.finish()
+    assert json.loads(command("status", "--json")[1])["name"] == "edge"
+    first.finish()
+    code, _, error = command("status")
+    assert code == 1 and error.endswith("none is running\n")
+
+
+def test_a_killed_one_leaves_its_name_free(lab):
+    acme, https = lab.backends()
+    first = lab.router(acme, https, "--name", "fallen")
+    first.process.kill()
+    first.expected_exit = first.wait()
+    assert os.path.exists(path_of("fallen"))
+    code, _, error = command("status", "--name", "fallen")
+    assert code == 1 and "Connection refused; is it running" in error
+    lab.router(acme, https, "--name", "fallen")
+    assert command("status", "--ready", "--name", "fallen")[0] == 0
+
+
+def test_the_same_port_elsewhere_steps_aside(lab):
+    """As in another network namespace with the same run directory: the name made of the port is taken."""
+    acme, https = lab.backends()
+    port = free_port()
+    one = lab.router(acme, https, listen=[("127.0.0.1", port)])
+    two = lab.router(acme, https, listen=[("127.0.0.2", port)])
+    assert status(one)["pid"] == one.pid
+    assert json.loads(command("status", "--json", "--name", f"{port}-{two.pid}")[1])["pid"] == two.pid
+
+
+@pytest.mark.parametrize("place", ["missing/parent", "file"])
+def test_a_run_directory_that_cannot_be_used(lab, tmp_path, place):
+    """Without a name of its own it is a warning; asked for by name, an error."""
+    (tmp_path / "file").write_text("")
+    acme, https = lab.backends()
+    env = {"RUNTIME_DIRECTORY": str(tmp_path / place)}
+    router = lab.router(acme, https, env=env)
+    assert router.find("no control socket, .*: (No such file or directory|Not a directory)")
+    client, server = lab.session(router, https_hello(), https)
+    client.close()
+    server.close()
+    other = lab.failing_router(acme, https, "--name", "x", env=env, listen=[("127.0.0.1", free_port())])
+    assert other.wait() == 1 and other.find(r"error cannot make the (control socket|run directory) .*directory")
+
+
+def test_usage():
+    for arguments, named in ((["--foo"], '"--foo" is not an option'), (["--name"], "--name: its value is missing"),
+                             (["--ready", "--json"], "--ready prints nothing")):
+        code, out, error = command("status", *arguments)
+        assert (code, out) == (2, "") and named in error
+    code, _, error = command("status", "--name", "../etc/passwd")
+    assert code == 1 and "is not the name of an instance" in error
+    for name in ("a/b", "", ".hidden", "x" * 48, "a b"):
+        code, _, error = command("attach", "--acme", "1", "--https", "2", "--name", name)
+        assert code == 2 and "--name" in error
+    code, _, error = command("check", "--acme", "1", "--https", "2", "--metrics", ":9100")
+    assert code == 2 and "the address is missing; write 9100 for 127.0.0.1" in error
+
+
+# Who may ask
+
+def as_user(uid, *groups):
+    wanted = f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", wanted, "--"]
+
+
+@pytest.fixture
+def open_lab(lab, tmp_path_factory):
+    """A run directory and a program that other users can reach and execute."""
+    directory = tmp_path_factory.mktemp("open")
+    for path in (directory, *list(directory.parents)[:2]):
+        path.chmod(0o755)
+    shutil.copy(BINARY, directory / "alpnbpf")
+    (directory / "run").mkdir()
+    return lab, directory / "alpnbpf", {"RUNTIME_DIRECTORY": str(directory / "run")}
+
+
+def ask_as(prefix, binary, env, *arguments):
+    return subprocess.run([*prefix, str(binary), *arguments], env={**os.environ, **env}, capture_output=True, text=True,
+                          timeout=60)
+
+
+def test_only_root_its_user_and_the_group_may_ask(open_lab):
+    lab, binary, env = open_lab
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--name", "guarded", "--control-group", "4242", env=env)
+    for prefix in ([], as_user(4242), as_user(65534, 4242)):
+        assert ask_as(prefix, binary, env, "status", "--ready").returncode == 0
+    stranger = ask_as(as_user(65534), binary, env, "status", "--name", "guarded")
+    assert stranger.returncode == 1 and "Permission denied" in stranger.stderr
+    # Rights of the file opened by mistake do not let them in.
+    path = os.path.join(env["RUNTIME_DIRECTORY"], "guarded.sock")
+    os.chmod(path, 0o666)
+    stranger = ask_as(as_user(65534), binary, env, "detach", "--name", "guarded")
+    assert stranger.returncode == 1 and "members of --control-group may ask" in stranger.stderr
+    assert router.running()
+    bad = lab.failing_router(acme, https, "--control-group", "no-such-group", listen=[("127.0.0.1", free_port())])
+    assert bad.wait() == 1 and bad.find("--control-group no-such-group: there is no such group")
+
+
+# Bad input
+
+@pytest.mark.parametrize("request_", ids=itertools.count(), argvalues=[b"reboot\n", b"\n", b"STATUS json\n", b"status\n", b"status yaml\n", b"detach soon\n",
+                                      b"x" * 5000, b"\0" * 4096, noise(4096, "control").replace(b"\n", b" "), b"GET / HTTP/1.1\r\n\r\n"])
+def test_bad_requests_get_an_error(stage, request_):
+    router, *_ = stage
+    answer = ask(path_of(name_of(router)), request_)
+    assert answer.startswith("error: ") and answer.count("\n") == 1
+    assert status(router)["state"] == "running"
+
+
+def test_unknown_commands_are_told_which_there_are(stage):
+    assert re.search("there are status, sessions, ready, trace, detach", ask(path_of(name_of(stage[0])), b"reboot\n"))
+
+
+def test_a_request_in_pieces(stage):
+    with dial(path_of(name_of(stage[0]))) as peer:
+        for byte in b"status json":
+            peer.sendall(bytes([byte]))
+        peer.sendall(b"\nand more that nobody asked for\n")
+        answer = read_all(peer)
+    assert answer.startswith("ok\n{") and json.loads(answer[3:])["state"] == "running"
+
+
+def test_those_who_never_speak(lab, stage):
+    """1,000 of them: the one who speaks is answered, sessions are not disturbed, descriptors stay bounded."""
+    router, _, https = stage
+    client, server = lab.session(router, https_hello(), https)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    silent = []
+    try:
+        for _ in range(1000):
+            silent.append(dial(path_of(name_of(router))))
+        assert status(router)["sessions"]["now"] == 1
+        assert router.descriptors() < 100
+        client.send(b"still here")
+        assert server.read(10) == b"still here"
+        # Each is closed in time, the last ones by their deadline.
+        for peer in silent:
+            assert peer.recv(1) == b""
+    finally:
+        for peer in silent:
+            peer.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    before = router.cpu_seconds()
+    assert status(router)["state"] == "running" and router.cpu_seconds() - before < 0.1
+
+
+def test_one_who_does_not_read_its_answer(lab, stage):
+    router, _, https = stage
+    clients = [lab.connect(router) for _ in range(300)]
+    for client in clients:
+        client.send(https_hello())
+    wait_until(lambda: status(router)["sessions"]["now"] == 300, 10, "300 sessions")
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.settimeout(20)
+        peer.connect(path_of(name_of(router)))
+        peer.sendall(b"sessions json\n")
+        before = router.cpu_seconds()
+        assert len(sessions(router)) == 300  # others are answered meanwhile
+        wait_until(lambda: not is_connected(peer), 10, "the end of its patience")
+        assert router.cpu_seconds() - before < 1
+
+
+def is_connected(peer):
+    """Sending to one that is closed fails."""
+    try:
+        peer.send(b"\n", socket.MSG_DONTWAIT)
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+    except BlockingIOError:
+        pass
+    return True
