@@ -18,8 +18,6 @@
 
 /* Set between open and load. */
 const volatile __u64 netns_cookie = 0;
-const volatile __u16 acme_port = 0;
-const volatile __u16 https_port = 0; /* the web server's */
 const volatile __u8 with_bypass = 0;
 
 struct steer_state state = {};
@@ -223,8 +221,8 @@ static __always_inline void listener_came(struct bpf_sock_ops *ops)
 	bool acme, kept = false;
 
 	local_end(ops, &at);
-	acme = at.port == acme_port;
-	if (!acme && !(with_bypass && at.port == https_port && is_https_address(&at)))
+	acme = at.port == *(volatile __u16 *)&state.acme_port;
+	if (!acme && !(with_bypass && at.port == *(volatile __u16 *)&state.https_port && is_https_address(&at)))
 		return;
 	for (__u32 i = 0; i < STEER_LISTENERS && !kept; i++) {
 		__u32 key = i;
@@ -251,7 +249,7 @@ static __always_inline void connection_begins(struct bpf_sock_ops *ops)
 	struct steer_connecting *entry = bpf_map_lookup_elem(&connecting, &value.cookie);
 	struct steer_connection made;
 
-	if (!entry && (__u16)bpf_ntohl(ops->remote_port) != https_port)
+	if (!entry && (__u16)bpf_ntohl(ops->remote_port) != *(volatile __u16 *)&state.https_port)
 		return;
 	local_end(ops, &made.from);
 	remote_end(ops, &made.to);
@@ -362,14 +360,20 @@ static __always_inline struct steer_endpoint *client_of(struct bpf_sock_addr *ct
 	struct bpf_sock *sk = ctx->sk;
 	struct tcp_sock *tcp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
 	struct steer_client *known;
+	__u16 port;
 
 	/* Not sk->src_port: that is 0 once the connection has been reset (inet_put_port), and it may still be accepted.
 	 */
-	if (!tcp || tcp->inet_conn.icsk_inet.inet_sport != bpf_htons(https_port) ||
-	    bpf_get_netns_cookie(ctx) != netns_cookie)
+	if (!tcp)
+		return NULL;
+	port = bpf_ntohs(tcp->inet_conn.icsk_inet.inet_sport);
+	if (!port ||
+	    (port != *(volatile __u16 *)&state.https_port && port != *(volatile __u16 *)&state.https_port_before))
+		return NULL;
+	if (bpf_get_netns_cookie(ctx) != netns_cookie)
 		return NULL;
 	made->from.port = bpf_ntohs((__be16)ctx->user_port);
-	made->to.port = https_port;
+	made->to.port = port;
 	SET_ADDRESS(&made->to, sk->family, sk->src_ip4, sk->src_ip6);
 	known = bpf_map_lookup_elem(&ours, made);
 	return known ? &known->client : NULL;

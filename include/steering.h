@@ -79,13 +79,15 @@ struct steer_query {
  * listens. Armed as well while those two differ.
  */
 struct steer_state {
-	__u64 arrivals;  /* sock_ops, user space at the start */
-	__u64 cleared;   /* sk_lookup */
-	__u64 unwatched; /* as arrivals */
-	__u64 missed;    /* user space */
-	__u64 steered;   /* connections given to the private listeners */
-	__u32 always;    /* armed until alpnbpf ends: asked for, or nothing tells */
-	__u32 pad;
+	__u64 arrivals;              /* sock_ops, user space at the start */
+	__u64 cleared;               /* sk_lookup */
+	__u64 unwatched;             /* as arrivals */
+	__u64 missed;                /* user space */
+	__u64 steered;               /* connections given to the private listeners */
+	__u32 always;                /* armed until alpnbpf ends: asked for, or nothing tells */
+	__u16 acme_port, https_port; /* user space; the ACME client's, the web server's */
+	__u16 https_port_before;     /* the web server's before a reload; its connections live on. 0: none */
+	__u16 pad[3];
 	struct steer_query query; /* user space: what `answer` is asked */
 };
 

@@ -210,6 +210,19 @@ int arming_start(struct steer *steer, int ring)
 	return error;
 }
 
+int arming_find_anew(struct steer *steer, enum steer_question what)
+{
+	bool acme = what == STEER_KEEP_ACME;
+	int map = acme ? steer->acme_listeners : steer->https_listeners;
+
+	/* sock_ops knows the new port by now; a listener that has come since is found again. */
+	for (uint32_t i = 0; i < STEER_LISTENERS; i++)
+		bpf_map_delete_elem(map, &i);
+	if (acme) /* what was unwatched was another port's */
+		__atomic_store_n(&steer->state->missed, steer->state->unwatched, __ATOMIC_SEQ_CST);
+	return find_listeners(steer, what, acme ? steer->acme_port : steer->https_port);
+}
+
 void arming_stop(struct steer *steer)
 {
 	if (steer->arrivals)

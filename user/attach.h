@@ -3,6 +3,8 @@
 #ifndef ALPNBPF_ATTACH_H
 #define ALPNBPF_ATTACH_H
 
+#include <time.h>
+
 #include "child.h"
 #include "control.h"
 #include "options.h"
@@ -16,7 +18,9 @@ enum attach_phase { ATTACH_STARTING, ATTACH_RUNNING, ATTACH_DRAINING, ATTACH_END
 /* What attach owns. */
 struct attach {
 	enum attach_phase phase;
-	struct options options;
+	struct options options; /* the newest */
+	int argc;
+	char **argv; /* to be read again */
 	struct router router;
 	struct worker *workers;
 	unsigned int running;
@@ -27,6 +31,9 @@ struct attach {
 	struct service control_service, metrics_service;
 	int signals;
 	struct child child;
+	uint64_t reloads[2]; /* failed, done */
+	bool last_reload_failed;
+	time_t last_reload;   /* 0: none */
 	struct rlimit nofile; /* as we were given it */
 	int locks[LOCKS_MAX]; /* one for each port served in place, one for transparent connections */
 	unsigned int lock_count;

@@ -328,12 +328,39 @@ static int start_workers(struct attach *attach)
 	return 0;
 }
 
+static int make_configuration(struct attach *attach)
+{
+	struct router *router = &attach->router;
+	struct configuration *configuration =
+		configuration_new(&attach->options, router->max_sessions, router->workers);
+
+	if (!configuration)
+		log_error("no memory for the options");
+	atomic_store(&router->configuration, configuration);
+	return configuration ? 0 : -ENOMEM;
+}
+
+static void free_configurations(struct attach *attach)
+{
+	struct configuration *configuration = atomic_load(&attach->router.configuration);
+
+	while (configuration) {
+		struct configuration *older = configuration->older;
+
+		free(configuration->opened);
+		free(configuration);
+		configuration = older;
+	}
+}
+
 int attach_set_up(struct attach *attach)
 {
 	const struct options *options = &attach->options;
 	char reason[DATAPLANE_REASON_MAX];
 	int error = decide_limits(attach);
 
+	if (!error)
+		error = make_configuration(attach);
 	if (!error)
 		error = operate_open(attach);
 	if (!error)
@@ -349,9 +376,11 @@ int attach_set_up(struct attach *attach)
 	if (error)
 		return error;
 	if (options->max_per_source) {
-		attach->router.sources = source_table_new(attach->router.max_sessions, options->max_per_source);
-		if (!attach->router.sources)
+		struct source_table *sources = source_table_new(attach->router.max_sessions, options->max_per_source);
+
+		if (!sources)
 			return -ENOMEM;
+		atomic_store(&attach->router.sources, sources);
 	}
 	error = start_workers(attach);
 	if (!error) {
@@ -369,7 +398,8 @@ void attach_tear_down(struct attach *attach)
 	for (unsigned int i = 0; attach->workers && i < attach->router.workers; i++)
 		worker_free(&attach->workers[i]);
 	free(attach->workers);
-	source_table_free(attach->router.sources);
+	free_configurations(attach);
+	source_table_free(atomic_load(&attach->router.sources));
 	steer_close(&attach->router.steer);
 	dataplane_close(&attach->router.dataplane);
 	if (attach->routed)

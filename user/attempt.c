@@ -17,7 +17,7 @@
 
 static const struct options *options_of(const struct session *session)
 {
-	return session->worker->router->options;
+	return &session->configuration->options;
 }
 
 static const struct endpoint *endpoint_of(const struct session *session)
@@ -77,7 +77,10 @@ unsigned int attempt_first_address(const struct session *session)
 		for (unsigned int i = 0; i < endpoint->count; i++)
 			if (endpoint->addresses[i].sa.sa_family == client.sa.sa_family)
 				return i;
-	return session->worker->first_address[session->aim];
+	/* A reload may have left this session with fewer addresses than the others. */
+	return session->worker->first_address[session->aim] < endpoint->count
+		       ? session->worker->first_address[session->aim]
+		       : 0;
 }
 
 /* --- one attempt --- */

@@ -21,7 +21,7 @@
 
 static const struct options *options_of(const struct session *session)
 {
-	return session->worker->router->options;
+	return &session->configuration->options;
 }
 
 static const struct endpoint *endpoint_of(const struct session *session)

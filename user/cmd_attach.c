@@ -23,6 +23,7 @@
 #include "log.h"
 #include "operate.h"
 #include "options.h"
+#include "reload.h"
 #include "worker.h"
 
 #define SETTLE_LOOK_MS 5    /* how often it looks for them */
@@ -142,6 +143,7 @@ static void reap(struct attach *attach)
 static void take_signal(struct attach *attach)
 {
 	struct signalfd_siginfo info;
+	char sentence[1024];
 
 	if (read(attach->signals, &info, sizeof(info)) != sizeof(info))
 		return;
@@ -153,8 +155,9 @@ static void take_signal(struct attach *attach)
 		child_signal(&attach->child, (int)info.ssi_signo);
 		return;
 	}
+	/* A terminal that goes away sends one as well, and its shell does in its place. */
 	if (info.ssi_signo == SIGHUP && !isatty(STDERR_FILENO)) {
-		log_warn("SIGHUP ignored: there is no configuration to read again; SIGTERM drains and ends");
+		reload(attach, sentence, sizeof(sentence));
 		return;
 	}
 	attach_end(attach, info.ssi_signo == SIGINT || attach->drain_until,
@@ -323,7 +326,8 @@ int cmd_attach(int argc, char **argv)
 		return result;
 	log_init(attach.options.log_level, attach.options.log_format);
 	dataplane_take_libbpf_log();
-	attach.router.options = &attach.options;
+	attach.argc = argc;
+	attach.argv = argv;
 	attach.started = monotonic_us();
 	result = open_signals(&attach);
 	if (result)

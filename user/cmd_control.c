@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* `alpnbpf status`, `sessions`, `trace`, `detach`: what is asked of a running attach through its control socket. */
+/* `alpnbpf status`, `sessions`, `trace`, `reload`, `detach`: what is asked of a running attach through its control
+ * socket. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +123,28 @@ int cmd_trace(int argc, char **argv)
 		 route ? route : "");
 	answer = client_ask("trace", name, request, true, false);
 	return answer && client_copy("trace", answer) ? EXIT_DONE : EXIT_FAILED;
+}
+
+/* --- reload --- */
+
+static const char reload_usage[] =
+	"Usage: alpnbpf reload [--name NAME]\n"
+	"\n"
+	"Makes a running alpnbpf read its configuration file again, and says what has changed.\n"
+	"New sessions get what is new; a mistake changes nothing.\n"
+	"\n" NAME_USAGE;
+
+int cmd_reload(int argc, char **argv)
+{
+	const struct client_option options[] = {{0}};
+	const char *name = NULL;
+	FILE *answer;
+	int code;
+
+	if (!client_options(argc, argv, options, reload_usage, &name, &code))
+		return code;
+	answer = client_ask("reload", name, "reload\n", false, false);
+	return answer && client_copy("reload", answer) ? EXIT_DONE : EXIT_FAILED;
 }
 
 /* --- detach --- */

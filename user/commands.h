@@ -19,6 +19,7 @@ int cmd_check(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_sessions(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
+int cmd_reload(int argc, char **argv);
 int cmd_detach(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 

@@ -21,7 +21,7 @@
 #include "steering.h"
 
 #define HOLDERS_MAX      16 /* listening sockets looked up for one port */
-#define RESERVE_PROCESS  64 /* stdio, maps, program, signals, notification, the control socket and its clients */
+#define RESERVE_PROCESS  40 /* stdio, maps, program, signals, notification, the control socket and its clients */
 #define RESERVE_STEER    24 /* programs, maps and links of the steering, the lock */
 #define RESERVE_WORKER   6  /* epoll, wake-up, ring and its epoll, the connection turned away, one to spare */
 #define SYS_ADMIN        21

@@ -154,7 +154,7 @@ static void start_in_kernel(struct session *session, bool ahead)
 long hello_look(struct session *session, bool *ahead)
 {
 	struct worker *worker = session->worker;
-	bool header = worker->router->options->proxy[ROUTE_HTTPS] != PROXY_NONE;
+	bool header = session->configuration->options.proxy[ROUTE_HTTPS] != PROXY_NONE;
 	long count;
 
 	do
@@ -184,7 +184,7 @@ void hello_start(struct session *session, bool ahead)
 	worker->hello_of = NULL;
 	if (session->state == SESSION_HELLO)
 		timer_set(&worker->timers, &session->deadline,
-			  session->started + worker->router->options->hello_timeout_ms * MS);
+			  session->started + session->configuration->options.hello_timeout_ms * MS);
 }
 
 void hello_timeout(struct session *session)

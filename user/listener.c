@@ -55,24 +55,34 @@ void socket_set_buffers(int fd, enum side side, const struct options *options)
 		setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
 }
 
+/* What may change while it listens. */
+static int set_options(int fd, const struct options *options)
+{
+	int defer = (int)(options->hello_timeout_ms / 1000);
+
+	if (defer < 1)
+		defer = 1;
+	if (!options->defer_accept)
+		defer = 0;
+	socket_set_buffers(fd, CLIENT, options); /* accepted sockets inherit them */
+	return setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof(defer)) ? -errno : 0;
+}
+
 static int open_socket(const struct options *options, const struct address *address)
 {
-	int on = 1, defer = (int)(options->hello_timeout_ms / 1000), error;
+	int on = 1, error;
 	/* IPPROTO_TCP by name: a socket that could be MPTCP cannot be in a sockmap. */
 	int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 
 	if (fd < 0)
 		return -errno;
-	if (defer < 1)
-		defer = 1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) ||
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
 	    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) || /* as the verdict forwards urgent bytes */
 	    (address->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) ||
-	    (options->defer_accept && setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof(defer))))
+	    set_options(fd, options))
 		goto fail;
-	socket_set_buffers(fd, CLIENT, options); /* accepted sockets inherit them */
 	if (bind(fd, &address->sa, address->len) || listen(fd, BACKLOG))
 		goto fail;
 	return fd;
@@ -82,10 +92,11 @@ fail:
 	return error;
 }
 
-int listener_open(struct worker *worker, const struct address *address, char *error, size_t error_size)
+int listener_prepare(struct listener *listener, const struct options *options, const struct address *address,
+		     char *error, size_t error_size)
 {
 	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
-	int fd = open_socket(worker->router->options, address);
+	int fd = open_socket(options, address);
 
 	if (fd < 0) {
 		diagnose_bind_error(address, -fd, reason, sizeof(reason));
@@ -93,8 +104,18 @@ int listener_open(struct worker *worker, const struct address *address, char *er
 			 reason);
 		return fd;
 	}
-	worker->listeners[worker->listener_count++] = (struct listener){.fd = fd, .address = *address};
+	*listener = (struct listener){.fd = fd, .address = *address};
 	return 0;
+}
+
+int listener_open(struct worker *worker, const struct address *address, char *error, size_t error_size)
+{
+	int result = listener_prepare(&worker->listeners[worker->listener_count], &worker->configuration->options,
+				      address, error, error_size);
+
+	if (!result)
+		worker->listener_count++;
+	return result;
 }
 
 int listener_open_private(struct worker *worker, enum steer_family family, char *error, size_t error_size)
@@ -113,7 +134,7 @@ int listener_open_private(struct worker *worker, enum steer_family family, char 
 		address.in6.sin6_addr = in6addr_loopback;
 		address.in6.sin6_port = htons((uint16_t)*port);
 	}
-	fd = open_socket(worker->router->options, &address);
+	fd = open_socket(&worker->configuration->options, &address);
 	if (fd < 0)
 		failed = fd;
 	else if (getsockname(fd, &address.sa, &address.len))
@@ -150,7 +171,7 @@ static void log_source_refused(struct worker *worker, const struct address *clie
 	worker->counters.source_refused++;
 	if (log_limit_pass(&limit, &suppressed))
 		log_warn("refused %s: its source has --max-per-source %u sessions already (%lu more refused since)",
-			 address_format(client, name, sizeof(name)), worker->router->options->max_per_source,
+			 address_format(client, name, sizeof(name)), worker->configuration->options.max_per_source,
 			 suppressed);
 }
 
@@ -160,7 +181,7 @@ static void log_source_refused(struct worker *worker, const struct address *clie
  */
 static bool destination_of(struct worker *worker, int fd, struct address *destination)
 {
-	const struct endpoint *https = &worker->router->options->backends[ROUTE_HTTPS];
+	const struct endpoint *https = &worker->configuration->options.backends[ROUTE_HTTPS];
 
 	destination->len = sizeof(destination->in6);
 	return getsockname(fd, &destination->sa, &destination->len) == 0 &&
@@ -183,10 +204,11 @@ static void back_off(struct worker *worker, int error)
 /* One connection. False when there is none, or accepting has stopped. */
 static bool accept_one(struct worker *worker, struct listener *listener)
 {
+	struct source_table *sources = atomic_load_explicit(&worker->router->sources, memory_order_acquire);
 	struct address client = {.len = sizeof(client.in6)}, destination;
 	int fd;
 
-	if (!worker->free_count) {
+	if (!worker->free_count || worker->live >= worker->most) {
 		worker_pause_accept(worker, 0);
 		return false;
 	}
@@ -210,12 +232,12 @@ static bool accept_one(struct worker *worker, struct listener *listener)
 		turn_away(fd);
 		return true;
 	}
-	if (worker->router->sources && !source_table_enter(worker->router->sources, &client)) {
+	if (sources && !source_table_enter(sources, &client)) {
 		log_source_refused(worker, &client);
 		turn_away(fd);
 		return true;
 	}
-	session_open(worker, fd, &client, listener->in_place ? &destination : NULL);
+	session_open(worker, fd, &client, listener->in_place ? &destination : NULL, sources != NULL);
 	return true;
 }
 
@@ -226,15 +248,53 @@ void listener_accept(struct worker *worker, struct listener *listener)
 			return;
 }
 
+/* After what waits there. It is out of the epoll set. */
+static void close_listener(struct worker *worker, struct listener *listener)
+{
+	for (int taken = 0; taken < BACKLOG && worker->free_count; taken++)
+		if (!accept_one(worker, listener))
+			break;
+	close(listener->fd);
+}
+
+static bool is_listed(const struct options *options, const struct address *address)
+{
+	for (unsigned int i = 0; i < options->listener_count; i++)
+		if (address_equal(&options->listeners[i], address))
+			return true;
+	return false;
+}
+
+void listener_change(struct worker *worker, struct configuration *configuration)
+{
+	const struct options *options = &configuration->options;
+	struct listener *opened = configuration->opened + (size_t)worker->index * configuration->opened_count;
+	unsigned int kept = 0;
+
+	worker_pause_accept(worker, 0);
+	for (unsigned int i = 0; i < worker->listener_count; i++) {
+		struct listener listener = worker->listeners[i];
+
+		if (listener.in_place || is_listed(options, &listener.address))
+			worker->listeners[kept++] = listener;
+		else
+			close_listener(worker, &listener);
+	}
+	for (unsigned int i = 0; i < configuration->opened_count; i++)
+		if (opened[i].fd >= 0)
+			worker->listeners[kept++] = opened[i];
+	worker->listener_count = kept;
+	for (unsigned int i = 0; i < kept; i++)
+		set_options(worker->listeners[i].fd, options);
+	if (!worker->accept_timer.place)
+		worker_resume_accept(worker);
+}
+
 void listener_close_all(struct worker *worker)
 {
 	worker_pause_accept(worker, 0); /* out of the epoll set before their numbers belong to others */
-	for (unsigned int i = 0; i < worker->listener_count; i++) {
-		for (int taken = 0; taken < BACKLOG && worker->free_count; taken++)
-			if (!accept_one(worker, &worker->listeners[i]))
-				break;
-		close(worker->listeners[i].fd);
-	}
+	for (unsigned int i = 0; i < worker->listener_count; i++)
+		close_listener(worker, &worker->listeners[i]);
 	worker->listener_count = 0;
 	worker->accept_off = true;
 	timer_cancel(&worker->timers, &worker->accept_timer);

@@ -11,6 +11,13 @@
  */
 int listener_open(struct worker *worker, const struct address *address, char *error, size_t error_size);
 
+/* As listener_open(), into *listener: a worker is to take it over. */
+int listener_prepare(struct listener *listener, const struct options *options, const struct address *address,
+		     char *error, size_t error_size);
+/* The worker's part of a reload: takes the new listeners, closes those that are gone, and brings the others up to date.
+ */
+void listener_change(struct worker *worker, struct configuration *configuration);
+
 /*
  * The private listener of a family, for connections that are steered to us: on loopback, at a port the kernel chooses
  * for the first worker. As listener_open().

@@ -24,8 +24,8 @@
 #define LINE_MAX_BYTES (6 * MESSAGE_MAX + 128) /* every byte as \u00xx, and what stands around the message */
 #define LIMIT_MS       1000
 
-static enum log_level threshold = LOG_LEVEL_INFO;
-static enum log_format line_format = LOG_FORMAT_TEXT;
+static _Atomic enum log_level threshold = LOG_LEVEL_INFO;
+static _Atomic enum log_format line_format = LOG_FORMAT_TEXT;
 static bool journal;
 
 static const struct {

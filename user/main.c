@@ -26,6 +26,7 @@ static const struct command {
 	{"status", cmd_status, "what a running alpnbpf says of itself"},
 	{"sessions", cmd_sessions, "its live sessions"},
 	{"trace", cmd_trace, "watch hellos as they are decided"},
+	{"reload", cmd_reload, "make it read its configuration again"},
 	{"detach", cmd_detach, "drain and end it"},
 	{"inspect", cmd_inspect, "read a ClientHello and say where it would go"},
 	{"help", cmd_help, "this text, or the help of a command"},

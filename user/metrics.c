@@ -148,6 +148,10 @@ void metrics_write(struct text *out, struct attach *attach)
 	       counters->source_refused);
 	simple(out, "alpnbpf_stray_refused_total", "counter", "Connections to a private listener from elsewhere.",
 	       counters->stray_refused);
+	simple(out, "alpnbpf_reloads_total", "counter", "Reloads that took effect.", attach->reloads[true]);
+	simple(out, "alpnbpf_reload_errors_total", "counter", "Reloads that were refused.", attach->reloads[false]);
+	simple(out, "alpnbpf_config_last_reload_successful", "gauge", "0 if the last reload was refused.",
+	       !attach->last_reload_failed);
 	write_process(out, attach);
 	report_free(&report);
 }

@@ -15,6 +15,7 @@
 #include "diagnose.h"
 #include "log.h"
 #include "metrics.h"
+#include "reload.h"
 #include "status.h"
 
 #define BACKLOG 64
@@ -71,6 +72,18 @@ static void answer_ready(struct attach *attach, struct service_client *client, c
 		answer_error(client, attach->phase == ATTACH_STARTING ? "not ready yet" : "draining");
 }
 
+static void answer_reload(struct attach *attach, struct service_client *client, const char *words)
+{
+	char sentence[1024];
+
+	if (*words)
+		answer_error(client, "nothing may follow");
+	else if (!reload(attach, sentence, sizeof(sentence)))
+		answer_error(client, sentence);
+	else
+		text_add(service_answer(client), "ok\n%s\n", sentence);
+}
+
 /* Who asked sees the end of the connection when the process has ended. */
 static void answer_detach(struct attach *attach, struct service_client *client, const char *words)
 {
@@ -119,7 +132,7 @@ static const struct {
 	void (*answer)(struct attach *attach, struct service_client *client, const char *words);
 } commands[] = {
 	{"status", answer_status}, {"sessions", answer_sessions}, {"ready", answer_ready},
-	{"trace", answer_trace},   {"detach", answer_detach},
+	{"trace", answer_trace},   {"reload", answer_reload},     {"detach", answer_detach},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

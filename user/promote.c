@@ -42,7 +42,7 @@ bool promote_is_due(const struct session *session)
 
 	return session->turns == TURNS && !session->promoted && session->state == SESSION_OPEN &&
 	       worker->turns - session->turns_since <= (uint64_t)TURNS * FEW &&
-	       worker->router->options->dataplane == DATAPLANE_AUTO &&
+	       session->configuration->options.dataplane == DATAPLANE_AUTO &&
 	       dataplane_has_verdict(&worker->router->dataplane) && is_quiet(&session->ends[CLIENT]) &&
 	       is_quiet(&session->ends[BACKEND]);
 }

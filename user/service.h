@@ -13,7 +13,7 @@
 
 #include "text.h"
 
-enum { SERVICES_MAX = 2, SERVICE_CLIENTS = 32, SERVICE_WATCHERS = 8, SERVICE_REQUEST_MAX = 4096 };
+enum { SERVICES_MAX = 2, SERVICE_CLIENTS = 12, SERVICE_WATCHERS = 4, SERVICE_REQUEST_MAX = 4096 };
 
 #define SERVICE_PATIENCE_MS 5000                   /* for a request, and then for taking the answer */
 #define SERVICE_BACKLOG_MAX ((size_t)(256 * 1024)) /* what a watcher may owe us before lines are left out */

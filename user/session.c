@@ -61,6 +61,7 @@ static struct session *take_slot(struct worker *worker)
 
 	*session = (struct session){
 		.worker = worker,
+		.configuration = worker->configuration,
 		.slot = worker->index * worker->router->slots_per_worker + index,
 		.runnable = old.runnable,
 		.next_runnable = old.next_runnable,
@@ -74,6 +75,7 @@ static struct session *take_slot(struct worker *worker)
 		memset(&session->flows[side], 0, sizeof(struct flow));
 	}
 	worker->hello_of = NULL; /* that of a session which ended where it began */
+	configuration_enter(session->configuration);
 	worker->live++;
 	if (index >= worker->used_slots)
 		worker->used_slots = index + 1;
@@ -87,8 +89,8 @@ static struct session *take_slot(struct worker *worker)
 static bool wants_verdict(const struct worker *worker)
 {
 	return dataplane_has_verdict(&worker->router->dataplane) &&
-	       worker->router->options->dataplane == DATAPLANE_SOCKMAP &&
-	       worker->router->options->backends[ROUTE_HTTPS].addresses[0].sa.sa_family != AF_UNIX;
+	       worker->configuration->options.dataplane == DATAPLANE_SOCKMAP &&
+	       worker->configuration->options.backends[ROUTE_HTTPS].addresses[0].sa.sa_family != AF_UNIX;
 }
 
 /* False when the session is over already. */
@@ -120,7 +122,8 @@ static bool open_client(struct session *session, bool *ahead)
 	return true;
 }
 
-void session_open(struct worker *worker, int fd, const struct address *client, const struct address *destination)
+void session_open(struct worker *worker, int fd, const struct address *client, const struct address *destination,
+		  bool in_sources)
 {
 	struct session *session = take_slot(worker);
 	bool ahead = false;
@@ -130,7 +133,7 @@ void session_open(struct worker *worker, int fd, const struct address *client, c
 	session->client = *client;
 	if (destination)
 		session->destination = *destination;
-	session->in_sources = worker->router->sources != NULL;
+	session->in_sources = in_sources;
 	session->ends[CLIENT].fd = fd;
 	session->started = session->last_active = worker->now;
 	if (open_client(session, &ahead))
@@ -170,7 +173,7 @@ void session_decide(struct session *session, enum route route)
 	session->state = SESSION_CONNECTING;
 	if (route == ROUTE_ACME)
 		timer_set(&session->worker->timers, &session->deadline,
-			  session->started + session->worker->router->options->acme_timeout_ms * MS);
+			  session->started + session->configuration->options.acme_timeout_ms * MS);
 	if (route == ROUTE_HTTPS && session->ends[BACKEND].connected)
 		session_backend_connected(session);
 	else
@@ -180,7 +183,7 @@ void session_decide(struct session *session, enum route route)
 void session_backend_connected(struct session *session)
 {
 	struct worker *worker = session->worker;
-	uint64_t idle = worker->router->options->idle_timeout_ms * MS;
+	uint64_t idle = session->configuration->options.idle_timeout_ms * MS;
 
 	if (!backend_take_over(session))
 		return;
@@ -209,7 +212,7 @@ void session_look_at_activity(struct session *session)
 static void look_at_idleness(struct session *session)
 {
 	struct worker *worker = session->worker;
-	uint64_t idle = worker->router->options->idle_timeout_ms * MS;
+	uint64_t idle = session->configuration->options.idle_timeout_ms * MS;
 
 	session_look_at_activity(session);
 	if (worker->now - session->last_active >= idle) {
@@ -340,6 +343,7 @@ void session_sweep(struct session *session)
 	free(session->server_name);
 	session->server_name = NULL;
 	session->state = SESSION_FREE;
+	configuration_leave(session->configuration);
 	worker->free_slots[worker->free_count++] = session->slot - worker->index * worker->router->slots_per_worker;
 	worker->live--;
 }

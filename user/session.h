@@ -19,6 +19,7 @@
 #include "steer.h"
 #include "timer.h"
 
+struct configuration;
 struct worker;
 struct trace_record;
 
@@ -82,6 +83,7 @@ struct end {
 
 struct session {
 	struct worker *worker;
+	struct configuration *configuration; /* what it began with */
 	enum session_state state;
 	uint32_t slot;   /* in the whole program: the key of its flows */
 	uint64_t number; /* for the log */
@@ -121,9 +123,12 @@ struct session {
 	struct session *next_runnable, *next_closing; /* in the worker's lists */
 };
 
-/* A connection was accepted: takes over fd. Whatever fails is logged, counted and closed. destination: in place, or
- * NULL. */
-void session_open(struct worker *worker, int fd, const struct address *client, const struct address *destination);
+/*
+ * A connection was accepted: takes over fd. Whatever fails is logged, counted and closed. destination: in place, or
+ * NULL. in_sources: it was counted for --max-per-source.
+ */
+void session_open(struct worker *worker, int fd, const struct address *client, const struct address *destination,
+		  bool in_sources);
 
 /* Do all that can be done now. Called by the worker for a session that had an event. */
 void session_progress(struct session *session);

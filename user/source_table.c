@@ -5,6 +5,7 @@
  */
 #include "source_table.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -106,6 +107,13 @@ static void close_hole(struct source_table *table, size_t hole)
 			hole = place;
 		}
 	}
+}
+
+void source_table_set_limit(struct source_table *table, unsigned int limit)
+{
+	pthread_mutex_lock(&table->lock);
+	table->limit = limit ? limit : UINT_MAX;
+	pthread_mutex_unlock(&table->lock);
 }
 
 bool source_table_enter(struct source_table *table, const struct address *source)

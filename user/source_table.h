@@ -16,6 +16,9 @@ struct source_table;
 struct source_table *source_table_new(unsigned int sessions, unsigned int limit);
 void source_table_free(struct source_table *table);
 
+/* From now on; sources that have more by then keep them. 0: no limit. */
+void source_table_set_limit(struct source_table *table, unsigned int limit);
+
 /* Count one more session of the source; false, and not counted, when it has its limit already. */
 bool source_table_enter(struct source_table *table, const struct address *source);
 /* One session less; the same address as at enter. */

@@ -217,6 +217,11 @@ static void write_json(struct text *out, const struct facts *facts)
 	json_number(&json, "open", facts->descriptors);
 	json_number(&json, "limit", facts->descriptor_limit);
 	json_end_object(&json);
+	json_begin_object(&json, "reloads");
+	json_number(&json, "done", attach->reloads[true]);
+	json_number(&json, "failed", attach->reloads[false]);
+	json_bool(&json, "last_failed", attach->last_reload_failed);
+	json_end_object(&json);
 	json_number(&json, "watchers", service_watchers(&attach->services));
 	json_bool(&json, "complete", !facts->report.failed);
 	json_end_object(&json);
@@ -329,6 +334,8 @@ static void write_text(struct text *out, const struct facts *facts)
 	text_add(out, "sessions     %llu now, %llu in all, %u at most\n", (unsigned long long)facts->report.live,
 		 (unsigned long long)facts->report.counters.sessions, attach->router.max_sessions);
 	write_text_counters(out, &facts->report.counters);
+	text_add(out, "reloads      %llu done, %llu failed%s\n", (unsigned long long)attach->reloads[true],
+		 (unsigned long long)attach->reloads[false], attach->last_reload_failed ? ", the last one too" : "");
 	text_add(out, "watchers     %u\n", service_watchers(&attach->services));
 	text_add(out, "descriptors  %u of %llu\n", facts->descriptors, (unsigned long long)facts->descriptor_limit);
 	if (facts->report.failed)

@@ -109,8 +109,8 @@ static int load(struct steer *steer, unsigned int max_sessions)
 	if (error)
 		return error;
 	skel->rodata->netns_cookie = cookie;
-	skel->rodata->acme_port = (__u16)steer->acme_port;
-	skel->rodata->https_port = (__u16)steer->https_port;
+	skel->bss->state.acme_port = (__u16)steer->acme_port;
+	skel->bss->state.https_port = (__u16)steer->https_port;
 	skel->rodata->with_bypass = steer->bypass;
 	bpf_program__set_autoload(skel->progs.peername4, steer->peername);
 	bpf_program__set_autoload(skel->progs.peername6, steer->peername);
@@ -127,38 +127,12 @@ static int load(struct steer *steer, unsigned int max_sessions)
 		return error;
 	steer->state = &skel->bss->state;
 	steer->answer = bpf_program__fd(skel->progs.answer);
+	steer->listened = bpf_map__fd(skel->maps.listened);
 	steer->acme_listeners = bpf_map__fd(skel->maps.acme_listeners);
 	steer->https_listeners = bpf_map__fd(skel->maps.https_listeners);
 	steer->https_addresses = bpf_map__fd(skel->maps.https_addresses);
 	steer->ours = bpf_map__fd(skel->maps.ours);
 	steer->connecting = bpf_map__fd(skel->maps.connecting);
-	return 0;
-}
-
-static int fill_maps(struct steer *steer, const struct options *options)
-{
-	const struct endpoint *https = &options->backends[ROUTE_HTTPS];
-	int listened = bpf_map__fd(steer->skel->maps.listened);
-	int addresses = steer->https_addresses;
-	uint8_t present = 1;
-
-	for (unsigned int i = 0; i < options->listener_count; i++) {
-		struct steer_endpoint at = steer_endpoint_from(&options->listeners[i]);
-		uint32_t rule = options->in_place[i] ? STEER_IN_PLACE : STEER_BYPASS;
-
-		if (rule == STEER_BYPASS && !steer->bypass)
-			continue;
-		if (bpf_map_update_elem(listened, &at, &rule, BPF_ANY))
-			return -errno;
-	}
-	for (unsigned int i = 0; steer->bypass && i < https->count; i++) {
-		struct address plain = address_unmapped(&https->addresses[i]);
-		struct steer_endpoint at = steer_endpoint_from(&plain);
-
-		at.port = 0;
-		if (bpf_map_update_elem(addresses, &at, &present, BPF_ANY))
-			return -errno;
-	}
 	return 0;
 }
 
@@ -239,8 +213,9 @@ static int use_cgroup(struct steer *steer, char *reason, size_t reason_size)
 	return error;
 }
 
-static void describe(struct steer *steer, const char *why_always)
+void steer_describe(struct steer *steer)
 {
+	const char *why_always = steer->armed_always;
 	const char *rule = steer->in_place && steer->bypass ? "in place and with bypass"
 			   : steer->in_place                ? "in place"
 			   : steer->bypass                  ? "with bypass"
@@ -289,7 +264,7 @@ static int set_up(struct steer *steer, const struct options *options, unsigned i
 	steer->tracks = steer->in_place || steer->peername;
 	if (always)
 		steer->state->always = 1;
-	error = fill_maps(steer, options);
+	error = steer_fill_maps(steer, NULL, options);
 	if (error)
 		return dataplane_explain(error, "filling the steering maps", reason, reason_size);
 	if (steer->arms) {
@@ -297,7 +272,7 @@ static int set_up(struct steer *steer, const struct options *options, unsigned i
 		if (error)
 			return dataplane_explain(error, "looking for listeners", reason, reason_size);
 	}
-	describe(steer, always);
+	steer_describe(steer);
 	return 0;
 }
 

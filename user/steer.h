@@ -36,7 +36,7 @@ struct steer {
 	struct steer_bpf *skel;    /* NULL: nothing is steered */
 	struct steer_state *state; /* shared with the programs */
 	int answer;                /* descriptors: the program, and maps */
-	int acme_listeners, https_listeners, https_addresses, ours, connecting;
+	int listened, acme_listeners, https_listeners, https_addresses, ours, connecting;
 	struct bpf_link *lookup, *links[STEER_LINKS_MAX];
 	unsigned int link_count;
 	struct ring_buffer *arrivals;
@@ -94,6 +94,14 @@ void steer_forget(struct steer *steer, unsigned int worker, struct steer_entry *
 /* The memory steer_forget() needs, for connections of so many workers. 0 or -errno. */
 int steer_ended_open(struct steer *steer, unsigned int workers);
 void steer_ended_close(struct steer *steer);
+
+/*
+ * The addresses that are steered, and those of the web server: those of `new`, and no more those of `old` (NULL: none).
+ * 0 or -errno.
+ */
+int steer_fill_maps(struct steer *steer, const struct options *old, const struct options *new);
+/* Writes `mode`. */
+void steer_describe(struct steer *steer);
 
 /* Why these options mean "armed always"; NULL: they do not. */
 const char *steer_why_always(const struct options *options);

@@ -213,9 +213,42 @@ static void sweep(struct worker *worker)
 		worker_resume_accept(worker);
 }
 
+static unsigned int share_of(const struct worker *worker, unsigned int sessions)
+{
+	unsigned int workers = worker->router->workers;
+
+	return sessions / workers + (worker->index < sessions % workers);
+}
+
+/* From now on new sessions have the newest options. */
+static void adopt(struct worker *worker, struct configuration *newest)
+{
+	struct configuration *old = worker->configuration;
+	uint64_t one = 1;
+
+	if (!worker->accept_off)
+		listener_change(worker, newest);
+	for (int route = 0; route < ROUTES; route++) {
+		if (strcmp(old->options.backends[route].text, newest->options.backends[route].text) == 0)
+			continue;
+		worker->first_address[route] = 0;
+		worker->backends[route] = (struct backend_state){0};
+	}
+	worker->most = share_of(worker, newest->max_sessions);
+	worker->configuration = newest;
+	configuration_leave(old);
+	atomic_store(&worker->adopted, newest);
+	if (write(worker->router->reported, &one, sizeof(one)) < 0)
+		log_debug("worker %u: cannot tell of its reload: %s", worker->index, strerror(errno));
+}
+
 static void obey(struct worker *worker)
 {
+	struct configuration *newest = atomic_load(&worker->router->configuration);
 	int command = atomic_load(&worker->command);
+
+	if (newest != worker->configuration)
+		adopt(worker, newest);
 
 	if (command == WORKER_RUN)
 		return;
@@ -288,12 +321,15 @@ int worker_init(struct worker *worker, struct router *router, unsigned int index
 
 	worker->router = router;
 	worker->index = index;
+	worker->configuration = atomic_load(&router->configuration);
+	atomic_store(&worker->adopted, worker->configuration);
+	worker->most = share_of(worker, router->max_sessions);
 	worker->sessions = calloc(slots, sizeof(struct session));
 	worker->free_slots = calloc(slots, sizeof(unsigned int));
 	worker->scratch = malloc(SCRATCH_BYTES);
 	if (!worker->sessions || !worker->free_slots || !worker->scratch)
 		return -ENOMEM;
-	worker->free_count = router->max_sessions / router->workers + (index < router->max_sessions % router->workers);
+	worker->free_count = worker->most;
 	for (unsigned int i = 0; i < worker->free_count; i++) /* the lowest first: their memory is warm */
 		worker->free_slots[i] = worker->free_count - 1 - i;
 	error = timers_init(&worker->timers, 2 * (size_t)slots + 1);

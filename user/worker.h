@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "configuration.h"
 #include "dataplane.h"
 #include "hello.h"
 #include "options.h"
@@ -26,13 +27,13 @@ struct ring_buffer;
 
 /* What all workers share. Read-only once they run, but for `finished`. */
 struct router {
-	const struct options *options;
+	_Atomic(struct configuration *) configuration; /* the newest */
 	struct dataplane dataplane;
 	struct steer steer;
 	struct trace trace;
 	unsigned int
 		private_ports[STEER_FAMILIES];  /* of the in-place listeners, once the first worker has bound them */
-	struct source_table *sources;           /* NULL: no --max-per-source */
+	_Atomic(struct source_table *) sources; /* NULL: no --max-per-source so far */
 	unsigned int workers, slots_per_worker; /* slots: the key range of a worker */
 	unsigned int max_sessions;              /* of all workers; may be a little less than the slots */
 	int finished;                           /* eventfd: a worker that has ended adds one */
@@ -76,7 +77,10 @@ struct worker {
 	uint64_t now;   /* us, of this batch */
 	uint64_t turns; /* of its conversations in user space; see promote.h */
 
-	struct listener listeners[LISTENERS_MAX];
+	struct configuration *configuration;     /* of new sessions */
+	_Atomic(struct configuration *) adopted; /* the same, for others to see */
+	unsigned int most;                       /* sessions; may be less than there are slots */
+	struct listener listeners[LISTENERS_MAX + STEER_FAMILIES];
 	unsigned int listener_count;
 	bool listening;  /* the listeners are in the epoll set */
 	bool accept_off; /* closed for good */

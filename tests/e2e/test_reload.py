@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""`alpnbpf reload` and SIGHUP: new sessions get what is new, live ones go on, and a mistake changes nothing."""
+import json
+import os
+import signal
+import socket
+
+import pytest
+
+from conftest import free_port
+from control import command, status
+from hellos import acme_hello, https_hello
+from in_place import proxied, responder
+from pattern import Pattern
+from router import BINARY
+from sockets import RESET, Listener, connect
+from waiting import wait_until
+
+
+class Config:
+    """A configuration file that a test rewrites, and the program that reads it."""
+
+    def __init__(self, lab, directory, **values):
+        self.lab, self.path = lab, directory / "alpnbpf.conf"
+        self.port = free_port()
+        self.values = {"listen": f"127.0.0.1:{self.port}", "no-bypass": "yes", "log-level": "debug",
+                       "name": f"reload-{self.port}", **values}
+        self.write()
+
+    def write(self, **values):
+        self.values.update({name.replace("_", "-"): value for name, value in values.items()})
+        lines = []
+        for name, value in self.values.items():
+            lines += [f"{name} = {one}" for one in (value if isinstance(value, list) else [value]) if one is not None]
+        self.path.write_text("\n".join(lines) + "\n")
+
+    def start(self, *more, **options):
+        options.setdefault("listen", [("127.0.0.1", self.port)])
+        self.router = self.lab.router("", "", command_line=[BINARY, "attach", "--config", str(self.path), *more],
+                                      **options)
+        return self.router
+
+    def reload(self, **values):
+        """What it says has changed."""
+        self.write(**values)
+        code, out, error = command("reload", "--name", self.values["name"])
+        assert code == 0, error
+        return out.strip()
+
+    def refused(self, **values):
+        """Why it is not reloaded."""
+        before = dict(self.values)
+        self.write(**values)
+        code, out, error = command("reload", "--name", self.values["name"])
+        assert code == 1 and out == "" and error.startswith("alpnbpf reload: ")
+        assert self.router.find("error not reloaded, all goes on as before: ")
+        self.values = before
+        return error.removeprefix("alpnbpf reload: ").strip()
+
+    def status(self):
+        code, out, error = command("status", "--json", "--name", self.values["name"])
+        assert code == 0, error
+        return json.loads(out)
+
+
+@pytest.fixture
+def config(lab, tmp_path):
+    acme, https = lab.backends()
+    config = Config(lab, tmp_path, acme=acme.endpoint, https=https.endpoint)
+    config.acme, config.https = acme, https
+    return config
+
+
+def talk(lab, router, https, hello=https_hello()):
+    """A whole session that must come to this backend."""
+    client, server = lab.session(router, hello, https)
+    server.send(b"answer")
+    server.close()
+    assert client.read_to_end() == b"answer"
+    client.close()
+
+
+# What can change
+
+@pytest.mark.parametrize("how", ["user", "sockmap"])
+def test_backends(lab, config, how):
+    config.write(dataplane=how)
+    router = config.start()
+    client, server = lab.session(router, https_hello(), config.https)
+    other, validator = lab.backends()
+    assert config.reload(https=other.endpoint, acme=validator.endpoint) == "acme, https changed, for new sessions"
+    talk(lab, router, other)
+    talk(lab, router, validator, acme_hello())
+    data = Pattern("reload").bytes(0, 300_000)
+    server.send(data)
+    assert client.read(len(data)) == data
+    client.send(b"still the old one")
+    assert server.read(17) == b"still the old one"
+    routes = {route["name"]: route for route in config.status()["routes"]}
+    assert routes["https"]["backend"] == other.endpoint and routes["acme"]["backend"] == validator.endpoint
+    client.close()
+    server.close()
+
+
+def test_nothing(lab, config):
+    config.start()
+    assert config.reload() == "nothing has changed"
+    assert config.status()["reloads"] == {"done": 1, "failed": 0, "last_failed": False}
+
+
+def test_listeners(lab, config):
+    router = config.start()
+    client, server = lab.session(router, https_hello(), config.https)
+    ports = [free_port(), free_port()]
+    config.reload(listen=[f"127.0.0.1:{config.port}", f"127.0.0.1:{ports[0]}", f"[::1]:{ports[0]}"])
+    for address in (("127.0.0.1", config.port), ("127.0.0.1", ports[0]), ("::1", ports[0])):
+        with connect(address).sock as peer:
+            peer.sendall(https_hello())
+            config.https.accept().close()
+    assert len(config.status()["listeners"]) == 3
+    config.reload(listen=f"127.0.0.1:{ports[1]}")
+    for address in (("127.0.0.1", config.port), ("::1", ports[0])):
+        with pytest.raises(ConnectionRefusedError):
+            connect(address)
+    with connect(("127.0.0.1", ports[1])).sock as peer:
+        peer.sendall(https_hello())
+        config.https.accept().close()
+    client.send(b"its listener has gone")
+    assert server.read(21) == b"its listener has gone"
+    client.close()
+    server.close()
+
+
+def test_timeouts_and_levels(lab, config):
+    router = config.start()
+    old, old_server = lab.session(router, https_hello(), config.https)
+    assert config.reload(idle_timeout="1s", log_level="info") == "idle-timeout, log-level changed, for new sessions"
+    lines = len(router.lines())
+    new, new_server = lab.session(router, https_hello(), config.https)
+    assert new.outcome() == "end"
+    old.send(b"x")
+    assert old_server.read(1) == b"x"
+    config.reload(log_level="debug")
+    old.close()
+    old_server.close()
+    assert router.closed(old).cause == "done"
+    assert not [line for line in router.lines()[lines:] if f":{new.local[1]} " in line]
+    new_server.close()
+
+
+def test_limits(lab, config):
+    config.write(workers=1)
+    router = config.start()
+    first, server = lab.session(router, https_hello(), config.https)
+    config.reload(max_per_source=1)  # the one there is was not counted
+    second, other = lab.session(router, https_hello(), config.https)
+    third = lab.connect(router)
+    assert third.send(https_hello()).outcome() == "reset"
+    config.reload(max_per_source=3)
+    fourth, another = lab.session(router, https_hello(), config.https)
+    config.reload(max_per_source=None, max_connections=3)
+    waiting = lab.connect(router)
+    waiting.send(https_hello())
+    for peer in (first, server, second, other):
+        peer.close()
+    talk_server = config.https.accept()
+    assert talk_server.read(len(https_hello())) == https_hello()
+    for peer in (fourth, another, waiting, talk_server):
+        peer.close()
+
+
+def test_buffers_of_new_sessions(lab, config):
+    router = config.start()
+    config.reload(buffer="64K")
+    client, server = lab.session(router, https_hello(), config.https)
+    server.sock.setblocking(False)
+    sent = 0
+    try:
+        while True:
+            sent += server.sock.send(b"x" * 65536)
+    except BlockingIOError:
+        pass
+    assert sent < 20 << 20  # what the two peers' own buffers take, and no megabytes of ours
+    client.reset()
+    server.close()
+
+
+# In place and bypassed
+
+def test_the_acme_port_in_place(ground, tmp_path):
+    config = Config(ground.lab, tmp_path, acme=10443, https=443, listen=None, **{"no-bypass": None})
+    router = config.start(listen=())
+    config.reload(acme=10444)
+    with responder(port=10443):
+        ground.ask()
+    with responder(port=10444) as acme:
+        ground.ask()
+        wait_until(lambda: len(proxied(router)) == 1, 5, "a session: armed")
+        with connect((ground.server(), 443), namespace=ground.veth.namespace).sock as validator:
+            validator.sendall(acme_hello())
+            server = acme.accept()
+            assert server.read(len(acme_hello())) == acme_hello()
+            server.close()
+    router.wait_line("disarmed: nobody listens on port 10444")
+    with responder(port=10445):
+        config.reload(acme=10445)  # somebody listens there by now
+        ground.ask()
+        wait_until(lambda: len(proxied(router)) == 2, 5, "another session")
+    assert "port 10445" in config.status()["mode"]
+    assert "in place" in config.refused(https=8443)
+
+
+def test_the_web_server_behind_a_bypass(lab, config):
+    config.acme.close()  # not armed
+    config.write(no_bypass=None)
+    router = config.start()
+    other = Listener()
+    try:
+        for backend in (config.https, other, config.https):
+            config.reload(https=backend.endpoint)
+            client = lab.connect(router)
+            server = backend.accept_any()
+            assert server.sock.getpeername()[:2] == client.local[:2]  # straight from the client
+            server.close()
+            client.close()
+    finally:
+        other.close()
+    assert config.status()["sessions"]["total"] == 0
+
+
+# What cannot
+
+def test_a_bad_file_changes_nothing(lab, config):
+    router = config.start()
+    client, server = lab.session(router, https_hello(), config.https)
+    line = len(config.values) + 1
+    assert config.refused(idle_timeout="soon").startswith(f"{config.path}:{line}: idle-timeout soon: is not a duration")
+    assert "is missing" in config.refused(https=None)
+    os.unlink(config.path)
+    code, _, error = command("reload", "--name", config.values["name"])
+    assert code == 1 and f"--config {config.path}: No such file or directory" in error
+    client.send(b"undisturbed")
+    assert server.read(11) == b"undisturbed"
+    talk(lab, router, config.https)
+    assert config.status()["reloads"] == {"done": 0, "failed": 3, "last_failed": True}
+    config.reload(idle_timeout="9s")
+    assert not config.status()["reloads"]["last_failed"]
+    client.close()
+    server.close()
+
+
+@pytest.mark.parametrize("changes,named", [
+    ({"workers": 7}, "workers cannot change while alpnbpf runs; restart it"),
+    ({"dataplane": "user", "arm": "always"}, "arm, dataplane cannot change"),
+    ({"no_bypass": "no"}, "no-bypass cannot change"),
+    ({"client_address": "proxy-v2"}, "client-address cannot change"),
+    ({"max_connections": 900_000}, "max-connections 900000: is more than the "),
+    ({"metrics": 9999}, "metrics cannot change"),
+])
+def test_what_needs_a_restart(lab, config, changes, named):
+    router = config.start()
+    other = lab.listener()
+    assert named in config.refused(https=other.endpoint, **changes)
+    talk(lab, router, config.https)
+
+
+def test_a_port_that_is_taken(lab, config):
+    """Not half of a reload: the other listener is not opened, and the backend stays."""
+    router = config.start()
+    other, holder = lab.backends()
+    free = free_port()
+    error = config.refused(https=other.endpoint, listen=[f"127.0.0.1:{free}", holder.endpoint])
+    assert f"cannot listen on {holder.endpoint}: " in error and f"(pid {os.getpid()})" in error
+    with pytest.raises(ConnectionRefusedError):
+        connect(("127.0.0.1", free))
+    before = router.descriptors()
+    for _ in range(10):
+        config.refused(https=other.endpoint, listen=[f"127.0.0.1:{free}", holder.endpoint])
+    wait_until(lambda: router.descriptors() <= before, 5, "as many descriptors as before")
+    talk(lab, router, config.https)
+
+
+# Signals, and under load
+
+def test_hup_and_the_service_manager(lab, config, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(10)
+        router = config.start(env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        while b"READY=1" not in manager.recv(4096):
+            pass
+        other = lab.listener()
+        config.write(https=other.endpoint)
+        router.signal(signal.SIGHUP)
+        message = manager.recv(4096).decode()
+        assert message.startswith("RELOADING=1\nMONOTONIC_USEC=") and message.partition("USEC=")[2].strip().isdigit()
+        while b"READY=1" not in manager.recv(4096):
+            pass
+        assert router.find("reloaded: https changed")
+        talk(lab, router, other)
+        config.write(https="nonsense")
+        router.signal(signal.SIGHUP)
+        assert manager.recv(4096).startswith(b"RELOADING=1")
+        while b"READY=1" not in manager.recv(4096):
+            pass
+        router.wait_line("not reloaded, all goes on as before: .*nonsense")
+        talk(lab, router, other)
+
+
+def test_many_under_load(lab, config):
+    """No connection is refused or reset by a reload; descriptors and memory do not grow."""
+    router = config.start()
+    other = Listener(port=free_port())
+    lab.listeners.append(other)
+    begin = None
+    for round_ in range(60):
+        ports = [f"127.0.0.1:{config.port}"] + ([f"127.0.0.2:{config.port}"] if round_ % 2 else [])
+        early = lab.connect(router)
+        config.reload(https=(config.https, other)[round_ % 2].endpoint, listen=ports, idle_timeout=f"{100 + round_}s")
+        early.send(https_hello())
+        late = lab.connect(router).send(https_hello())
+        backend = (config.https, other)[round_ % 2]
+        for _ in (early, late):
+            server = backend.accept()
+            assert server.read(len(https_hello())) == https_hello()
+            server.send(b"ok")
+            server.close()
+        try:
+            assert early.read_to_end() == late.read_to_end() == b"ok"
+        except RESET:
+            pytest.fail("a session was reset")
+        early.close()
+        late.close()
+        if round_ == 19:
+            wait_until(lambda: config.status()["sessions"]["now"] == 0, 5, "no session")
+            begin = router.descriptors(), router.rss_bytes()
+    wait_until(lambda: config.status()["sessions"]["now"] == 0, 5, "no session")
+    assert abs(router.descriptors() - begin[0]) <= 2
+    assert router.rss_bytes() - begin[1] < 2 << 20
