@@ -29,8 +29,10 @@ say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' '$(1)' '$(2)';)
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
 LIBBPF_CFLAGS = $(shell pkg-config --cflags libbpf)
 LIBBPF_LIBS   = $(shell pkg-config --libs libbpf libelf zlib)
+SECCOMP_CFLAGS = $(shell pkg-config --cflags libseccomp)
+SECCOMP_LIBS   = $(shell pkg-config --libs libseccomp)
 ALL_CFLAGS = -std=gnu17 $(WARNINGS) $(CFLAGS) $(SANFLAGS) -pthread -D_GNU_SOURCE -DALPNBPF_VERSION='"$(VERSION)"' \
-             -Iinclude -Iuser -I$(OUT) $(LIBBPF_CFLAGS)
+             -Iinclude -Iuser -I$(OUT) $(LIBBPF_CFLAGS) $(SECCOMP_CFLAGS)
 ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/;s/ppc64le/powerpc/;s/s390x/s390/;s/riscv64/riscv/')
 # The BPF target has no multiarch include folder of its own (asm/types.h).
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
@@ -51,6 +53,8 @@ unit_proxy_protocol_SRCS := user/proxy_protocol.c user/sockaddr.c
 unit_hello_SRCS          := user/hello.c
 unit_log_SRCS            := user/log.c user/text.c
 unit_json_SRCS           := user/json.c user/text.c
+unit_sandbox_SRCS        := $(wildcard user/sandbox*.c) user/log.c user/text.c
+unit_sandbox_LIBS         = $(SECCOMP_LIBS)
 unit_source_table_SRCS   := user/source_table.c user/sockaddr.c
 unit_timer_SRCS          := user/timer.c
 unit_diagnose_SRCS       := user/diagnose.c user/listening.c user/sockaddr.c
@@ -62,7 +66,7 @@ unit_diagnose_SRCS       := user/diagnose.c user/listening.c user/sockaddr.c
 all: $(BIN)
 
 $(BIN): $(USER_OBJS)
-	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(SECCOMP_LIBS)
 
 $(OUT)/%.o: user/%.c | $(BPF_SKELS)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -81,7 +85,8 @@ $(OUT):
 	$(Q)mkdir -p $(OUT)/unit $(OUT)/bpf $(OUT)/fuzz
 
 $(OUT)/unit/test_%: tests/unit/test_%.c $(wildcard tests/unit/*.h tests/*.h include/*.h user/*.h user/*.c) | $(OUT)
-	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(unit_$*_SRCS) $$(pkg-config --cflags --libs cmocka)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(unit_$*_SRCS) $$(pkg-config --cflags --libs cmocka) \
+		$(unit_$*_LIBS)
 
 $(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/bpf/%.skel.h $(wildcard tests/*.h include/*.h)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $$(pkg-config --cflags --libs cmocka) $(LIBBPF_LIBS)

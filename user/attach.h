@@ -43,10 +43,15 @@ struct attach {
 };
 
 /*
- * Everything from the descriptor limit to workers that accept, in the order in which it can fail. 0, or -errno after an
- * error was logged. attach_tear_down() undoes what was done, however far it came.
+ * Everything from the descriptor limit to listeners and steering, in the order in which it can fail. 0, or -errno after
+ * an error was logged. attach_tear_down() undoes what was done, however far it came.
  */
 int attach_set_up(struct attach *attach);
+/*
+ * After attach_set_up() and the start of the command: gives up the rights that are not needed any more, then starts the
+ * workers, so that none ever has them. 0, or -errno after an error was logged.
+ */
+int attach_start(struct attach *attach);
 /* Drains, as TERM does; at_once: with resets, as INT does. why is for the log. */
 void attach_end(struct attach *attach, bool at_once, const char *why);
 /* Workers must have ended. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Sets attach up: limits, ports, routing, data plane, steering, listeners, workers. Every error is said here, with its
- * remedy. Main thread only.
+ * Sets attach up: limits, ports, routing, data plane, steering, listeners. Every error is said here, with its remedy.
+ * attach_start.c goes on. Main thread only.
  */
 #include "attach.h"
 
@@ -299,7 +299,7 @@ static int open_listeners(struct attach *attach, struct worker *worker)
 	return error;
 }
 
-static int start_workers(struct attach *attach)
+static int open_workers(struct attach *attach)
 {
 	struct router *router = &attach->router;
 	int error;
@@ -317,13 +317,6 @@ static int start_workers(struct attach *attach)
 		error = open_listeners(attach, &attach->workers[i]);
 		if (error)
 			return error;
-	}
-	for (; attach->running < router->workers; attach->running++) {
-		error = worker_start(&attach->workers[attach->running]);
-		if (error) {
-			log_error("cannot start worker %u: %s", attach->running, strerror(-error));
-			return error;
-		}
 	}
 	return 0;
 }
@@ -382,7 +375,7 @@ int attach_set_up(struct attach *attach)
 			return -ENOMEM;
 		atomic_store(&attach->router.sources, sources);
 	}
-	error = start_workers(attach);
+	error = open_workers(attach);
 	if (!error) {
 		error = steer_start(&attach->router.steer, reason, sizeof(reason));
 		if (error)

@@ -342,9 +342,12 @@ int cmd_attach(int argc, char **argv)
 		tear_down(&attach, true);
 		return code;
 	}
-	attach.phase = ATTACH_RUNNING;
-	announce(&attach);
-	result = run(&attach);
+	result = attach_start(&attach);
+	if (!result) {
+		attach.phase = ATTACH_RUNNING;
+		announce(&attach);
+		result = run(&attach);
+	}
 	end_command(&attach);
 	tear_down(&attach, true);
 	return result ? EXIT_FAILED : attach.child.pid ? attach.child.code : EXIT_DONE;

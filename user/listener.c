@@ -29,14 +29,15 @@ static void set_buffer(int fd, int option, int forced, unsigned int bytes)
 {
 	int half = (int)(bytes / 2); /* the kernel doubles it */
 
-	/* The forced one needs CAP_NET_ADMIN; without it net.core.{r,w}mem_max is the limit, which is a bound as well.
+	/* The forced one needs CAP_NET_ADMIN, which only listeners meet; without it net.core.{r,w}mem_max is the limit,
+	 * which is a bound as well.
 	 */
 	if (setsockopt(fd, SOL_SOCKET, forced, &half, sizeof(half)))
 		setsockopt(fd, SOL_SOCKET, option, &half, sizeof(half));
 }
 
 /* Far clients need bytes in flight, backends are near: three quarters of a flow's bytes are on the client's side. */
-static unsigned int share_of(enum side side, unsigned int buffer_bytes)
+unsigned int socket_buffer_share(enum side side, unsigned int buffer_bytes)
 {
 	unsigned int near = buffer_bytes / 4 > BUFFER_LEAST ? buffer_bytes / 4 : BUFFER_LEAST;
 
@@ -45,7 +46,7 @@ static unsigned int share_of(enum side side, unsigned int buffer_bytes)
 
 void socket_set_buffers(int fd, enum side side, const struct options *options)
 {
-	unsigned int share = share_of(side, options->buffer_bytes);
+	unsigned int share = socket_buffer_share(side, options->buffer_bytes);
 	int segment = SEGMENT_MOST;
 
 	set_buffer(fd, SO_SNDBUF, SO_SNDBUFFORCE, share);
@@ -55,8 +56,7 @@ void socket_set_buffers(int fd, enum side side, const struct options *options)
 		setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
 }
 
-/* What may change while it listens. */
-static int set_options(int fd, const struct options *options)
+static int set_defer_accept(int fd, const struct options *options)
 {
 	int defer = (int)(options->hello_timeout_ms / 1000);
 
@@ -64,7 +64,6 @@ static int set_options(int fd, const struct options *options)
 		defer = 1;
 	if (!options->defer_accept)
 		defer = 0;
-	socket_set_buffers(fd, CLIENT, options); /* accepted sockets inherit them */
 	return setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof(defer)) ? -errno : 0;
 }
 
@@ -81,8 +80,9 @@ static int open_socket(const struct options *options, const struct address *addr
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
 	    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) || /* as the verdict forwards urgent bytes */
 	    (address->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) ||
-	    set_options(fd, options))
+	    set_defer_accept(fd, options))
 		goto fail;
+	socket_set_buffers(fd, CLIENT, options); /* accepted sockets inherit them */
 	if (bind(fd, &address->sa, address->len) || listen(fd, BACKLOG))
 		goto fail;
 	return fd;
@@ -284,8 +284,12 @@ void listener_change(struct worker *worker, struct configuration *configuration)
 		if (opened[i].fd >= 0)
 			worker->listeners[kept++] = opened[i];
 	worker->listener_count = kept;
-	for (unsigned int i = 0; i < kept; i++)
-		set_options(worker->listeners[i].fd, options);
+	for (unsigned int i = 0; i < kept; i++) {
+		set_defer_accept(worker->listeners[i].fd, options);
+		/* Not without need: at the start they could be more than they can now. */
+		if (options->buffer_bytes != worker->configuration->options.buffer_bytes)
+			socket_set_buffers(worker->listeners[i].fd, CLIENT, options);
+	}
 	if (!worker->accept_timer.place)
 		worker_resume_accept(worker);
 }

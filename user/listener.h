@@ -34,6 +34,7 @@ void listener_close_all(struct worker *worker);
  * The buffers of one side. What a flow can hold for a peer that does not read is the receive window of the side it
  * comes from and the send buffer of the side it goes to; the two together are --buffer.
  */
+unsigned int socket_buffer_share(enum side side, unsigned int buffer_bytes);
 void socket_set_buffers(int fd, enum side side, const struct options *options);
 
 #endif

@@ -95,6 +95,7 @@ static bool read_config(struct parser *parser, int argc, char **argv)
 
 	if (path && *path && !config_file_read(parser, path))
 		return false;
+	parser->options->config_path = path;
 	memset(parser->seen, 0, sizeof(parser->seen));
 	return true;
 }

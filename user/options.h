@@ -48,7 +48,8 @@ struct options {
 	char control_group[64]; /* who may use it beside root and our own user; empty: nobody */
 	bool metrics;           /* … are served at metrics_address */
 	struct address metrics_address;
-	char **command; /* after --: its words in argv, NULL ends them; NULL: none */
+	const char *config_path; /* --config, as given; NULL: none */
+	char **command;          /* after --: its words in argv, NULL ends them; NULL: none */
 };
 
 enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_USAGE };

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+What the program keeps of its rights while it serves: every thread of it, started as root, as a service, without rights,
+with a command, and with transparent connections. What the stages forbid is in tests/unit/test_sandbox.c.
+"""
+import os
+import signal
+import socket
+
+import pytest
+
+from conftest import free_port
+from hellos import acme_hello, https_hello
+from router import BINARY
+from sockets import Peer
+from test_lifecycle import UNPRIVILEGED
+from waiting import wait_until
+
+HELLO = https_hello()
+NET_ADMIN, KILL = 1 << 12, 1 << 5
+FOUR = 1 << 39 | 1 << 12 | 1 << 38 | 1 << 10  # CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_NET_BIND_SERVICE
+_NAMES = "bpf,+net_admin,+perfmon,+net_bind_service"
+# As the unit has it.
+SERVICE = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", f"--inh-caps=-all,+{_NAMES}",
+           f"--ambient-caps=-all,+{_NAMES}", f"--bounding-set=-all,+{_NAMES}", "--no-new-privs", "--"]
+
+
+def status(pid, task):
+    with open(f"/proc/{pid}/task/{task}/status") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+def expect_sandbox(router, kept=0, bounding=0):
+    """Of every thread."""
+    tasks = os.listdir(f"/proc/{router.pid}/task")
+    assert len(tasks) > 1
+    # LeakSanitizer cannot work under seccomp; the program says so.
+    seccomp = "0" if router.find("system calls: not in a sanitizer build") else "2"
+    for task in tasks:
+        found = status(router.pid, task)
+        capabilities = {name: int(found[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd")}
+        assert capabilities == {"CapEff": kept, "CapPrm": kept, "CapInh": 0, "CapAmb": 0, "CapBnd": bounding}, task
+        assert (found["NoNewPrivs"], found["Seccomp"]) == ("1", seccomp), task
+
+
+def test_as_root(lab, plane):
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--workers", "3", plane=plane)
+    expect_sandbox(router)
+    for hello, backend in ((HELLO, https), (acme_hello(), acme)):
+        client, server = lab.session(router, hello, backend)
+        server.send(b"answer").close()
+        assert client.read_to_end() == b"answer"
+        client.close()
+        assert router.closed(client).cause == "done"
+    expect_sandbox(router)
+
+
+@pytest.mark.parametrize("plane", ["auto", "sockmap"])
+def test_as_service(lab, plane):
+    """The four capabilities are enough to set all up: the data plane, the bypass, a port below 1024."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane=plane, prefix=SERVICE, listen=[("127.0.0.1", 443)], bypass=True)
+    assert router.find("with bypass, armed while port") and not router.find(" warn ")
+    expect_sandbox(router, bounding=FOUR)  # shrinking that takes CAP_SETPCAP, which a service does not have
+    client, server = lab.session(router, acme_hello(), acme)  # the ACME client listens: armed
+    server.send(b"answer").close()
+    assert client.read_to_end() == b"answer"
+
+
+def test_arming_goes_on(lab):
+    """It takes maps, a test run of a program, and the list of listeners, all without a capability."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, prefix=SERVICE, bypass=True)
+    router.wait_line("armed: 127.0.0.1", 5)
+    acme.close()
+    router.wait_line("disarmed", 5)
+    again = lab.listener(port=acme.port)
+    wait_until(lambda: len([line for line in router.lines() if " armed: " in line]) == 2, 5, "armed again")
+    lab.session(router, acme_hello(), again)
+    expect_sandbox(router, bounding=FOUR)
+
+
+def test_without_rights(lab):
+    acme, https = lab.backends()
+    router = lab.router(acme, https, prefix=UNPRIVILEGED)
+    expect_sandbox(router)
+    lab.session(router, HELLO, https)
+
+
+def test_transparent_keeps_what_it_needs(lab):
+    """And only that. A client's port below 1024 is not the program's to take: another one is."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, "--client-address", "transparent")
+    assert router.find("CAP_NET_ADMIN is kept")
+    expect_sandbox(router, kept=NET_ADMIN)
+    low = socket.socket()
+    low.bind(("127.0.0.3", 1001))
+    low.connect(router.address())
+    client = Peer(low)
+    lab.peers.append(client)
+    client.send(HELLO)
+    server = https.accept()
+    assert server.read(len(HELLO)) == HELLO
+    host, port = server.sock.getpeername()
+    assert host == "127.0.0.3" and port >= 1024
+
+
+def test_command_keeps_its_rights(lab):
+    """It is started as we were; what it does then is its own affair, also to take another user: TERM still ends it."""
+    listen = free_port()
+    acme, https = lab.backends()
+    router = lab.router(acme, https, listen=[("127.0.0.1", listen)], command_line=[
+        *command_line(acme, https, listen), "--", "setpriv", "--reuid", "65534", "--clear-groups", "sleep", "1000"])
+    with open(f"/proc/{router.pid}/task/{router.pid}/children") as file:
+        child = int(file.read())
+    wait_until(lambda: status(child, child)["Name"] == "sleep", 5, "the command")
+    found, own = status(child, child), status(os.getpid(), os.getpid())
+    assert found["Uid"].split()[0] == "65534" and found["NoNewPrivs"] == own["NoNewPrivs"]
+    assert (found["Seccomp"], found["CapBnd"]) == (own["Seccomp"], own["CapBnd"])
+    expect_sandbox(router, kept=KILL)
+    router.expected_exit = 128 + signal.SIGTERM
+    router.finish()
+
+
+def command_line(acme, https, port):
+    return [BINARY, "attach", "--acme", acme.endpoint, "--https", https.endpoint, "--listen", f"127.0.0.1:{port}",
+            "--log-level", "debug", "--no-bypass"]
+
+
+def test_run_directory(lab):
+    """Where the service manager says it is; what is read and written is in the debug log."""
+    folder = lab.directory / "run"
+    folder.mkdir()
+    router = lab.router(*lab.backends(), env={"RUNTIME_DIRECTORY": str(folder)})
+    if not router.find("no Landlock here"):
+        assert router.find(f"sandbox: files: {folder}: read and written") and router.find("files: /etc: read$")
+
+
+def test_large_buffer_is_told(lab):
+    """Above net.core.wmem_max a socket's buffer takes a capability, which is there for listeners only."""
+    router = lab.router(*lab.backends(), "--buffer", "64M")
+    assert router.find(r"--buffer 67108864: the backend's side holds \d+ bytes, not 16777216: net\.core\.[rw]mem_max is")
+    assert not lab.router(*lab.backends()).find("--buffer")

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The step from setting up to serving: gives up what only setting up took (sandbox.c), then starts the workers. Main
+ * thread only.
+ */
+#include "attach.h"
+
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "listener.h"
+#include "log.h"
+#include "sandbox.h"
+
+static int start_workers(struct attach *attach)
+{
+	for (; attach->running < attach->router.workers; attach->running++) {
+		int error = worker_start(&attach->workers[attach->running]);
+		if (error) {
+			log_error("cannot start worker %u: %s", attach->running, strerror(-error));
+			return error;
+		}
+	}
+	return 0;
+}
+
+/* The kernel doubles what it is asked for; above its limit it takes a capability that is gone by now. */
+static void warn_of_buffers(const struct options *options)
+{
+	unsigned int wanted = socket_buffer_share(BACKEND, options->buffer_bytes), send = wanted, receive = wanted;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+	socklen_t length = sizeof(send);
+
+	if (fd < 0)
+		return;
+	socket_set_buffers(fd, BACKEND, options);
+	getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send, &length);
+	getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive, &length);
+	close(fd);
+	if (send < wanted || receive < wanted)
+		log_info("--buffer %u: the backend's side holds %u bytes, not %u: net.core.%cmem_max is %u",
+			 options->buffer_bytes, send < receive ? send : receive, wanted, send < receive ? 'w' : 'r',
+			 (send < receive ? send : receive) / 2);
+}
+
+/*
+ * CAP_KILL: a command that took another user has to be ended all the same; seccomp knows whom it may be used on.
+ * CAP_NET_ADMIN: sockets with the clients' addresses are made all the time, and the routes go at the end.
+ */
+static uint64_t kept_capabilities(const struct attach *attach)
+{
+	uint64_t keep = 0;
+
+	if (attach->routed) {
+		keep |= SANDBOX_CAP(CAP_NET_ADMIN);
+		log_info("CAP_NET_ADMIN is kept, for --client-address transparent");
+	}
+	if (attach->child.pid)
+		keep |= SANDBOX_CAP(CAP_KILL);
+	return keep;
+}
+
+/* Its socket is removed at the end. NULL: it has none. */
+static const char *metrics_folder(const struct attach *attach, char *out, size_t size)
+{
+	const struct address *address = &attach->options.metrics_address;
+	char *slash;
+
+	if (!attach->options.metrics || address->sa.sa_family != AF_UNIX)
+		return NULL;
+	snprintf(out, size, "%s", address->un.sun_path);
+	slash = strrchr(out, '/');
+	if (!slash)
+		return ".";
+	slash[slash == out] = '\0'; /* the root keeps its slash */
+	return out;
+}
+
+int attach_start(struct attach *attach)
+{
+	char metrics[sizeof(attach->options.metrics_address.un.sun_path)];
+	struct sandbox sandbox = {.capabilities = kept_capabilities(attach),
+				  .config = attach->options.config_path,
+				  .writable = {control_directory(), metrics_folder(attach, metrics, sizeof(metrics))},
+				  .child = attach->child.pid};
+	char reason[SANDBOX_REASON_MAX];
+	int error = sandbox_enter(&sandbox, reason, sizeof(reason));
+
+	if (error) {
+		log_error("cannot give up rights: %s", reason);
+		return error;
+	}
+	warn_of_buffers(&attach->options);
+	return start_workers(attach);
+}
