@@ -9,6 +9,8 @@ BPFTOOL ?= $(firstword $(shell command -v bpftool 2>/dev/null) /usr/sbin/bpftool
 PYTEST  ?= /usr/bin/python3 -m pytest
 PREFIX  ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
+UNITDIR     ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 V       ?= 0
 FUZZ_SECONDS ?= 60
 
@@ -46,7 +48,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(wildcard tests/unit/test
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
 
 # What each unit test links, apart from cmocka: the source it tests and what that source calls.
-unit_options_SRCS        := $(wildcard user/options*.c) user/config_file.c user/sockaddr.c
+unit_options_SRCS        := $(wildcard user/options*.c) user/config_file.c user/sockaddr.c user/activation.c
 unit_config_file_SRCS    := $(unit_options_SRCS)
 unit_sockaddr_SRCS       := user/sockaddr.c
 unit_proxy_protocol_SRCS := user/proxy_protocol.c user/sockaddr.c
@@ -59,7 +61,7 @@ unit_source_table_SRCS   := user/source_table.c user/sockaddr.c
 unit_timer_SRCS          := user/timer.c
 unit_diagnose_SRCS       := user/diagnose.c user/listening.c user/sockaddr.c
 
-.PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels lint fuzz demo deps man install uninstall clean
+.PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels lint fuzz demo deps man install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -144,14 +146,24 @@ man: $(OUT)/alpnbpf.8
 $(OUT)/alpnbpf.8: tools/man/alpnbpf.8.scd | $(OUT)
 	$(call say,MAN,$@)scdoc <$< >$@
 
-install: $(BIN) man
+# systemd looks into /usr/local/lib as well. The unit has the path of the binary in it.
+$(OUT)/alpnbpf.service: tools/systemd/alpnbpf.service.in FORCE | $(OUT)
+	$(call say,UNIT,$@)sed 's|@SBINDIR@|$(SBINDIR)|' $< >$@
+
+FORCE:
+
+install: $(BIN) man $(OUT)/alpnbpf.service
 	install -D -m 0755 $(BIN) $(DESTDIR)$(SBINDIR)/alpnbpf
 	install -D -m 0644 $(OUT)/alpnbpf.8 $(DESTDIR)$(PREFIX)/share/man/man8/alpnbpf.8
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/alpnbpf/README.md
+	install -D -m 0644 $(OUT)/alpnbpf.service $(DESTDIR)$(UNITDIR)/alpnbpf.service
+	install -D -m 0644 tools/systemd/alpnbpf.socket $(DESTDIR)$(UNITDIR)/alpnbpf.socket
+	install -D -m 0644 tools/systemd/alpnbpf.sysusers $(DESTDIR)$(SYSUSERSDIR)/alpnbpf.conf
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/alpnbpf $(DESTDIR)$(PREFIX)/share/doc/alpnbpf/README.md \
-		$(DESTDIR)$(PREFIX)/share/man/man8/alpnbpf.8
+		$(DESTDIR)$(PREFIX)/share/man/man8/alpnbpf.8 $(DESTDIR)$(SYSUSERSDIR)/alpnbpf.conf \
+		$(DESTDIR)$(UNITDIR)/alpnbpf.service $(DESTDIR)$(UNITDIR)/alpnbpf.socket
 
 clean:
 	$(Q)rm -rf build build-san alpnbpf alpnbpf-san

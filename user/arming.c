@@ -60,6 +60,18 @@ static void name_endpoint(const struct steer_endpoint *endpoint, char *out, size
 	address_format(&address, out, size);
 }
 
+/* Whose it is can be seen without rights, unlike which process. */
+static void name_user(struct steer *steer, const struct address *address, const char *name)
+{
+	struct listening listeners[STEER_LISTENERS];
+	int count = listening_on(steer->acme_port, listeners, STEER_LISTENERS);
+
+	snprintf(steer->armed_by, sizeof(steer->armed_by), "%.120s", name);
+	for (int i = 0; i < count && i < STEER_LISTENERS; i++)
+		if (address_equal(&listeners[i].address, address) && listeners[i].uid_known)
+			snprintf(steer->armed_by, sizeof(steer->armed_by), "%.120s, of uid %u", name, listeners[i].uid);
+}
+
 static void note_armed(struct steer *steer, const struct steer_endpoint *at, const char *name)
 {
 	struct address address;
@@ -74,7 +86,7 @@ static void note_armed(struct steer *steer, const struct steer_endpoint *at, con
 	if (diagnose_port_holder(&address, holder, sizeof(holder)) == 0)
 		snprintf(steer->armed_by, sizeof(steer->armed_by), "%.60s at %.120s", holder, name);
 	else
-		snprintf(steer->armed_by, sizeof(steer->armed_by), "%.120s", name);
+		name_user(steer, &address, name);
 }
 
 static void log_arrival(struct steer *steer, const struct steer_endpoint *at, bool watched)

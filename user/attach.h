@@ -9,6 +9,7 @@
 #include "control.h"
 #include "options.h"
 #include "service.h"
+#include "watchdog.h"
 #include "worker.h"
 
 #define LOCKS_MAX (LISTENERS_MAX + 1)
@@ -33,7 +34,8 @@ struct attach {
 	struct child child;
 	uint64_t reloads[2]; /* failed, done */
 	bool last_reload_failed;
-	time_t last_reload;   /* 0: none */
+	time_t last_reload; /* 0: none */
+	struct watchdog watchdog;
 	struct rlimit nofile; /* as we were given it */
 	int locks[LOCKS_MAX]; /* one for each port served in place, one for transparent connections */
 	unsigned int lock_count;

@@ -13,6 +13,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "activation.h"
 #include "dataplane.h"
 #include "diagnose.h"
 #include "instance.h"
@@ -130,7 +131,7 @@ static int check_listeners(struct attach *attach)
 	const struct options *options = &attach->options;
 	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
 
-	for (unsigned int i = 0; i < options->listener_count; i++) {
+	for (unsigned int i = 0; !options->activated && i < options->listener_count; i++) {
 		int error;
 
 		if (options->in_place[i]) /* the web server's */
@@ -278,7 +279,10 @@ static int open_listeners(struct attach *attach, struct worker *worker)
 	char reason[ADDRESS_TEXT_MAX + DIAGNOSE_TEXT_MAX + 32];
 	int error = 0;
 
-	for (unsigned int i = 0; i < options->listener_count; i++) {
+	for (unsigned int i = 0; !error && options->activated && i < options->activated->count; i++)
+		error = listener_share(worker, options->activated->sockets[i].fd,
+				       &options->activated->sockets[i].address, reason, sizeof(reason));
+	for (unsigned int i = 0; !options->activated && i < options->listener_count; i++) {
 		if (options->in_place[i])
 			continue;
 		error = listener_open(worker, &options->listeners[i], reason, sizeof(reason));

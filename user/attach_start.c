@@ -95,5 +95,6 @@ int attach_start(struct attach *attach)
 		return error;
 	}
 	warn_of_buffers(&attach->options);
+	watchdog_open(&attach->watchdog, attach->router.workers);
 	return start_workers(attach);
 }

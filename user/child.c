@@ -11,11 +11,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Ours without NOTIFY_SOCKET: readiness is ours to tell. Made before fork(), as the workers run by then. To be freed.
- */
+/* What the service manager says to us alone: readiness and signs of life are ours to tell, the sockets ours. */
+static bool is_ours(const char *variable)
+{
+	static const char *const ours[] = {
+		"NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=", "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES="};
+
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (strncmp(variable, ours[i], strlen(ours[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Made before fork(): nothing is allocated between that and exec(). To be freed. */
 static char **make_environment(void)
 {
-	static const char notify[] = "NOTIFY_SOCKET=";
 	size_t count = 0, kept = 0;
 	char **environment;
 
@@ -23,7 +33,7 @@ static char **make_environment(void)
 		count++;
 	environment = calloc(count + 1, sizeof(*environment));
 	for (size_t i = 0; environment && i < count; i++)
-		if (strncmp(environ[i], notify, sizeof(notify) - 1) != 0)
+		if (!is_ours(environ[i]))
 			environment[kept++] = environ[i];
 	return environment;
 }

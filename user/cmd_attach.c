@@ -52,6 +52,17 @@ static void announce(const struct attach *attach)
 		 options->backends[ROUTE_ACME].text, options->backends[ROUTE_HTTPS].text, attach->router.steer.mode,
 		 attach->plane, attach->router.workers, attach->router.max_sessions);
 	notify_service_manager("READY=1");
+	notify_status("serving: %s; data plane %s", attach->router.steer.mode, attach->plane);
+}
+
+/* How many sessions there are, as a snapshot: their workers count on. */
+static unsigned int live_sessions(const struct attach *attach)
+{
+	unsigned int live = 0;
+
+	for (unsigned int i = 0; i < attach->running; i++)
+		live += __atomic_load_n(&attach->workers[i].live, __ATOMIC_RELAXED);
+	return live;
 }
 
 /* What the run came to, as key=value. */
@@ -119,6 +130,8 @@ static void drain(struct attach *attach)
 	attach->drain_until = monotonic_us() + attach->options.drain_timeout_ms * MS;
 	log_info("draining: no new connections, %u ms for those there are", attach->options.drain_timeout_ms);
 	notify_service_manager("STOPPING=1");
+	notify_status("draining: %u sessions when it began, %u ms for them to end", live_sessions(attach),
+		      attach->options.drain_timeout_ms);
 	steer_stop(&attach->router.steer);
 	attach->settle_until = monotonic_us() + attach->options.hello_timeout_ms * MS;
 }
@@ -189,6 +202,8 @@ static int wait_ms(const struct attach *attach, bool armed)
 		until = attach->drain_until;
 	if (armed && !attach->drain_until && now + DISARM_LOOK_MS * MS < until)
 		until = now + DISARM_LOOK_MS * MS;
+	if (until > attach->watchdog.next)
+		until = attach->watchdog.next;
 	if (until == UINT64_MAX)
 		return -1;
 	return until > now ? (int)((until - now) / MS + 1) : 0;
@@ -217,6 +232,7 @@ static int run(struct attach *attach)
 		if (ready < 0 && errno != EINTR)
 			return -errno;
 		settle(attach);
+		watchdog_look(&attach->watchdog, attach->workers, attach->running);
 		if (attach->drain_until && monotonic_us() >= attach->drain_until)
 			end_now(attach, "--drain-timeout is over");
 		services_run(&attach->services);
@@ -293,7 +309,9 @@ static void end_command(struct attach *attach)
 		log_info("telling %s to end", attach->options.command[0]);
 	child_signal(&attach->child, SIGTERM);
 	while (child_runs(&attach->child)) {
-		if (poll(&wait, 1, -1) < 0 || read(attach->signals, &info, sizeof(info)) != sizeof(info))
+		watchdog_look(&attach->watchdog, attach->workers, attach->running);
+		if (poll(&wait, 1, watchdog_wait_ms(&attach->watchdog)) < 0 ||
+		    read(attach->signals, &info, sizeof(info)) != sizeof(info))
 			continue;
 		if (info.ssi_signo != SIGCHLD)
 			child_signal(&attach->child, (int)info.ssi_signo);
@@ -308,6 +326,7 @@ static void tear_down(struct attach *attach, bool started)
 	tell_workers(attach, WORKER_STOP); /* those that have ended do not mind */
 	for (unsigned int i = 0; i < attach->running; i++)
 		pthread_join(attach->workers[i].thread, NULL);
+	watchdog_close(&attach->watchdog);
 	if (started)
 		log_totals(attach);
 	attach_tear_down(attach);

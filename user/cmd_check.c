@@ -134,8 +134,13 @@ static void check_listeners(struct report *report)
 			usable++;
 			continue;
 		}
-		error = diagnose_bind(address, reason, sizeof(reason));
 		address_format(address, name, sizeof(name));
+		if (options->activated) {
+			say(report, VERDICT_OK, "listen %s: a socket of the service manager's (LISTEN_FDS)", name);
+			usable++;
+			continue;
+		}
+		error = diagnose_bind(address, reason, sizeof(reason));
 		usable += error == 0;
 		if (error == -EAFNOSUPPORT && options->listener_implied[i])
 			/* Nobody asked for this family by name: attach goes on with the other one. */

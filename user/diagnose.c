@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "activation.h"
 #include "listening.h"
 #include "steering.h"
 
@@ -63,7 +64,7 @@ uint64_t diagnose_capabilities_listen(const struct options *options)
 			start = 1024;
 		fclose(file);
 	}
-	for (unsigned int i = 0; i < options->listener_count; i++)
+	for (unsigned int i = 0; !options->activated && i < options->listener_count; i++)
 		if (!options->in_place[i] && address_port(&options->listeners[i]) < start)
 			return 1ULL << NET_BIND_SERVICE;
 	return 0;
@@ -315,6 +316,8 @@ unsigned int diagnose_descriptor_reserve(const struct options *options)
 		listeners += STEER_FAMILIES;
 	if (options->in_place_count || options->bypass || options->client_address == CLIENT_ADDRESS_PEERNAME)
 		process += RESERVE_STEER;
+	if (options->activated) /* each worker has a copy of its own as well */
+		process += options->activated->count;
 	return process + diagnose_workers(options) * (RESERVE_WORKER + listeners);
 }
 

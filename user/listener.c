@@ -6,6 +6,7 @@
 #include "listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,6 +68,18 @@ static int set_defer_accept(int fd, const struct options *options)
 	return setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof(defer)) ? -errno : 0;
 }
 
+/* What accepted sockets inherit. */
+static int set_options(int fd, const struct options *options)
+{
+	int on = 1;
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on))) /* as the verdict forwards urgent bytes */
+		return -1;
+	socket_set_buffers(fd, CLIENT, options);
+	return 0;
+}
+
 static int open_socket(const struct options *options, const struct address *address)
 {
 	int on = 1, error;
@@ -76,13 +89,10 @@ static int open_socket(const struct options *options, const struct address *addr
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) || /* as the verdict forwards urgent bytes */
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) || set_options(fd, options) ||
 	    (address->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) ||
 	    set_defer_accept(fd, options))
 		goto fail;
-	socket_set_buffers(fd, CLIENT, options); /* accepted sockets inherit them */
 	if (bind(fd, &address->sa, address->len) || listen(fd, BACKLOG))
 		goto fail;
 	return fd;
@@ -116,6 +126,28 @@ int listener_open(struct worker *worker, const struct address *address, char *er
 	if (!result)
 		worker->listener_count++;
 	return result;
+}
+
+int listener_share(struct worker *worker, int from, const struct address *address, char *error, size_t error_size)
+{
+	const struct options *options = &worker->configuration->options;
+	socklen_t length = sizeof(int);
+	int deferred = 0, failed, fd;
+
+	/* A descriptor of its own, so that each worker can close its listeners whatever the others do. */
+	fd = fcntl(from, F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0 && set_options(fd, options) == 0 &&
+	    (getsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &deferred, &length) || deferred ||
+	     set_defer_accept(fd, options) == 0)) {
+		worker->listeners[worker->listener_count++] =
+			(struct listener){.fd = fd, .address = *address, .shared = true};
+		return 0;
+	}
+	failed = -errno;
+	snprintf(error, error_size, "cannot use descriptor %d of LISTEN_FDS: %s", from, strerror(-failed));
+	if (fd >= 0)
+		close(fd);
+	return failed;
 }
 
 int listener_open_private(struct worker *worker, enum steer_family family, char *error, size_t error_size)
@@ -251,7 +283,8 @@ void listener_accept(struct worker *worker, struct listener *listener)
 /* After what waits there. It is out of the epoll set. */
 static void close_listener(struct worker *worker, struct listener *listener)
 {
-	for (int taken = 0; taken < BACKLOG && worker->free_count; taken++)
+	/* What waits in a shared one the service manager keeps for the next of us. */
+	for (int taken = 0; taken < BACKLOG && worker->free_count && !listener->shared; taken++)
 		if (!accept_one(worker, listener))
 			break;
 	close(listener->fd);

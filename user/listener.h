@@ -17,6 +17,8 @@ int listener_prepare(struct listener *listener, const struct options *options, c
 /* The worker's part of a reload: takes the new listeners, closes those that are gone, and brings the others up to date.
  */
 void listener_change(struct worker *worker, struct configuration *configuration);
+/* A socket of the service manager's, for all workers. As listener_open(). */
+int listener_share(struct worker *worker, int from, const struct address *address, char *error, size_t error_size);
 
 /*
  * The private listener of a family, for connections that are steered to us: on loopback, at a port the kernel chooses
@@ -27,7 +29,7 @@ int listener_open_private(struct worker *worker, enum steer_family family, char 
 /* Take what waits there, up to a fair number. */
 void listener_accept(struct worker *worker, struct listener *listener);
 
-/* Take all that waits there, then close: connections the kernel has accepted are served. */
+/* Take all that waits there, unless others can, then close: connections the kernel has accepted are served. */
 void listener_close_all(struct worker *worker);
 
 /*

@@ -53,6 +53,8 @@ static void take(const struct nlmsghdr *header, struct listening *out)
 	const struct inet_diag_msg *found = NLMSG_DATA(header);
 
 	memset(out, 0, sizeof(*out));
+	out->uid = found->idiag_uid;
+	out->uid_known = true;
 	out->cookie = (uint64_t)found->id.idiag_cookie[0] | (uint64_t)found->id.idiag_cookie[1] << 32;
 	if (found->idiag_family == AF_INET) {
 		out->address.len = sizeof(out->address.in);

@@ -12,6 +12,8 @@
 struct listening {
 	struct address address;
 	bool dual_stack; /* takes IPv4 as well; as far as sock_diag tells */
+	bool uid_known;
+	uint32_t uid;    /* whose it is; as far as sock_diag tells */
 	uint64_t cookie; /* the socket's, as SO_COOKIE and sockmaps show it; 0: not known, sock_diag is not there */
 };
 

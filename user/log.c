@@ -194,3 +194,15 @@ void notify_service_manager(const char *message)
 		log_warn("cannot tell the service manager \"%s\" at %s: %s", message, path, strerror(errno));
 	close(fd);
 }
+
+void notify_status(const char *format, ...)
+{
+	static const char name[] = "STATUS=";
+	char message[512] = "STATUS=";
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(message + sizeof(name) - 1, sizeof(message) - sizeof(name) + 1, format, arguments);
+	va_end(arguments);
+	notify_service_manager(message);
+}

@@ -36,5 +36,7 @@ bool log_limit_pass(struct log_limit *limit, unsigned long *suppressed);
 
 /* Tell the service manager (sd_notify protocol: one datagram to $NOTIFY_SOCKET). No-op without it. */
 void notify_service_manager(const char *message);
+/* STATUS=, for `systemctl status`: one line, cut where it is too long. */
+void notify_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -21,12 +21,15 @@ enum arm_choice { ARM_AUTO, ARM_ALWAYS };
 enum client_address { CLIENT_ADDRESS_AUTO, CLIENT_ADDRESS_NONE, CLIENT_ADDRESS_PEERNAME, CLIENT_ADDRESS_TRANSPARENT };
 enum acme_fallback { ACME_FALLBACK_HTTPS, ACME_FALLBACK_CLOSE };
 
+struct activation;
+
 struct options {
 	struct endpoint backends[ROUTES];         /* indexed by enum route; ROUTE_UNDECIDED unused */
 	enum proxy_version proxy[ROUTES];         /* PROXY protocol header a backend gets */
 	bool proxy_tlv_alpn, proxy_tlv_authority; /* v2 TLVs PP2_TYPE_ALPN, PP2_TYPE_AUTHORITY */
 	struct address listeners[LISTENERS_MAX];
 	unsigned int listener_count;
+	const struct activation *activated;   /* `listeners` are sockets of the service manager's; NULL: they are not */
 	bool listener_implied[LISTENERS_MAX]; /* by a port alone: its family may be absent */
 	bool in_place[LISTENERS_MAX];         /* by listener: --https is that very port, its server keeps it */
 	unsigned int in_place_count;

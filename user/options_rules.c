@@ -5,9 +5,12 @@
  */
 #include "options.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "activation.h"
 
 static bool fail(char *error, size_t error_size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -68,6 +71,11 @@ static bool find_in_place(struct options *options, char *error, size_t error_siz
 		options->in_place[i] = leads_back(https, at);
 		options->in_place_count += options->in_place[i];
 	}
+	if (options->in_place_count && options->activated)
+		return fail(
+			error, error_size,
+			"--https %s is a port that the service manager listens on for alpnbpf (LISTEN_FDS); in place the web server listens there: disable the socket unit, or move the web server (--https 8443)",
+			https->text);
 	if (options->in_place_count && options->proxy[ROUTE_HTTPS] != PROXY_NONE)
 		return fail(
 			error, error_size,
@@ -113,6 +121,21 @@ static bool check_client_address(struct options *options, char *error, size_t er
 	return true;
 }
 
+/* Sockets that the service manager listens on for us are what is listened on. */
+static bool take_activated(struct options *options, char *error, size_t error_size)
+{
+	const struct activation *activation = activation_get(error, error_size);
+
+	static_assert(2 * ACTIVATION_MAX <= LISTENERS_MAX, "each may be of two families");
+	if (!activation)
+		return false;
+	if (!activation->count)
+		return true;
+	options->activated = activation;
+	memset(options->listener_implied, 0, sizeof(options->listener_implied));
+	return activation_replace(activation, options->listeners, &options->listener_count, error, error_size);
+}
+
 bool options_finish(struct options *options, char *error, size_t error_size)
 {
 	if (!check_client_address(options, error, error_size))
@@ -122,6 +145,8 @@ bool options_finish(struct options *options, char *error, size_t error_size)
 		return fail(
 			error, error_size,
 			"--proxy-tlv: no route gets a version 2 PROXY header, which alone can carry TLVs; add --proxy-protocol https=v2");
+	if (!take_activated(options, error, error_size))
+		return false;
 	if (options->listener_count == 0) {
 		unsigned int count;
 

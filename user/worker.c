@@ -2,7 +2,7 @@
 /*
  * The loop of a worker: wait, note what happened to whom, let each session do what it can, sweep what has ended.
  * Nothing is closed or freed in the middle of a batch of events. All of a worker belongs to its thread, but for
- * `command`.
+ * `command` and `loops`.
  */
 #include "worker.h"
 
@@ -71,6 +71,8 @@ void worker_resume_accept(struct worker *worker)
 		union event_source source = {.kind = SOURCE_LISTENER, .index = i};
 		struct epoll_event event = {.events = EPOLLIN, .data.u64 = source.bits};
 
+		if (worker->listeners[i].shared) /* a connection wakes one of the workers, not all */
+			event.events |= EPOLLEXCLUSIVE;
 		if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->listeners[i].fd, &event) && errno != EEXIST) {
 			log_error("cannot wait for connections: %s; trying again", strerror(errno));
 			failed = true;
@@ -283,7 +285,7 @@ static void *run(void *argument)
 {
 	struct worker *worker = argument;
 	struct epoll_event events[BATCH];
-	uint64_t one = 1;
+	uint64_t one = 1, loops = 0;
 	char name[16];
 
 	snprintf(name, sizeof(name), "worker %u", worker->index);
@@ -298,6 +300,7 @@ static void *run(void *argument)
 			break;
 		}
 		worker->now = monotonic_us();
+		atomic_store_explicit(&worker->loops, ++loops, memory_order_relaxed);
 		for (int i = 0; i < count; i++)
 			dispatch(worker, &events[i]);
 		run_timers(worker);
@@ -309,6 +312,7 @@ static void *run(void *argument)
 			break;
 	}
 	atomic_store(&worker->ended, true);
+	atomic_store_explicit(&worker->loops, WORKER_ENDED, memory_order_relaxed);
 	if (write(worker->router->finished, &one, sizeof(one)) < 0)
 		log_error("worker %u: cannot report its end: %s", worker->index, strerror(errno));
 	return NULL;
@@ -365,6 +369,11 @@ void worker_tell(struct worker *worker, enum worker_command command)
 {
 	atomic_store(&worker->command, command);
 	worker_wake(worker);
+}
+
+uint64_t worker_loops(const struct worker *worker)
+{
+	return atomic_load_explicit(&worker->loops, memory_order_relaxed);
 }
 
 void worker_free(struct worker *worker)

@@ -40,6 +40,8 @@ struct router {
 	int reported;                           /* eventfd: one that has filled its report */
 };
 
+#define WORKER_ENDED UINT64_MAX /* of worker_loops() */
+
 enum worker_command { WORKER_RUN, WORKER_DRAIN, WORKER_STOP };
 
 /* What an epoll event is about. */
@@ -59,6 +61,7 @@ static_assert(sizeof(union event_source) == sizeof(uint64_t), "epoll data has 64
 struct listener {
 	int fd;
 	struct address address;
+	bool shared;   /* with the other workers: the service manager's */
 	bool in_place; /* private: sk_lookup gives it connections to the web server's own port */
 };
 
@@ -70,6 +73,7 @@ struct worker {
 	_Atomic int asked; /* enum report_kind; the main thread sets it, the worker clears it when `report` is filled */
 	_Atomic bool ended; /* what is written by its thread may be read */
 	struct report report;
+	_Atomic uint64_t loops; /* how often it came round; WORKER_ENDED once it does no more */
 	int epoll, wake;
 	struct ring_buffer *ring;
 	uint64_t events_lost;
@@ -106,8 +110,9 @@ int worker_init(struct worker *worker, struct router *router, unsigned int index
 int worker_start(struct worker *worker);
 /* From any thread. */
 void worker_tell(struct worker *worker, enum worker_command command);
-/* Ends its wait for events: it looks at what it is told and asked. */
+/* Makes it come round, which worker_loops() then shows. From any thread. */
 void worker_wake(struct worker *worker);
+uint64_t worker_loops(const struct worker *worker);
 void worker_free(struct worker *worker);
 
 /* The session has something to do: session_progress() is called before the worker waits again. */

@@ -20,13 +20,13 @@ def _die_with_parent():
 class Child:
     """A process whose combined output is read by a thread as it comes."""
 
-    def __init__(self, *command, name=None, env=None, stdin=subprocess.DEVNULL, cwd=None):
+    def __init__(self, *command, name=None, env=None, stdin=subprocess.DEVNULL, cwd=None, pass_fds=()):
         self.name = name or os.path.basename(command[0])
         self._lines = []
         self._lock = threading.Condition()
         self.process = subprocess.Popen(
             command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=cwd,
-            env={**os.environ, **(env or {})}, preexec_fn=_die_with_parent)
+            env={**os.environ, **(env or {})}, pass_fds=pass_fds, preexec_fn=_die_with_parent)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

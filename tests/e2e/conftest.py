@@ -40,6 +40,7 @@ def pytest_configure(config):
     netns.enter_private()
     # The control sockets of the run, apart from those of this machine.
     os.environ["RUNTIME_DIRECTORY"] = tempfile.mkdtemp(prefix="alpnbpf-run-")
+    os.chmod(os.environ["RUNTIME_DIRECTORY"], 0o1777)  # some are started as another user
 
 
 def pytest_unconfigure():

@@ -63,7 +63,7 @@ class Router(Child):
     """`alpnbpf attach`; ready when the constructor returns, unless wait=False."""
 
     def __init__(self, acme, https, *options, listen=(), plane="auto", log_level="debug", prefix=(), env=None,
-                 wait=True, bypass=False, command_line=None):
+                 wait=True, bypass=False, command_line=None, pass_fds=()):
         self.listen = [tuple(address) for address in listen]
         command = [*prefix, BINARY, "attach", "--acme", endpoint(acme), "--https", endpoint(https)]
         for address in self.listen:
@@ -75,7 +75,7 @@ class Router(Child):
             command.append("--no-bypass")
         self.expected_exit = 0
         self.ended = False
-        super().__init__(*command, name="alpnbpf", env=env)
+        super().__init__(*command, name="alpnbpf", env=env, pass_fds=pass_fds)
         self.log_level = log_level
         if wait:
             self.wait_ready()

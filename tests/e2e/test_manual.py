@@ -37,7 +37,12 @@ def test_install_and_uninstall(tmp_path):
     subprocess.run([*command, "install"], check=True, capture_output=True)
     installed = {os.path.relpath(os.path.join(folder, name), tmp_path) for folder, _, names in os.walk(tmp_path)
                  for name in names}
-    assert installed == {"usr/sbin/alpnbpf", "usr/share/doc/alpnbpf/README.md", "usr/share/man/man8/alpnbpf.8"}
+    assert installed == {"usr/sbin/alpnbpf", "usr/share/doc/alpnbpf/README.md", "usr/share/man/man8/alpnbpf.8",
+                         "usr/lib/systemd/system/alpnbpf.service", "usr/lib/systemd/system/alpnbpf.socket",
+                         "usr/lib/sysusers.d/alpnbpf.conf"}
+    unit = (tmp_path / "usr/lib/systemd/system/alpnbpf.service").read_text()
+    assert "ExecStart=/usr/sbin/alpnbpf attach --config /etc/alpnbpf/alpnbpf.conf\n" in unit and "@" not in \
+        "".join(line for line in unit.splitlines() if line.startswith("Exec"))
     with open(tmp_path / "usr/share/man/man8/alpnbpf.8") as file:
         page = file.read()
     assert '.TH "alpnbpf" "8"' in page and "In place" in page
