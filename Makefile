@@ -1,5 +1,5 @@
 # alpnbpf: build, test, install. Quiet unless V=1; SANITIZE=1 builds the user half with ASan, UBSan and
-# its assertions.
+# its assertions, STATIC=1 (`make static`) a stripped binary without any library.
 # SPDX-License-Identifier: BSD-2-Clause
 
 VERSION := 0.1.0
@@ -16,19 +16,30 @@ ifeq ($(SANITIZE),1)
 OUT    := build-san
 CFLAGS ?= -O1 -g -fno-omit-frame-pointer
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+BIN    := alpnbpf-san
+else ifeq ($(STATIC),1)
+# Still position independent: what stands in front of the internet keeps its random addresses.
+OUT    := build-static
+CFLAGS ?= -O2 -DNDEBUG
+override CFLAGS += -fPIE -ffunction-sections -fdata-sections -DALPNBPF_STATIC
+override LDFLAGS += -static-pie -s -Wl,--gc-sections
+BIN    := build-static/alpnbpf
+# The linker says of every static program with getaddrinfo() that it needs glibc's shared modules. user/sockaddr.c sees
+# to it that this one does not.
+LINK_SAID = 2>$(OUT)/link.log; code=$$?; grep -v -e "function .resolve'" -e "Using 'getaddrinfo'" $(OUT)/link.log >&2; \
+            exit $$code
 else
 OUT    := build
 CFLAGS ?= -O2 -g -DNDEBUG
-SANFLAGS :=
+BIN    := alpnbpf
 endif
-BIN := $(if $(SANFLAGS),alpnbpf-san,alpnbpf)
 
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' '$(1)' '$(2)';)
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
 LIBBPF_CFLAGS = $(shell pkg-config --cflags libbpf)
-LIBBPF_LIBS   = $(shell pkg-config --libs libbpf libelf zlib)
+LIBBPF_LIBS   = $(shell pkg-config $(if $(filter 1,$(STATIC)),--static) --libs libbpf libelf zlib)
 ALL_CFLAGS = -std=gnu17 $(WARNINGS) $(CFLAGS) $(SANFLAGS) -pthread -D_GNU_SOURCE -DALPNBPF_VERSION='"$(VERSION)"' \
              -Iinclude -Iuser -I$(OUT) $(LIBBPF_CFLAGS)
 ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/;s/ppc64le/powerpc/;s/s390x/s390/;s/riscv64/riscv/')
@@ -54,14 +65,17 @@ unit_source_table_SRCS   := user/source_table.c user/sockaddr.c
 unit_timer_SRCS          := user/timer.c
 unit_diagnose_SRCS       := user/diagnose.c user/listening.c user/sockaddr.c
 
-.PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels lint fuzz demo deps man install uninstall clean
+.PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels lint fuzz static demo deps man install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(BIN)
 
 $(BIN): $(USER_OBJS)
-	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(LINK_SAID)
+
+static:
+	$(Q)$(MAKE) --no-print-directory STATIC=1 all
 
 $(OUT)/%.o: user/%.c | $(BPF_SKELS)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -148,6 +162,6 @@ uninstall:
 		$(DESTDIR)$(PREFIX)/share/man/man8/alpnbpf.8
 
 clean:
-	$(Q)rm -rf build build-san alpnbpf alpnbpf-san
+	$(Q)rm -rf build build-san build-static alpnbpf alpnbpf-san
 
 -include $(wildcard $(OUT)/*.d $(OUT)/bpf/*.d)
