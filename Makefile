@@ -9,6 +9,11 @@ BPFTOOL ?= $(firstword $(shell command -v bpftool 2>/dev/null) /usr/sbin/bpftool
 PYTEST  ?= /usr/bin/python3 -m pytest
 PREFIX  ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
+MANDIR  ?= $(PREFIX)/share/man
+DOCDIR  ?= $(PREFIX)/share/doc/alpnbpf
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 V       ?= 0
 FUZZ_SECONDS ?= 60
 
@@ -65,7 +70,7 @@ unit_source_table_SRCS   := user/source_table.c user/sockaddr.c
 unit_timer_SRCS          := user/timer.c
 unit_diagnose_SRCS       := user/diagnose.c user/listening.c user/sockaddr.c
 
-.PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels lint fuzz static demo deps man install uninstall clean
+.PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels lint fuzz static demo deps man completions install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -152,14 +157,30 @@ man: $(OUT)/alpnbpf.8
 $(OUT)/alpnbpf.8: tools/man/alpnbpf.8.scd | $(OUT)
 	$(call say,MAN,$@)scdoc <$< >$@
 
-install: $(BIN) man
-	install -D -m 0755 $(BIN) $(DESTDIR)$(SBINDIR)/alpnbpf
-	install -D -m 0644 $(OUT)/alpnbpf.8 $(DESTDIR)$(PREFIX)/share/man/man8/alpnbpf.8
-	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/alpnbpf/README.md
+completions: $(OUT)/completions/alpnbpf $(OUT)/completions/_alpnbpf $(OUT)/completions/alpnbpf.fish
 
+$(OUT)/completions/alpnbpf: COMPLETED = bash
+$(OUT)/completions/_alpnbpf: COMPLETED = zsh
+$(OUT)/completions/alpnbpf.fish: COMPLETED = fish
+$(OUT)/completions/%: $(BIN) $(wildcard tools/completions/*)
+	$(Q)mkdir -p $(@D)
+	$(call say,GEN,$@)tools/completions/generate $(COMPLETED) ./$(BIN) >$@
+
+install: $(BIN) man completions
+	install -D -m 0755 $(BIN) $(DESTDIR)$(SBINDIR)/alpnbpf
+	install -D -m 0644 $(OUT)/alpnbpf.8 $(DESTDIR)$(MANDIR)/man8/alpnbpf.8
+	install -D -m 0644 README.md $(DESTDIR)$(DOCDIR)/README.md
+	install -D -m 0644 tools/alpnbpf.conf $(DESTDIR)$(DOCDIR)/examples/alpnbpf.conf
+	install -D -m 0644 $(OUT)/completions/alpnbpf $(DESTDIR)$(BASHDIR)/alpnbpf
+	install -D -m 0644 $(OUT)/completions/_alpnbpf $(DESTDIR)$(ZSHDIR)/_alpnbpf
+	install -D -m 0644 $(OUT)/completions/alpnbpf.fish $(DESTDIR)$(FISHDIR)/alpnbpf.fish
+
+# By name, and only folders of its own: whatever DOCDIR is, nothing of somebody else's goes.
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/alpnbpf $(DESTDIR)$(PREFIX)/share/doc/alpnbpf/README.md \
-		$(DESTDIR)$(PREFIX)/share/man/man8/alpnbpf.8
+	rm -f $(DESTDIR)$(SBINDIR)/alpnbpf $(DESTDIR)$(MANDIR)/man8/alpnbpf.8 $(DESTDIR)$(BASHDIR)/alpnbpf \
+		$(DESTDIR)$(ZSHDIR)/_alpnbpf $(DESTDIR)$(FISHDIR)/alpnbpf.fish \
+		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md examples/alpnbpf.conf)
+	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
 
 clean:
 	$(Q)rm -rf build build-san build-static alpnbpf alpnbpf-san
