@@ -5,6 +5,7 @@
 VERSION := 0.1.0
 CC      ?= cc
 CLANG   ?= clang
+LLVM_STRIP ?= llvm-strip
 BPFTOOL ?= $(firstword $(shell command -v bpftool 2>/dev/null) /usr/sbin/bpftool)
 PYTEST  ?= /usr/bin/python3 -m pytest
 PREFIX  ?= /usr/local
@@ -46,11 +47,14 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmi
 LIBBPF_CFLAGS = $(shell pkg-config --cflags libbpf)
 LIBBPF_LIBS   = $(shell pkg-config $(if $(filter 1,$(STATIC)),--static) --libs libbpf libelf zlib)
 ALL_CFLAGS = -std=gnu17 $(WARNINGS) $(CFLAGS) $(SANFLAGS) -pthread -D_GNU_SOURCE -DALPNBPF_VERSION='"$(VERSION)"' \
+             $(CPPFLAGS) -ffile-prefix-map=$(CURDIR)=. \
              -Iinclude -Iuser -I$(OUT) $(LIBBPF_CFLAGS)
 ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/;s/ppc64le/powerpc/;s/s390x/s390/;s/riscv64/riscv/')
+# -g is for BTF; what else it makes is stripped again, and the folder of the build is nobody's business.
 # The BPF target has no multiarch include folder of its own (asm/types.h).
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror -Wno-address-of-packed-member \
+             -ffile-prefix-map=$(CURDIR)=. \
              $(if $(MULTIARCH),-idirafter /usr/include/$(MULTIARCH)) -Iinclude -Ibpf $(LIBBPF_CFLAGS)
 
 USER_SRCS := $(wildcard user/*.c)
@@ -87,10 +91,10 @@ $(OUT)/%.o: user/%.c | $(BPF_SKELS)
 
 # .bpf.c -> .bpf.o -> .skel.h
 $(OUT)/%.bpf.o: bpf/%.bpf.c | $(OUT)
-	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $< && $(LLVM_STRIP) -g $@
 
 $(OUT)/bpf/%.bpf.o: tests/bpf/%.bpf.c | $(OUT)
-	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $< && $(LLVM_STRIP) -g $@
 
 %.skel.h: %.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst .,_,$(notdir $*))_bpf > $@

@@ -8,6 +8,7 @@ import pytest
 from children import wait_port
 from conftest import free_port
 from hellos import acme_hello, https_hello
+from router import ROOT
 from services import need
 from static_build import build_static, root_with_nothing_but_it
 
@@ -30,6 +31,8 @@ def test_it_is_small_static_and_stripped(binary):
     headers = output("readelf", "--wide", "--program-headers", "--dynamic", binary)
     assert "INTERP" not in headers and "(NEEDED)" not in headers
     assert "GNU_STACK" in headers and "RWE" not in headers
+    with open(binary, "rb") as file:
+        assert ROOT.encode() not in file.read(), "the folder of the build is in it"
 
 
 def test_one_session_each_way(lab, plane, binary):
