@@ -74,7 +74,7 @@ unit_source_table_SRCS   := user/source_table.c user/sockaddr.c
 unit_timer_SRCS          := user/timer.c
 unit_diagnose_SRCS       := user/diagnose.c user/listening.c user/sockaddr.c
 
-.PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels lint fuzz static demo deps man completions install uninstall clean
+.PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels check-package lint fuzz static demo deps man completions deb install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -185,6 +185,18 @@ uninstall:
 		$(DESTDIR)$(ZSHDIR)/_alpnbpf $(DESTDIR)$(FISHDIR)/alpnbpf.fish \
 		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md examples/alpnbpf.conf)
 	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
+
+# The Debian package, from a copy of the tree: build/alpnbpf_VERSION_ARCH.deb.
+DEB_TREE := build/deb/alpnbpf-$(VERSION)
+deb:
+	$(Q)rm -rf build/deb && mkdir -p $(DEB_TREE)
+	$(Q)cp -a bpf include user tests tools Makefile README.md LICENSE $(DEB_TREE)/ && cp -a tools/debian $(DEB_TREE)/
+	$(Q)cd $(DEB_TREE) && env -u MAKEFLAGS -u MFLAGS dpkg-buildpackage -us -uc -b >../log 2>&1 || { cat ../log; exit 1; }
+	$(Q)mv build/deb/*.deb build/ && rm -rf build/deb && ls build/*.deb
+
+# Builds, installs, removes and purges it; in a copy-on-write view of this machine.
+check-package:
+	$(Q)$(PYTEST) -q -p no:cacheprovider tests/package
 
 clean:
 	$(Q)rm -rf build build-san build-static alpnbpf alpnbpf-san
