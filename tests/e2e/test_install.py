@@ -8,9 +8,10 @@ import pytest
 from router import BINARY, ROOT
 from static_build import make
 
-# What may be there: the units of systemd, where this tree has them.
-UNITS = {name.removesuffix(".in") for folder, _, names in os.walk(os.path.join(ROOT, "tools/systemd")) for name in names
-         if name.removesuffix(".in").endswith((".service", ".socket"))}
+# What is there where this tree has units for systemd.
+SYSTEMD = {"alpnbpf.service.in": "lib/systemd/system/alpnbpf.service", "alpnbpf.socket": "lib/systemd/system/alpnbpf.socket",
+           "alpnbpf.sysusers": "lib/sysusers.d/alpnbpf.conf"}
+UNITS = {target for source, target in SYSTEMD.items() if os.path.exists(os.path.join(ROOT, "tools/systemd", source))}
 
 
 def tree(directory):
@@ -21,11 +22,10 @@ def tree(directory):
 def test_install_and_uninstall(tmp_path, prefix):
     where = [f"DESTDIR={tmp_path}", f"PREFIX=/{prefix}"]
     make("install", *where)
-    installed = {name for name in tree(tmp_path) if os.path.basename(name) not in UNITS}
-    assert installed == {f"{prefix}/{name}" for name in (
+    assert tree(tmp_path) == {f"{prefix}/{name}" for name in (
         "sbin/alpnbpf", "share/man/man8/alpnbpf.8", "share/doc/alpnbpf/README.md",
         "share/doc/alpnbpf/examples/alpnbpf.conf", "share/bash-completion/completions/alpnbpf",
-        "share/zsh/site-functions/_alpnbpf", "share/fish/vendor_completions.d/alpnbpf.fish")}
+        "share/zsh/site-functions/_alpnbpf", "share/fish/vendor_completions.d/alpnbpf.fish", *UNITS)}
     binary = tmp_path / prefix / "sbin/alpnbpf"
     assert os.stat(binary).st_mode & 0o7777 == 0o755
     assert subprocess.run([binary, "version"], capture_output=True, text=True, check=True).stdout.startswith("alpnbpf ")

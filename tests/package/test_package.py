@@ -17,6 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 CONFIG = "etc/alpnbpf/alpnbpf.conf"
 UNITS = sorted(os.path.basename(name).removesuffix(".in") for kind in ("service", "socket")
                for name in glob.glob(os.path.join(ROOT, "tools/systemd", f"*.{kind}*")))
+SYSUSERS = ["alpnbpf.conf"] if os.path.exists(os.path.join(ROOT, "tools/systemd/alpnbpf.sysusers")) else []
 # What dpkg, adduser and the triggers of other packages write on their own behalf.
 NOT_OURS = re.compile(r"(var/(lib/(dpkg|man-db|systemd/deb-systemd-helper-enabled)|log|cache|tmp|backups)|tmp|root|run|proc|sys|dev)(/|$)"
                       r"|etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|etc/\.pwd\.lock$")
@@ -129,7 +130,7 @@ def test_contents(package):
         CONFIG, "usr/sbin/alpnbpf", "usr/share/man/man8/alpnbpf.8.gz", "usr/share/bash-completion/completions/alpnbpf",
         "usr/share/zsh/vendor-completions/_alpnbpf", "usr/share/fish/vendor_completions.d/alpnbpf.fish",
         *(f"usr/share/doc/alpnbpf/{name}" for name in ("README.md.gz", "changelog.gz", "copyright")),
-        *(f"lib/systemd/system/{unit}" for unit in UNITS)}
+        *(f"lib/systemd/system/{unit}" for unit in UNITS), *(f"usr/lib/sysusers.d/{name}" for name in SYSUSERS)}
 
 
 def test_a_life_of_the_package(view):
