@@ -174,6 +174,7 @@ install: $(BIN) man completions
 	install -D -m 0755 $(BIN) $(DESTDIR)$(SBINDIR)/alpnbpf
 	install -D -m 0644 $(OUT)/alpnbpf.8 $(DESTDIR)$(MANDIR)/man8/alpnbpf.8
 	install -D -m 0644 README.md $(DESTDIR)$(DOCDIR)/README.md
+	install -D -m 0644 tools/doc/moving.md $(DESTDIR)$(DOCDIR)/moving.md
 	install -D -m 0644 tools/alpnbpf.conf $(DESTDIR)$(DOCDIR)/examples/alpnbpf.conf
 	install -D -m 0644 $(OUT)/completions/alpnbpf $(DESTDIR)$(BASHDIR)/alpnbpf
 	install -D -m 0644 $(OUT)/completions/_alpnbpf $(DESTDIR)$(ZSHDIR)/_alpnbpf
@@ -183,7 +184,7 @@ install: $(BIN) man completions
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/alpnbpf $(DESTDIR)$(MANDIR)/man8/alpnbpf.8 $(DESTDIR)$(BASHDIR)/alpnbpf \
 		$(DESTDIR)$(ZSHDIR)/_alpnbpf $(DESTDIR)$(FISHDIR)/alpnbpf.fish \
-		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md examples/alpnbpf.conf)
+		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md moving.md examples/alpnbpf.conf)
 	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
 
 # The Debian package, from a copy of the tree: build/alpnbpf_VERSION_ARCH.deb.

@@ -76,8 +76,6 @@ def start(command, settings, prepare):
             call("prctl", PR_SET_PDEATHSIG, 9, 0, 0, 0)
             prepare()
             become(settings)
-            # The death of the parent would be forgotten with the change of user.
-            call("prctl", PR_SET_PDEATHSIG, 9, 0, 0, 0)
             os.execve(command[0], command, settings.get("environment", {}))
         except OSError as error:
             print(f"engine: {command[0]}: {error.strerror}", file=sys.stderr, flush=True)

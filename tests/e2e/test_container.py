@@ -6,6 +6,7 @@ that is not root, file capabilities, an exact bounding set, a read-only root. An
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -67,7 +68,13 @@ class Container(Router):
         return subprocess.run(self.command("exec", *arguments, pid=self.init), capture_output=True, text=True, timeout=15)
 
     def terminate(self):
-        os.kill(self.init, 15)
+        os.kill(self.init, signal.SIGTERM)
+
+    def abandon(self):
+        # By its own number: to be told of its parent's death does not outlive execve() of a file with capabilities.
+        if self.running() and children(self.pid):
+            os.kill(self.init, signal.SIGKILL)
+        super().abandon()
 
 
 def capabilities(pid):

@@ -23,7 +23,7 @@ def test_install_and_uninstall(tmp_path, prefix):
     where = [f"DESTDIR={tmp_path}", f"PREFIX=/{prefix}"]
     make("install", *where)
     assert tree(tmp_path) == {f"{prefix}/{name}" for name in (
-        "sbin/alpnbpf", "share/man/man8/alpnbpf.8", "share/doc/alpnbpf/README.md",
+        "sbin/alpnbpf", "share/man/man8/alpnbpf.8", "share/doc/alpnbpf/README.md", "share/doc/alpnbpf/moving.md",
         "share/doc/alpnbpf/examples/alpnbpf.conf", "share/bash-completion/completions/alpnbpf",
         "share/zsh/site-functions/_alpnbpf", "share/fish/vendor_completions.d/alpnbpf.fish", *UNITS)}
     binary = tmp_path / prefix / "sbin/alpnbpf"

@@ -129,7 +129,7 @@ def test_contents(package):
     assert names == {
         CONFIG, "usr/sbin/alpnbpf", "usr/share/man/man8/alpnbpf.8.gz", "usr/share/bash-completion/completions/alpnbpf",
         "usr/share/zsh/vendor-completions/_alpnbpf", "usr/share/fish/vendor_completions.d/alpnbpf.fish",
-        *(f"usr/share/doc/alpnbpf/{name}" for name in ("README.md.gz", "changelog.gz", "copyright")),
+        *(f"usr/share/doc/alpnbpf/{name}" for name in ("README.md.gz", "moving.md.gz", "changelog.gz", "copyright")),
         *(f"lib/systemd/system/{unit}" for unit in UNITS), *(f"usr/lib/sysusers.d/{name}" for name in SYSUSERS)}
 
 
