@@ -1,16 +1,22 @@
 # alpnbpf: build, test, install. Quiet unless V=1; SANITIZE=1 builds the user half with ASan, UBSan and
-# its assertions.
+# its assertions, STATIC=1 (`make static`) a stripped binary without any library.
 # SPDX-License-Identifier: BSD-2-Clause
 
 VERSION := 0.1.0
 CC      ?= cc
 CLANG   ?= clang
+LLVM_STRIP ?= llvm-strip
 BPFTOOL ?= $(firstword $(shell command -v bpftool 2>/dev/null) /usr/sbin/bpftool)
 PYTEST  ?= /usr/bin/python3 -m pytest
 PREFIX  ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+MANDIR  ?= $(PREFIX)/share/man
+DOCDIR  ?= $(PREFIX)/share/doc/alpnbpf
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 V       ?= 0
 FUZZ_SECONDS ?= 60
 
@@ -18,27 +24,42 @@ ifeq ($(SANITIZE),1)
 OUT    := build-san
 CFLAGS ?= -O1 -g -fno-omit-frame-pointer
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+BIN    := alpnbpf-san
+else ifeq ($(STATIC),1)
+# Still position independent: what stands in front of the internet keeps its random addresses.
+OUT    := build-static
+CFLAGS ?= -O2 -DNDEBUG
+override CFLAGS += -fPIE -ffunction-sections -fdata-sections -DALPNBPF_STATIC
+override LDFLAGS += -static-pie -s -Wl,--gc-sections
+BIN    := build-static/alpnbpf
+# The linker says of every static program with getaddrinfo() or getgrnam() that it needs glibc's shared modules.
+# user/sockaddr.c and control.c see to it that this one does not.
+LINK_SAID = 2>$(OUT)/link.log; code=$$?; grep -v -e "function .resolve'" -e "Using 'getaddrinfo'" \
+            -e "function .control_open'" -e "Using 'getgrnam'" $(OUT)/link.log >&2; \
+            exit $$code
 else
 OUT    := build
 CFLAGS ?= -O2 -g -DNDEBUG
-SANFLAGS :=
+BIN    := alpnbpf
 endif
-BIN := $(if $(SANFLAGS),alpnbpf-san,alpnbpf)
 
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' '$(1)' '$(2)';)
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
 LIBBPF_CFLAGS = $(shell pkg-config --cflags libbpf)
-LIBBPF_LIBS   = $(shell pkg-config --libs libbpf libelf zlib)
+LIBBPF_LIBS   = $(shell pkg-config $(if $(filter 1,$(STATIC)),--static) --libs libbpf libelf zlib)
 SECCOMP_CFLAGS = $(shell pkg-config --cflags libseccomp)
-SECCOMP_LIBS   = $(shell pkg-config --libs libseccomp)
+SECCOMP_LIBS   = $(shell pkg-config $(if $(filter 1,$(STATIC)),--static) --libs libseccomp)
 ALL_CFLAGS = -std=gnu17 $(WARNINGS) $(CFLAGS) $(SANFLAGS) -pthread -D_GNU_SOURCE -DALPNBPF_VERSION='"$(VERSION)"' \
+             $(CPPFLAGS) -ffile-prefix-map=$(CURDIR)=. \
              -Iinclude -Iuser -I$(OUT) $(LIBBPF_CFLAGS) $(SECCOMP_CFLAGS)
 ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/;s/ppc64le/powerpc/;s/s390x/s390/;s/riscv64/riscv/')
+# -g is for BTF; what else it makes is stripped again, and the folder of the build is nobody's business.
 # The BPF target has no multiarch include folder of its own (asm/types.h).
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror -Wno-address-of-packed-member \
+             -ffile-prefix-map=$(CURDIR)=. \
              $(if $(MULTIARCH),-idirafter /usr/include/$(MULTIARCH)) -Iinclude -Ibpf $(LIBBPF_CFLAGS)
 
 USER_SRCS := $(wildcard user/*.c)
@@ -61,24 +82,28 @@ unit_source_table_SRCS   := user/source_table.c user/sockaddr.c
 unit_timer_SRCS          := user/timer.c
 unit_diagnose_SRCS       := user/diagnose.c user/listening.c user/sockaddr.c
 
-.PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels lint fuzz demo deps man install uninstall clean FORCE
+.PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels check-package lint fuzz static \
+	demo deps man completions deb install uninstall clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(BIN)
 
 $(BIN): $(USER_OBJS)
-	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(SECCOMP_LIBS)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(SECCOMP_LIBS) $(LINK_SAID)
+
+static:
+	$(Q)$(MAKE) --no-print-directory STATIC=1 all
 
 $(OUT)/%.o: user/%.c | $(BPF_SKELS)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # .bpf.c -> .bpf.o -> .skel.h
 $(OUT)/%.bpf.o: bpf/%.bpf.c | $(OUT)
-	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $< && $(LLVM_STRIP) -g $@
 
 $(OUT)/bpf/%.bpf.o: tests/bpf/%.bpf.c | $(OUT)
-	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $< && $(LLVM_STRIP) -g $@
 
 %.skel.h: %.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst .,_,$(notdir $*))_bpf > $@
@@ -152,20 +177,50 @@ $(OUT)/alpnbpf.service: tools/systemd/alpnbpf.service.in FORCE | $(OUT)
 
 FORCE:
 
-install: $(BIN) man $(OUT)/alpnbpf.service
+completions: $(OUT)/completions/alpnbpf $(OUT)/completions/_alpnbpf $(OUT)/completions/alpnbpf.fish
+
+$(OUT)/completions/alpnbpf: COMPLETED = bash
+$(OUT)/completions/_alpnbpf: COMPLETED = zsh
+$(OUT)/completions/alpnbpf.fish: COMPLETED = fish
+$(OUT)/completions/%: $(BIN) $(wildcard tools/completions/*)
+	$(Q)mkdir -p $(@D)
+	$(call say,GEN,$@)tools/completions/generate $(COMPLETED) ./$(BIN) >$@
+
+install: $(BIN) man completions $(OUT)/alpnbpf.service
 	install -D -m 0755 $(BIN) $(DESTDIR)$(SBINDIR)/alpnbpf
-	install -D -m 0644 $(OUT)/alpnbpf.8 $(DESTDIR)$(PREFIX)/share/man/man8/alpnbpf.8
-	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/alpnbpf/README.md
+	install -D -m 0644 $(OUT)/alpnbpf.8 $(DESTDIR)$(MANDIR)/man8/alpnbpf.8
+	install -D -m 0644 README.md $(DESTDIR)$(DOCDIR)/README.md
+	install -D -m 0644 tools/doc/moving.md $(DESTDIR)$(DOCDIR)/moving.md
+	install -D -m 0644 tools/alpnbpf.conf $(DESTDIR)$(DOCDIR)/examples/alpnbpf.conf
+	install -D -m 0644 $(OUT)/completions/alpnbpf $(DESTDIR)$(BASHDIR)/alpnbpf
+	install -D -m 0644 $(OUT)/completions/_alpnbpf $(DESTDIR)$(ZSHDIR)/_alpnbpf
+	install -D -m 0644 $(OUT)/completions/alpnbpf.fish $(DESTDIR)$(FISHDIR)/alpnbpf.fish
 	install -D -m 0644 $(OUT)/alpnbpf.service $(DESTDIR)$(UNITDIR)/alpnbpf.service
 	install -D -m 0644 tools/systemd/alpnbpf.socket $(DESTDIR)$(UNITDIR)/alpnbpf.socket
 	install -D -m 0644 tools/systemd/alpnbpf.sysusers $(DESTDIR)$(SYSUSERSDIR)/alpnbpf.conf
 
+# By name, and only folders of its own: whatever DOCDIR is, nothing of somebody else's goes.
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/alpnbpf $(DESTDIR)$(PREFIX)/share/doc/alpnbpf/README.md \
-		$(DESTDIR)$(PREFIX)/share/man/man8/alpnbpf.8 $(DESTDIR)$(SYSUSERSDIR)/alpnbpf.conf \
-		$(DESTDIR)$(UNITDIR)/alpnbpf.service $(DESTDIR)$(UNITDIR)/alpnbpf.socket
+	rm -f $(DESTDIR)$(SBINDIR)/alpnbpf $(DESTDIR)$(MANDIR)/man8/alpnbpf.8 $(DESTDIR)$(BASHDIR)/alpnbpf \
+		$(DESTDIR)$(ZSHDIR)/_alpnbpf $(DESTDIR)$(FISHDIR)/alpnbpf.fish \
+		$(DESTDIR)$(SYSUSERSDIR)/alpnbpf.conf \
+		$(DESTDIR)$(UNITDIR)/alpnbpf.service $(DESTDIR)$(UNITDIR)/alpnbpf.socket \
+		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md moving.md examples/alpnbpf.conf)
+	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
+
+# The Debian package, from a copy of the tree: build/alpnbpf_VERSION_ARCH.deb.
+DEB_TREE := build/deb/alpnbpf-$(VERSION)
+deb:
+	$(Q)rm -rf build/deb && mkdir -p $(DEB_TREE)
+	$(Q)cp -a bpf include user tests tools Makefile README.md LICENSE $(DEB_TREE)/ && cp -a tools/debian $(DEB_TREE)/
+	$(Q)cd $(DEB_TREE) && env -u MAKEFLAGS -u MFLAGS dpkg-buildpackage -us -uc -b >../log 2>&1 || { cat ../log; exit 1; }
+	$(Q)mv build/deb/*.deb build/ && rm -rf build/deb && ls build/*.deb
+
+# Builds, installs, removes and purges it; in a copy-on-write view of this machine.
+check-package:
+	$(Q)$(PYTEST) -q -p no:cacheprovider tests/package
 
 clean:
-	$(Q)rm -rf build build-san alpnbpf alpnbpf-san
+	$(Q)rm -rf build build-san build-static alpnbpf alpnbpf-san
 
 -include $(wildcard $(OUT)/*.d $(OUT)/bpf/*.d)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <nss.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,10 +98,14 @@ static int listen_there(struct control *control)
 
 static bool find_group(struct control *control, const char *name)
 {
-	const struct group *group = getgrnam(name);
+	const struct group *group;
 	char *end;
 	unsigned long number;
 
+#ifdef ALPNBPF_STATIC
+	__nss_configure_lookup("group", "files"); /* as for names of hosts, in sockaddr.c */
+#endif
+	group = getgrnam(name);
 	if (group) {
 		control->group = group->gr_gid;
 		control->has_group = true;

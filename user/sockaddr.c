@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <netdb.h>
+#include <nss.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -147,6 +148,11 @@ static int resolve(struct address *out, unsigned int most, unsigned int *count, 
 	if (from->bracketed || numeric)
 		hints.ai_flags = AI_NUMERICHOST;
 
+#ifdef ALPNBPF_STATIC
+	/* The two that are part of a static glibc. Others, which nsswitch.conf may name, are shared objects of whatever
+	 * glibc this machine has, and could end the process when they are not of the one linked here. */
+	__nss_configure_lookup("hosts", "files dns");
+#endif
 	rc = getaddrinfo(from->host, NULL, &hints, &list);
 	if (rc && from->bracketed)
 		return fail(error, error_size, "\"%s\" is not an IPv6 address", from->host);

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""`make install` into a folder of its own, and `make uninstall`, which leaves what others put there."""
+import os
+import subprocess
+
+import pytest
+
+from router import BINARY, ROOT
+from static_build import make
+
+# What is there where this tree has units for systemd.
+SYSTEMD = {"alpnbpf.service.in": "lib/systemd/system/alpnbpf.service", "alpnbpf.socket": "lib/systemd/system/alpnbpf.socket",
+           "alpnbpf.sysusers": "lib/sysusers.d/alpnbpf.conf"}
+UNITS = {target for source, target in SYSTEMD.items() if os.path.exists(os.path.join(ROOT, "tools/systemd", source))}
+
+
+def tree(directory):
+    return {os.path.relpath(os.path.join(folder, name), directory) for folder, _, names in os.walk(directory) for name in names}
+
+
+@pytest.mark.parametrize("prefix", ["usr", "opt/alpnbpf"])
+def test_install_and_uninstall(tmp_path, prefix):
+    where = [f"DESTDIR={tmp_path}", f"PREFIX=/{prefix}"]
+    make("install", *where)
+    assert tree(tmp_path) == {f"{prefix}/{name}" for name in (
+        "sbin/alpnbpf", "share/man/man8/alpnbpf.8", "share/doc/alpnbpf/README.md", "share/doc/alpnbpf/moving.md",
+        "share/doc/alpnbpf/examples/alpnbpf.conf", "share/bash-completion/completions/alpnbpf",
+        "share/zsh/site-functions/_alpnbpf", "share/fish/vendor_completions.d/alpnbpf.fish", *UNITS)}
+    binary = tmp_path / prefix / "sbin/alpnbpf"
+    assert os.stat(binary).st_mode & 0o7777 == 0o755
+    assert subprocess.run([binary, "version"], capture_output=True, text=True, check=True).stdout.startswith("alpnbpf ")
+    page = (tmp_path / prefix / "share/man/man8/alpnbpf.8").read_text()
+    assert '.TH "alpnbpf" "8"' in page and "In place" in page
+
+    foreign = tmp_path / prefix / "share/zsh/site-functions/_other"
+    foreign.write_text("")
+    make("uninstall", *where)
+    assert tree(tmp_path) == {f"{prefix}/share/zsh/site-functions/_other"}
+    assert not (tmp_path / prefix / "share/doc/alpnbpf").exists()
+
+
+def test_the_example_configuration(tmp_path):
+    """What the package puts into /etc: valid as it stands, and with every line that is a comment in it."""
+    example = os.path.join(ROOT, "tools", "alpnbpf.conf")
+    with open(example) as file:
+        lines = file.read().splitlines()
+    assert [line for line in lines if line and not line.startswith("#")] == ["acme = 10443", "https = 443"]
+    options = [line.lstrip("#") for line in lines if line.startswith("#") and " = " in line and not line.startswith("# ")]
+    assert len(options) >= 6
+    front = next(option for option in options if option.startswith("https"))
+    in_front = [front if line.startswith("https") else line for line in lines]
+    for config in [lines, in_front, *([*in_front, option] for option in options if option != front)]:
+        path = tmp_path / "alpnbpf.conf"
+        path.write_text("\n".join(config) + "\n")
+        result = subprocess.run([BINARY, "check", "--config", path], capture_output=True, text=True)
+        assert result.returncode in (0, 1) and "check: " in result.stdout, (config[-1], result.stderr)
