@@ -68,12 +68,13 @@ BPF_SKELS := $(OUT)/sockmap.skel.h $(OUT)/steer.skel.h
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
 
-# What each unit test links, apart from cmocka: the source it tests and what that source calls.
-unit_options_SRCS        := $(wildcard user/options*.c) user/config_file.c user/sockaddr.c user/activation.c
+# What each test links, apart from cmocka: the source it tests and what that source calls.
+unit_options_SRCS        := $(wildcard user/options*.c) user/config_file.c user/routes.c user/sockaddr.c user/activation.c
 unit_config_file_SRCS    := $(unit_options_SRCS)
 unit_sockaddr_SRCS       := user/sockaddr.c
 unit_proxy_protocol_SRCS := user/proxy_protocol.c user/sockaddr.c
-unit_hello_SRCS          := user/hello.c
+unit_hello_SRCS          := user/hello.c user/hex_text.c
+unit_routes_SRCS         := user/routes.c
 unit_log_SRCS            := user/log.c user/text.c
 unit_json_SRCS           := user/json.c user/text.c
 unit_sandbox_SRCS        := $(wildcard user/sandbox*.c) user/log.c user/text.c
@@ -81,6 +82,8 @@ unit_sandbox_LIBS         = $(SECCOMP_LIBS)
 unit_source_table_SRCS   := user/source_table.c user/sockaddr.c
 unit_timer_SRCS          := user/timer.c
 unit_diagnose_SRCS       := user/diagnose.c user/listening.c user/sockaddr.c
+bpf_clienthello_SRCS     := user/routes.c
+fuzz_SRCS                := user/hello.c user/hex_text.c user/routes.c
 
 .PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels check-package lint fuzz static \
 	demo deps man completions deb install uninstall clean FORCE
@@ -115,12 +118,12 @@ $(OUT)/unit/test_%: tests/unit/test_%.c $(wildcard tests/unit/*.h tests/*.h incl
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(unit_$*_SRCS) $$(pkg-config --cflags --libs cmocka) \
 		$(unit_$*_LIBS)
 
-$(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/bpf/%.skel.h $(wildcard tests/*.h include/*.h)
-	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $$(pkg-config --cflags --libs cmocka) $(LIBBPF_LIBS)
+$(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/bpf/%.skel.h $(wildcard tests/*.h include/*.h user/routes.[ch])
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(bpf_$*_SRCS) $$(pkg-config --cflags --libs cmocka) $(LIBBPF_LIBS)
 
-$(OUT)/fuzz/%: tests/fuzz/%.c $(wildcard include/*.h user/*.h user/hello.c) | $(OUT)
+$(OUT)/fuzz/%: tests/fuzz/%.c $(fuzz_SRCS) $(wildcard include/*.h user/*.h) | $(OUT)
 	$(call say,CC,$<)$(CLANG) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		-D_GNU_SOURCE -Iinclude -Iuser -o $@ $< user/hello.c
+		-D_GNU_SOURCE -Iinclude -Iuser -o $@ $< $(fuzz_SRCS)
 
 # The test command: `sudo make check` (SANITIZE=1 for the sanitizer build).
 check: check-unit check-bpf check-fuzz check-e2e

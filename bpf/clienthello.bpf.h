@@ -11,6 +11,7 @@
 
 struct clienthello_skb {
 	struct clienthello *ch;
+	const struct clienthello_rules *rules;
 	struct __sk_buff *skb;
 	__u32 offset;
 	__u32 left;
@@ -20,16 +21,14 @@ struct clienthello_skb {
  * One step. Loads have a constant size, and the state stays in the caller's map: then no scalar on the stack has to be
  * known precisely, and the verifier is done with the loop after one or two rounds on every kernel.
  */
-static long clienthello_skb_step(__u32 index, void *context)
+static __always_inline long clienthello_skb_take(struct clienthello_skb *at, const struct clienthello_rules *rules)
 {
-	struct clienthello_skb *at = context;
 	struct clienthello *ch = at->ch;
 	__u32 left = at->left;
 	__u32 count = clienthello_span(ch);
 	__u32 value = 0;
 	__u8 raw[CLIENTHELLO_FIELD_MAX];
 
-	(void)index;
 	if (!left)
 		return 1;
 	if (clienthello_skips(ch)) {
@@ -47,7 +46,7 @@ static long clienthello_skb_step(__u32 index, void *context)
 		value = raw[0];
 		count = 1;
 	}
-	clienthello_step(ch, value, count);
+	clienthello_step(ch, value, count, rules);
 	at->offset += count;
 	at->left = left - count;
 	return ch->result != CLIENTHELLO_MORE;
@@ -58,21 +57,43 @@ unreadable:
 	return 1;
 }
 
+static long clienthello_skb_step(__u32 index, void *context)
+{
+	(void)index;
+	return clienthello_skb_take(context, NULL);
+}
+
+/* A step of its own, so that one without rules is what it would be if there were none in the world. */
+static long clienthello_skb_step_rules(__u32 index, void *context)
+{
+	struct clienthello_skb *at = context;
+
+	(void)index;
+	return clienthello_skb_take(at, at->rules);
+}
+
 /*
  * Feed `length` bytes of the skb from `offset` on; offset + length <= skb->len. `ch` points into a map value that no
- * one else writes meanwhile. Same result and same state as clienthello_feed() on the same bytes.
+ * one else writes meanwhile, `rules` into one of an array, or it is NULL. Same result and same state as
+ * clienthello_feed() on the same bytes.
  */
 static __always_inline enum clienthello_result clienthello_feed_skb(struct clienthello *ch, struct __sk_buff *skb,
-								    __u32 offset, __u32 length)
+								    __u32 offset, __u32 length,
+								    const struct clienthello_rules *rules)
 {
-	struct clienthello_skb at = {.ch = ch, .skb = skb, .offset = offset, .left = length};
+	struct clienthello_skb at = {.ch = ch, .rules = rules, .skb = skb, .offset = offset, .left = length};
+	__u32 steps = length < CLIENTHELLO_WIRE_MAX ? length : CLIENTHELLO_WIRE_MAX;
 
 	/*
 	 * A step takes a byte or more and none comes after the decision, which falls within CLIENTHELLO_WIRE_MAX bytes:
 	 * the bound is never what ends the loop early.
 	 */
-	if (length && ch->result == CLIENTHELLO_MORE)
-		bpf_loop(length < CLIENTHELLO_WIRE_MAX ? length : CLIENTHELLO_WIRE_MAX, clienthello_skb_step, &at, 0);
+	if (!length || ch->result != CLIENTHELLO_MORE)
+		return ch->result;
+	if (rules)
+		bpf_loop(steps, clienthello_skb_step_rules, &at, 0);
+	else
+		bpf_loop(steps, clienthello_skb_step, &at, 0);
 	return ch->result;
 }
 

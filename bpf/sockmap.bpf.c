@@ -25,6 +25,8 @@
 
 /* Set between open and load. */
 const volatile __u32 slots_per_worker = 1;
+/* Without, `rules` has no room for a table, and the verifier leaves out what looks into one. */
+const volatile bool with_rules = false;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
@@ -68,6 +70,15 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } events_lost SEC(".maps");
+
+/* What a hello is held against: one table, and a second one for the rules that replace them. Written by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct clienthello_rules));
+} rules SEC(".maps");
 
 static __always_inline struct flow *flow_of(__u32 key)
 {
@@ -262,15 +273,25 @@ static __always_inline bool in_long_backlog(struct __sk_buff *skb)
 	return tcp && 2 * tcp->inet_conn.icsk_inet.sk.sk_backlog.len > tcp->inet_conn.icsk_inet.sk.sk_rcvbuf;
 }
 
+static __always_inline const struct clienthello_rules *rules_of(const struct flow *flow)
+{
+	__u32 entry = flow->rules;
+
+	if (!with_rules || !entry)
+		return NULL;
+	entry--;
+	return bpf_map_lookup_elem(&rules, &entry);
+}
+
 /* Feed the hello parser; true when this segment decided the route. */
 static __always_inline bool decide_route(struct __sk_buff *skb, struct flow *flow, __u32 len)
 {
-	enum clienthello_result result = clienthello_feed_skb(&flow->hello, skb, 0, len);
+	enum clienthello_result result = clienthello_feed_skb(&flow->hello, skb, 0, len, rules_of(flow));
 
 	if (result == CLIENTHELLO_MORE)
 		return false;
 	flow->hello_result = (__u8)result;
-	flow->route = result == CLIENTHELLO_ACME ? ROUTE_ACME : ROUTE_HTTPS;
+	flow->route = route_of_hello(&flow->hello);
 	return true;
 }
 

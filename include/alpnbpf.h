@@ -24,7 +24,8 @@ enum route {
 	ROUTE_UNDECIDED = 0,
 	ROUTE_HTTPS = 1,
 	ROUTE_ACME = 2,
-	ROUTES = 3,
+	ROUTE_RULE = 3, /* … and on: the first --route, and those behind it */
+	ROUTES = ROUTE_RULE + CLIENTHELLO_RULES_MAX,
 };
 
 /* Key of a side in `socks` and `flows`, and the value stored in `slots`. */
@@ -73,12 +74,31 @@ struct flow {
 	__u8 hello_result; /* enum clienthello_result */
 	__u8 fault;        /* enum flow_fault */
 	__u8 pad0[3];
-	struct clienthello hello;
 	/* worker; a line of its own, so that the two writers do not share one */
 	__u64 forwarded __attribute__((aligned(64)));
 	__u32 mode;         /* enum flow_mode */
-	__u32 route_chosen; /* enum route the worker settled on; the verdict stops parsing when set */
+	__u16 route_chosen; /* enum route the worker settled on; the verdict stops parsing when set */
+	__u16 rules;        /* the entry of the map `rules` a hello is held against, + 1; 0: there are no rules */
+	/* whoever reads the hello, the verdict or the worker; only until the route is decided, when all else here is
+	 * still */
+	struct clienthello hello;
 } __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct flow) == 128, "two lines");
+
+/* The route of a hello that has been read; ROUTE_UNDECIDED while more is needed. */
+static inline __u8 route_of_hello(const struct clienthello *hello)
+{
+	switch (hello->result) {
+	case CLIENTHELLO_MORE:
+		return ROUTE_UNDECIDED;
+	case CLIENTHELLO_ACME:
+		return ROUTE_ACME;
+	case CLIENTHELLO_RULE:
+		return (__u8)(ROUTE_RULE + hello->rule);
+	}
+	return ROUTE_HTTPS;
+}
 
 /*
  * A record of the `events` ring: the side whose flow needs user space. A hint to look at the flow, never the state

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The resumable ClientHello parser: does a TLS client ask for ALPN `acme-tls/1` (RFC 8737)? Pure: no I/O, no memory of
- * its own. Compiled for BPF (bpf/clienthello.bpf.h feeds it an skb) and natively (clienthello_feed) from this one file.
- * Whoever holds a struct clienthello owns it; all bytes of a connection go through it once, in order, in any pieces.
+ * The resumable ClientHello parser: does a TLS client ask for ALPN `acme-tls/1` (RFC 8737), or for a name in a table of
+ * rules? Pure: no I/O, no memory of its own. Compiled for BPF (bpf/clienthello.bpf.h feeds it an skb) and natively
+ * (clienthello_feed) from this one file. Whoever holds a struct clienthello owns it; all bytes of a connection go
+ * through it once, in order, in any pieces.
  */
 #ifndef CLIENTHELLO_H
 #define CLIENTHELLO_H
@@ -11,14 +12,18 @@
 #include <linux/types.h>
 #endif
 
+#include "clienthello_rules.h"
+
 /* What the bytes so far say. Everything but MORE is final: later bytes are not looked at. */
 enum clienthello_result {
-	CLIENTHELLO_MORE = 0,  /* undecided, feed more */
-	CLIENTHELLO_HTTPS,     /* well-formed as far as read: no ALPN, or an ALPN list without acme-tls/1 */
-	CLIENTHELLO_ACME,      /* a whole, consistent hello whose first ALPN list holds exactly acme-tls/1 */
-	CLIENTHELLO_NOT_TLS,   /* does not begin with a ClientHello in a TLS record */
+	CLIENTHELLO_MORE = 0, /* undecided, feed more */
+	CLIENTHELLO_HTTPS,    /* well-formed as far as read: no ALPN, or an ALPN list without acme-tls/1; no rule met */
+	CLIENTHELLO_ACME,     /* a whole, consistent hello whose first ALPN list holds exactly acme-tls/1 */
+	CLIENTHELLO_NOT_TLS,  /* does not begin with a ClientHello in a TLS record */
 	CLIENTHELLO_MALFORMED, /* begins like one, but a length or a record contradicts another */
 	CLIENTHELLO_TOO_LARGE, /* the message claims more than CLIENTHELLO_BODY_MAX */
+	CLIENTHELLO_RULE,      /* a whole, consistent hello without acme-tls/1 that meets rule number `rule` */
+	CLIENTHELLO_RESULTS,
 };
 
 #define CLIENTHELLO_BODY_MAX   16384 /* longest message body accepted; real ones reach 2 KiB (post-quantum) */
@@ -29,8 +34,8 @@ enum clienthello_result {
 
 /*
  * The wire field that comes next, in order of appearance: Handshake and ClientHello in RFC 8446 sections 4 and 4.1.2,
- * ProtocolNameList in RFC 7301 section 3.1. What lies between two of them (versions, random, session id, suites, other
- * extensions) is skipped.
+ * ProtocolNameList in RFC 7301 section 3.1, ServerNameList in RFC 6066 section 3. What lies between two of them
+ * (versions, random, session id, suites, other extensions; without rules server_name as well) is skipped.
  */
 enum clienthello_field {
 	CLIENTHELLO_AT_START = 0,           /* no byte of the message yet */
@@ -43,9 +48,13 @@ enum clienthello_field {
 	CLIENTHELLO_AT_EXTENSION,           /* 4 bytes: type and length */
 	CLIENTHELLO_AT_ALPN_LENGTH,         /* 2 bytes: length of the ProtocolNameList */
 	CLIENTHELLO_AT_NAME_LENGTH,         /* 1 byte */
-	CLIENTHELLO_AT_NAME_ACME,           /* 4 bytes, `acme` in the name looked for */
+	CLIENTHELLO_AT_NAME,                /* with rules: the name, a byte a step */
+	CLIENTHELLO_AT_NAME_ACME,           /* without: 4 bytes, `acme` in the name looked for */
 	CLIENTHELLO_AT_NAME_TLS,            /* 4 bytes, `-tls` */
 	CLIENTHELLO_AT_NAME_1,              /* 2 bytes, `/1` */
+	CLIENTHELLO_AT_HOSTS_LENGTH,        /* 2 bytes: length of the ServerNameList */
+	CLIENTHELLO_AT_HOST_HEADER,         /* 3 bytes: name_type and length */
+	CLIENTHELLO_AT_HOST,                /* the host_name, a byte a step */
 	CLIENTHELLO_AT_END,                 /* 0 bytes: the message is complete */
 };
 
@@ -55,21 +64,27 @@ enum clienthello_field {
  * Bytes are reserved before they arrive: when a field or a skip is scheduled, it is taken out of `body_left` at once,
  * so a length that overruns its container is seen when it is announced, and nothing is ever read on its word.
  * Enclosing lengths must match exactly (RFC 8446 section 3), so two counters are enough: what is left of the extension
- * block is `body_left`, what is left of the ALPN list is `list_left`.
+ * block is `body_left`, what is left of the ALPN or server name list is `list_left`.
  */
 struct clienthello {
-	__u32 value;         /* bytes of the current field so far, big-endian */
-	__u16 record_left;   /* payload bytes left in the current record; 0: a record header comes next */
-	__u16 record_length; /* length in the record header being read */
-	__u16 body_left;     /* message bytes after the current skip and field */
-	__u16 list_left;     /* bytes of the ALPN list after the current name */
-	__u16 skip;          /* message bytes to pass over before the field */
-	__u8 need;           /* bytes of the field still to come */
-	__u8 record_seen;    /* bytes of the record header seen, 0 to 4 */
-	__u8 field;          /* enum clienthello_field */
-	__u8 result;         /* enum clienthello_result */
-	__u8 alpn_seen;      /* an ALPN extension was met; only the first counts */
-	__u8 acme_offered;   /* the name was in its list */
+	__u64 alive;                      /* with rules: the names that the current one may still be */
+	__u64 matched[CLIENTHELLO_KINDS]; /* … and those that were there */
+	__u32 value;                      /* bytes of the current field so far, big-endian */
+	__u16 record_left;                /* payload bytes left in the current record; 0: a record header comes next */
+	__u16 record_length;              /* length in the record header being read */
+	__u16 body_left;                  /* message bytes after the current skip and field */
+	__u16 list_left;                  /* bytes of the list after the current name */
+	__u16 skip;                       /* message bytes to pass over before the field */
+	__u8 need;                        /* bytes of the field still to come */
+	__u8 record_seen;                 /* bytes of the record header seen, 0 to 4 */
+	__u8 field;                       /* enum clienthello_field */
+	__u8 result;                      /* enum clienthello_result */
+	__u8 alpn_seen;                   /* an ALPN extension was met; only the first counts */
+	__u8 acme_offered;                /* the name was in its list */
+	__u8 sni_seen;                    /* a server_name extension was met; only the first counts */
+	__u8 host_seen;                   /* … and a host_name in it, of which the same is true */
+	__u8 rule;                        /* with CLIENTHELLO_RULE */
+	__u8 pad;
 };
 
 static inline void clienthello_decide(struct clienthello *ch, enum clienthello_result result)
@@ -102,39 +117,92 @@ static inline void clienthello_expect_or_end(struct clienthello *ch, enum client
 }
 
 /*
- * After `skip` bytes, the last of the current name, comes the next name or the end of the list. A list without the name
- * decides the route: what follows it cannot change that. With the name, the rest must prove to be a whole hello first.
+ * After `skip` bytes, the last of the current name, comes the next name or the end of the list. Without rules, a list
+ * without acme-tls/1 decides the route: what follows it cannot change that. Else the rest must prove to be a whole
+ * hello.
  */
-static inline void clienthello_next_name(struct clienthello *ch, __u32 skip)
+static inline void clienthello_next_name(struct clienthello *ch, __u32 skip, const struct clienthello_rules *rules)
 {
 	if (ch->list_left) {
 		ch->list_left--;
 		clienthello_expect(ch, CLIENTHELLO_AT_NAME_LENGTH, skip, 1);
-	} else if (ch->acme_offered) {
+	} else if (rules || ch->acme_offered) {
 		clienthello_expect_or_end(ch, CLIENTHELLO_AT_EXTENSION, skip, 4);
 	} else {
 		clienthello_decide(ch, CLIENTHELLO_HTTPS);
 	}
 }
 
-/* An extension header is complete. */
-static inline void clienthello_extension(struct clienthello *ch, __u32 type, __u32 length)
+/* The same in a list of server names. */
+static inline void clienthello_next_host(struct clienthello *ch, __u32 skip)
 {
-	if (type != 16 /* application_layer_protocol_negotiation, RFC 7301 */ || ch->alpn_seen) {
-		clienthello_expect_or_end(ch, CLIENTHELLO_AT_EXTENSION, length, 4);
-		return;
+	if (!ch->list_left) {
+		clienthello_expect_or_end(ch, CLIENTHELLO_AT_EXTENSION, skip, 4);
+	} else if (ch->list_left < 3) {
+		clienthello_decide(ch, CLIENTHELLO_MALFORMED);
+	} else {
+		ch->list_left = (__u16)(ch->list_left - 3);
+		clienthello_expect(ch, CLIENTHELLO_AT_HOST_HEADER, skip, 3);
 	}
-	ch->alpn_seen = 1;
+}
+
+/* A list of names with its length in front fills an extension of `length` bytes. */
+static inline void clienthello_list(struct clienthello *ch, enum clienthello_field field, __u32 length)
+{
 	if (length < 2 || length > ch->body_left) {
 		clienthello_decide(ch, CLIENTHELLO_MALFORMED);
 		return;
 	}
 	ch->list_left = (__u16)(length - 2);
-	clienthello_expect(ch, CLIENTHELLO_AT_ALPN_LENGTH, 0, 2);
+	clienthello_expect(ch, field, 0, 2);
+}
+
+/* An extension header is complete. */
+static inline void clienthello_extension(struct clienthello *ch, __u32 type, __u32 length,
+					 const struct clienthello_rules *rules)
+{
+	if (type == 16 /* application_layer_protocol_negotiation, RFC 7301 */ && !ch->alpn_seen) {
+		ch->alpn_seen = 1;
+		clienthello_list(ch, CLIENTHELLO_AT_ALPN_LENGTH, length);
+	} else if (rules && type == 0 /* server_name, RFC 6066 */ && !ch->sni_seen) {
+		ch->sni_seen = 1;
+		clienthello_list(ch, CLIENTHELLO_AT_HOSTS_LENGTH, length);
+	} else {
+		clienthello_expect_or_end(ch, CLIENTHELLO_AT_EXTENSION, length, 4);
+	}
+}
+
+/* A name of 1 to 255 bytes comes: `field` reads it. */
+static inline void clienthello_name(struct clienthello *ch, enum clienthello_field field, __u32 length,
+				    const struct clienthello_rules *rules)
+{
+	ch->alive = rules->start[clienthello_start(field == CLIENTHELLO_AT_HOST, length)];
+	clienthello_expect(ch, field, 0, length);
+}
+
+/* The header of an entry in the list of server names is complete. */
+static inline void clienthello_host(struct clienthello *ch, __u32 type, __u32 length,
+				    const struct clienthello_rules *rules)
+{
+	/* HostName<1..2^16-1>, the only type there is; what an unknown one must hold is not known */
+	if (length > ch->list_left || (type == 0 && !length)) {
+		clienthello_decide(ch, CLIENTHELLO_MALFORMED);
+		return;
+	}
+	ch->list_left = (__u16)(ch->list_left - length);
+	if (type != 0 /* host_name */ || ch->host_seen) {
+		clienthello_next_host(ch, length);
+		return;
+	}
+	ch->host_seen = 1;
+	if (length < CLIENTHELLO_LENGTHS)
+		clienthello_name(ch, CLIENTHELLO_AT_HOST, length, rules);
+	else
+		clienthello_next_host(ch, length);
 }
 
 /* The current field is complete: act on its value and say what comes next. */
-static inline void clienthello_field_complete(struct clienthello *ch)
+static inline void clienthello_field_complete(struct clienthello *ch, const struct clienthello_rules *rules)
 {
 	__u32 value = ch->value;
 
@@ -179,13 +247,13 @@ static inline void clienthello_field_complete(struct clienthello *ch)
 			clienthello_expect_or_end(ch, CLIENTHELLO_AT_EXTENSION, 0, 4);
 		break;
 	case CLIENTHELLO_AT_EXTENSION:
-		clienthello_extension(ch, value >> 16, value & 0xffff);
+		clienthello_extension(ch, value >> 16, value & 0xffff, rules);
 		break;
 	case CLIENTHELLO_AT_ALPN_LENGTH:
 		if (value < 1 || value != ch->list_left)
 			clienthello_decide(ch, CLIENTHELLO_MALFORMED);
 		else
-			clienthello_next_name(ch, 0);
+			clienthello_next_name(ch, 0, rules);
 		break;
 	case CLIENTHELLO_AT_NAME_LENGTH:
 		if (value < 1 || value > ch->list_left) {
@@ -193,27 +261,84 @@ static inline void clienthello_field_complete(struct clienthello *ch)
 			break;
 		}
 		ch->list_left = (__u16)(ch->list_left - value);
-		if (value == 10 /* acme-tls/1 */)
+		if (rules)
+			clienthello_name(ch, CLIENTHELLO_AT_NAME, value, rules);
+		else if (value == 10 /* acme-tls/1 */)
 			clienthello_expect(ch, CLIENTHELLO_AT_NAME_ACME, 0, 4);
 		else
-			clienthello_next_name(ch, value);
+			clienthello_next_name(ch, value, rules);
 		break;
 	case CLIENTHELLO_AT_NAME_ACME:
 		if (value == 0x61636d65 /* acme */)
 			clienthello_expect(ch, CLIENTHELLO_AT_NAME_TLS, 0, 4);
 		else
-			clienthello_next_name(ch, 4 + 2);
+			clienthello_next_name(ch, 4 + 2, rules);
 		break;
 	case CLIENTHELLO_AT_NAME_TLS:
 		if (value == 0x2d746c73 /* -tls */)
 			clienthello_expect(ch, CLIENTHELLO_AT_NAME_1, 0, 2);
 		else
-			clienthello_next_name(ch, 2);
+			clienthello_next_name(ch, 2, rules);
 		break;
 	case CLIENTHELLO_AT_NAME_1:
 		if (value == 0x2f31 /* /1 */)
 			ch->acme_offered = 1;
-		clienthello_next_name(ch, 0);
+		clienthello_next_name(ch, 0, rules);
+		break;
+	case CLIENTHELLO_AT_HOSTS_LENGTH:
+		if (value < 1 || value != ch->list_left)
+			clienthello_decide(ch, CLIENTHELLO_MALFORMED);
+		else
+			clienthello_next_host(ch, 0);
+		break;
+	case CLIENTHELLO_AT_HOST_HEADER:
+		if (rules)
+			clienthello_host(ch, value >> 16, value & 0xffff, rules);
+		break;
+	}
+}
+
+/* Is a name being matched? */
+static inline int clienthello_in_name(const struct clienthello *ch)
+{
+	return ch->field == CLIENTHELLO_AT_NAME || ch->field == CLIENTHELLO_AT_HOST;
+}
+
+/* One byte of a name; after the last, what the name was is known. */
+static inline void clienthello_match(struct clienthello *ch, __u32 byte, const struct clienthello_rules *rules)
+{
+	__u32 kind = ch->field == CLIENTHELLO_AT_HOST;
+
+	ch->need--;
+	ch->alive &= rules->accept[clienthello_accept(kind, (__u32)ch->need, byte)];
+	if (ch->need)
+		return;
+	if (kind == CLIENTHELLO_SNI) {
+		ch->matched[CLIENTHELLO_SNI] |= ch->alive;
+		clienthello_next_host(ch, 0);
+	} else {
+		ch->matched[CLIENTHELLO_ALPN] |= ch->alive;
+		if (ch->alive & CLIENTHELLO_ACME_BIT)
+			ch->acme_offered = 1;
+		clienthello_next_name(ch, 0, rules);
+	}
+}
+
+/* The hello is whole. ACME comes before all rules, and the first rule before those behind it. */
+static inline void clienthello_complete(struct clienthello *ch, const struct clienthello_rules *rules)
+{
+	clienthello_decide(ch, ch->acme_offered ? CLIENTHELLO_ACME : CLIENTHELLO_HTTPS);
+	if (!rules || ch->acme_offered)
+		return;
+	for (__u32 i = 0; i < CLIENTHELLO_RULES_MAX; i++) {
+		__u64 alpn = rules->rules[i].any_of[CLIENTHELLO_ALPN], sni = rules->rules[i].any_of[CLIENTHELLO_SNI];
+
+		if (i >= rules->count)
+			break;
+		if ((alpn && !(alpn & ch->matched[CLIENTHELLO_ALPN])) || (sni && !(sni & ch->matched[CLIENTHELLO_SNI])))
+			continue;
+		ch->rule = (__u8)i;
+		clienthello_decide(ch, CLIENTHELLO_RULE);
 		break;
 	}
 }
@@ -253,8 +378,8 @@ static inline int clienthello_skips(const struct clienthello *ch)
 }
 
 /*
- * How many bytes the next step can take, at least 1 while undecided: of a skip any number, of a field at most
- * CLIENTHELLO_FIELD_MAX. It may be given fewer; the answer is the same.
+ * How many bytes the next step can take, at least 1 while undecided: of a skip any number, of a name 1, of a field at
+ * most CLIENTHELLO_FIELD_MAX. It may be given fewer; the answer is the same.
  */
 static inline __u32 clienthello_span(const struct clienthello *ch)
 {
@@ -262,15 +387,17 @@ static inline __u32 clienthello_span(const struct clienthello *ch)
 
 	if (!ch->record_left)
 		return ch->record_seen < 2 ? 1 : 5 - (__u32)ch->record_seen;
-	span = ch->skip ? ch->skip : ch->need;
+	span = ch->skip ? ch->skip : clienthello_in_name(ch) ? 1 : ch->need;
 	return span < ch->record_left ? span : ch->record_left;
 }
 
 /*
  * One step, for both worlds: take the next `count` wire bytes, 1 to clienthello_span(). `value` is those bytes,
- * big-endian; where clienthello_skips() it is not looked at.
+ * big-endian; where clienthello_skips() it is not looked at. rules: the same in all steps of a hello; NULL: there are
+ * none.
  */
-static inline void clienthello_step(struct clienthello *ch, __u32 value, __u32 count)
+static inline void clienthello_step(struct clienthello *ch, __u32 value, __u32 count,
+				    const struct clienthello_rules *rules)
 {
 	if (!ch->record_left) {
 		clienthello_record_header(ch, value, count);
@@ -279,20 +406,23 @@ static inline void clienthello_step(struct clienthello *ch, __u32 value, __u32 c
 	ch->record_left = (__u16)(ch->record_left - count);
 	if (ch->skip) {
 		ch->skip = (__u16)(ch->skip - count);
+	} else if (rules && clienthello_in_name(ch)) {
+		clienthello_match(ch, value, rules);
 	} else {
 		/* 64 bits, because a field of 4 bytes shifts by 32 */
 		ch->value = (__u32)(((__u64)ch->value << (8 * count)) | value);
 		ch->need = (__u8)(ch->need - count);
 		if (!ch->need)
-			clienthello_field_complete(ch);
+			clienthello_field_complete(ch, rules);
 	}
 	if (ch->result == CLIENTHELLO_MORE && ch->field == CLIENTHELLO_AT_END && !ch->skip)
-		clienthello_decide(ch, ch->acme_offered ? CLIENTHELLO_ACME : CLIENTHELLO_HTTPS);
+		clienthello_complete(ch, rules);
 }
 
 #ifndef __bpf__
 /* Feed the next bytes of the connection, any number; bytes after the decision do not matter. */
-static inline enum clienthello_result clienthello_feed(struct clienthello *ch, const __u8 *bytes, __u32 length)
+static inline enum clienthello_result clienthello_feed(struct clienthello *ch, const __u8 *bytes, __u32 length,
+						       const struct clienthello_rules *rules)
 {
 	while (ch->result == CLIENTHELLO_MORE && length) {
 		__u32 count = clienthello_span(ch);
@@ -303,7 +433,7 @@ static inline enum clienthello_result clienthello_feed(struct clienthello *ch, c
 		if (!clienthello_skips(ch))
 			for (__u32 i = 0; i < count; i++)
 				value = value << 8 | bytes[i];
-		clienthello_step(ch, value, count);
+		clienthello_step(ch, value, count, rules);
 		bytes += count;
 		length -= count;
 	}

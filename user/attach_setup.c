@@ -85,16 +85,17 @@ static int open_dataplane(struct attach *attach)
 {
 	struct router *router = &attach->router;
 	enum dataplane_choice choice = attach->options.dataplane;
+	bool rules = attach->options.routes.count > 0;
 	char reason[512] = "";
 	int error = 0;
 
 	if (choice != DATAPLANE_USER) {
 		error = check_kernel(choice, reason, sizeof(reason));
 		if (!error)
-			error = dataplane_selftest(reason, sizeof(reason));
+			error = dataplane_selftest(rules, reason, sizeof(reason));
 		if (!error)
 			error = dataplane_open_sockmap(&router->dataplane, router->workers, router->slots_per_worker,
-						       reason, sizeof(reason));
+						       rules, reason, sizeof(reason));
 		if (!error) {
 			snprintf(attach->plane, sizeof(attach->plane), "%s (the self-test moved bytes in the kernel)",
 				 choice == DATAPLANE_SOCKMAP ? "sockmap" : "auto");
@@ -106,7 +107,7 @@ static int open_dataplane(struct attach *attach)
 		}
 		log_warn("no sockmap data plane, user space moves the bytes: %s", reason);
 	}
-	error = dataplane_open_user(&router->dataplane, router->workers, router->slots_per_worker);
+	error = dataplane_open_user(&router->dataplane, router->workers, router->slots_per_worker, rules);
 	if (error)
 		log_error("no memory for %u sessions", router->max_sessions);
 	snprintf(attach->plane, sizeof(attach->plane), "user (%s)",
@@ -368,6 +369,10 @@ int attach_set_up(struct attach *attach)
 		error = open_policy_route(attach);
 	if (!error)
 		error = open_dataplane(attach);
+	if (!error && options->routes.count) {
+		routes_compile(&options->routes, &attach->router.dataplane.rules[0]);
+		atomic_load(&attach->router.configuration)->rules = 1;
+	}
 	if (!error)
 		error = open_steering(attach);
 	if (error)

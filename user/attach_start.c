@@ -84,7 +84,7 @@ int attach_start(struct attach *attach)
 {
 	char metrics[sizeof(attach->options.metrics_address.un.sun_path)];
 	struct sandbox sandbox = {.capabilities = kept_capabilities(attach),
-				  .config = attach->options.config_path,
+				  .config = attach->options.config,
 				  .writable = {control_directory(), metrics_folder(attach, metrics, sizeof(metrics))},
 				  .child = attach->child.pid};
 	char reason[SANDBOX_REASON_MAX];

@@ -45,7 +45,7 @@ static void drop(struct session *session)
 static void log_unreachable(struct session *session, int error)
 {
 	static struct log_limit limits[ROUTES];
-	const char *option = route_name(session->aim);
+	bool rule = session->aim >= ROUTE_RULE;
 	unsigned long suppressed;
 
 	if (!log_limit_pass(&limits[session->aim], &suppressed))
@@ -57,9 +57,9 @@ static void log_unreachable(struct session *session, int error)
 										   : "the connection is closed",
 			 suppressed);
 	else
-		log_warn("cannot connect to --%s %s within %u ms: %s; the client is reset (%lu more since)", option,
-			 endpoint_of(session)->text, options_of(session)->connect_timeout_ms, strerror(-error),
-			 suppressed);
+		log_warn("cannot connect to %s%s%s within %u ms: %s; the client is reset (%lu more since)",
+			 rule ? route_name(session->aim) : "--https", rule ? " -> " : " ", endpoint_of(session)->text,
+			 options_of(session)->connect_timeout_ms, strerror(-error), suppressed);
 }
 
 static void start_round(struct session *session);

@@ -35,7 +35,7 @@ static void announce(const struct attach *attach)
 {
 	const struct options *options = &attach->options;
 	const struct worker *worker = &attach->workers[0];
-	char listeners[512], name[ADDRESS_TEXT_MAX];
+	char listeners[512], name[ADDRESS_TEXT_MAX], routes[512];
 	size_t length = 0;
 
 	for (unsigned int i = 0; i < worker->listener_count && length < sizeof(listeners); i++)
@@ -48,9 +48,10 @@ static void announce(const struct attach *attach)
 			length += (size_t)snprintf(listeners + length, sizeof(listeners) - length, "%sat %s",
 						   length ? ", " : "",
 						   address_format(&options->listeners[i], name, sizeof(name)));
-	log_info("ready: %s; acme -> %s, https -> %s; %s; data plane %s; %u workers, %u sessions at most", listeners,
-		 options->backends[ROUTE_ACME].text, options->backends[ROUTE_HTTPS].text, attach->router.steer.mode,
-		 attach->plane, attach->router.workers, attach->router.max_sessions);
+	log_info("ready: %s; acme -> %s, https -> %s%s; %s; data plane %s; %u workers, %u sessions at most", listeners,
+		 options->backends[ROUTE_ACME].text, options->backends[ROUTE_HTTPS].text,
+		 options_list_rules(options, routes, sizeof(routes)), attach->router.steer.mode, attach->plane,
+		 attach->router.workers, attach->router.max_sessions);
 	notify_service_manager("READY=1");
 	notify_status("serving: %s; data plane %s", attach->router.steer.mode, attach->plane);
 }
@@ -70,7 +71,7 @@ static void log_totals(struct attach *attach)
 {
 	struct report report;
 	struct counters sum;
-	char line[900];
+	char line[960];
 	size_t length;
 
 	report_collect(&report, attach->workers, attach->running, REPORT_COUNTERS);
@@ -78,18 +79,19 @@ static void log_totals(struct attach *attach)
 	length = (size_t)snprintf(
 		line, sizeof(line),
 		"sessions=%llu hello_https=%llu hello_acme=%llu hello_not_tls=%llu hello_malformed=%llu "
-		"hello_too_large=%llu hello_incomplete=%llu hello_timeout=%llu hello_silent=%llu acme_fallbacks=%llu "
+		"hello_too_large=%llu hello_rule=%llu hello_incomplete=%llu hello_timeout=%llu hello_silent=%llu acme_fallbacks=%llu "
 		"connect_retries=%llu accept_backoffs=%llu source_refused=%llu stray_refused=%llu kernel_bytes=%llu user_bytes=%llu "
 		"trimmed_bytes=%llu",
 		(unsigned long long)sum.sessions, (unsigned long long)sum.hellos[CLIENTHELLO_HTTPS],
 		(unsigned long long)sum.hellos[CLIENTHELLO_ACME], (unsigned long long)sum.hellos[CLIENTHELLO_NOT_TLS],
 		(unsigned long long)sum.hellos[CLIENTHELLO_MALFORMED],
-		(unsigned long long)sum.hellos[CLIENTHELLO_TOO_LARGE], (unsigned long long)sum.hellos[CLIENTHELLO_MORE],
-		(unsigned long long)sum.hello_timeout, (unsigned long long)sum.hello_silent,
-		(unsigned long long)sum.acme_fallbacks, (unsigned long long)sum.connect_retries,
-		(unsigned long long)sum.accept_backoffs, (unsigned long long)sum.source_refused,
-		(unsigned long long)sum.stray_refused, (unsigned long long)sum.bytes_kernel,
-		(unsigned long long)sum.bytes_user, (unsigned long long)sum.trimmed);
+		(unsigned long long)sum.hellos[CLIENTHELLO_TOO_LARGE], (unsigned long long)sum.hellos[CLIENTHELLO_RULE],
+		(unsigned long long)sum.hellos[CLIENTHELLO_MORE], (unsigned long long)sum.hello_timeout,
+		(unsigned long long)sum.hello_silent, (unsigned long long)sum.acme_fallbacks,
+		(unsigned long long)sum.connect_retries, (unsigned long long)sum.accept_backoffs,
+		(unsigned long long)sum.source_refused, (unsigned long long)sum.stray_refused,
+		(unsigned long long)sum.bytes_kernel, (unsigned long long)sum.bytes_user,
+		(unsigned long long)sum.trimmed);
 	for (int cause = 0; cause < CAUSES && length < sizeof(line); cause++)
 		if (sum.causes[cause])
 			length += (size_t)snprintf(line + length, sizeof(line) - length, " end_%s=%llu",

@@ -80,7 +80,7 @@ static void check_sockmap(struct report *report)
 		say(report, verdict_without_sockmap(report), "capabilities for BPF: %s missing", missing);
 	else
 		say(report, VERDICT_OK, "capabilities for BPF are there");
-	if (dataplane_selftest(reason, sizeof(reason)) == 0)
+	if (dataplane_selftest(report->options->routes.count > 0, reason, sizeof(reason)) == 0)
 		say(report, VERDICT_OK, "sockmap: the self-test moved bytes in the kernel");
 	else if (report->options->dataplane == DATAPLANE_SOCKMAP)
 		say(report, VERDICT_FAIL, "sockmap: %s; without --dataplane sockmap, user space would move the bytes",
@@ -230,12 +230,12 @@ static const char *connect_reason(int error, unsigned int timeout_ms, char *out,
  * Addresses are tried in order at every connection. One that answers makes the backend work; those before it cost an
  * attempt each, those after it are spare. When none answers, `dead` says how bad that is for this route.
  */
-static void check_backend(struct report *report, enum route route, const char *option, enum verdict dead,
+static void check_backend(struct report *report, enum route route, const char *name, enum verdict dead,
 			  const char *remedy)
 {
 	const struct endpoint *backend = &report->options->backends[route];
 	unsigned int timeout_ms = report->options->connect_timeout_ms, first = backend->count;
-	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+	char address[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
 	int errors[ENDPOINT_ADDRESSES_MAX] = {0};
 
 	for (unsigned int i = 0; i < backend->count; i++) {
@@ -244,20 +244,32 @@ static void check_backend(struct report *report, enum route route, const char *o
 			first = i;
 	}
 	for (unsigned int i = 0; i < backend->count; i++) {
-		address_format(&backend->addresses[i], name, sizeof(name));
+		address_format(&backend->addresses[i], address, sizeof(address));
 		connect_reason(errors[i], timeout_ms, reason, sizeof(reason));
 		if (errors[i] == 0)
-			say(report, VERDICT_OK, "--%s %s: %s accepts", option, backend->text, name);
+			say(report, VERDICT_OK, "%s %s: %s accepts", name, backend->text, address);
 		else if (first == backend->count && (errors[i] == -ECONNREFUSED || errors[i] == -ENOENT))
-			say(report, dead, "--%s %s: %s: %s; %s", option, backend->text, name, reason, remedy);
+			say(report, dead, "%s %s: %s: %s; %s", name, backend->text, address, reason, remedy);
 		else if (first == backend->count)
-			say(report, dead, "--%s %s: %s: %s", option, backend->text, name, reason);
+			say(report, dead, "%s %s: %s: %s", name, backend->text, address, reason);
 		else if (i < first)
-			say(report, VERDICT_WARN, "--%s %s: %s: %s; every connection tries it before one that accepts",
-			    option, backend->text, name, reason);
+			say(report, VERDICT_WARN, "%s %s: %s: %s; every connection tries it before one that accepts",
+			    name, backend->text, address, reason);
 		else
-			say(report, VERDICT_OK, "--%s %s: %s: %s; not needed, one before it accepts", option,
-			    backend->text, name, reason);
+			say(report, VERDICT_OK, "%s %s: %s: %s; not needed, one before it accepts", name, backend->text,
+			    address, reason);
+	}
+}
+
+static void check_rules(struct report *report)
+{
+	const struct routes *routes = &report->options->routes;
+	char text[ROUTE_TEXT_MAX], name[ROUTE_TEXT_MAX + 32];
+
+	for (unsigned int i = 0; i < routes->count; i++) {
+		snprintf(name, sizeof(name), "%s (%s) ->", route_name(ROUTE_RULE + i),
+			 routes_format(routes, i, text, sizeof(text)));
+		check_backend(report, ROUTE_RULE + i, name, VERDICT_FAIL, "start its server there");
 	}
 }
 
@@ -308,9 +320,10 @@ int cmd_check(int argc, char **argv)
 	if (options.in_place_count)
 		check_web_server(&report);
 	else
-		check_backend(&report, ROUTE_HTTPS, "https", VERDICT_FAIL, "start the web server there");
-	check_backend(&report, ROUTE_ACME, "acme", VERDICT_WARN,
+		check_backend(&report, ROUTE_HTTPS, "--https", VERDICT_FAIL, "start the web server there");
+	check_backend(&report, ROUTE_ACME, "--acme", VERDICT_WARN,
 		      "as long as no validation is under way this is as it should be");
+	check_rules(&report);
 	if (options.command)
 		check_command(&report);
 	printf("check: %u failed, %u warned, %u fine\n", report.count[VERDICT_FAIL], report.count[VERDICT_WARN],

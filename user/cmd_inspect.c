@@ -1,129 +1,43 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * `alpnbpf inspect`: reads one ClientHello, raw or as hex text, and says what it asks for and where it would go.
- * Touches no network and no BPF; needs no privileges.
+ * `alpnbpf inspect`: reads one ClientHello, raw or as hex text, and says what it asks for and where it would go, with
+ * the rules of a configuration file or of the command line. Touches no BPF, and the network only to resolve the names
+ * in them; needs no privileges.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "commands.h"
 #include "hello.h"
+#include "hex_text.h"
+#include "options.h"
 
 /* The longest hello in the smallest records, as hex text with separators and offsets; more cannot change the answer. */
 #define INPUT_MAX (8 * CLIENTHELLO_WIRE_MAX)
 
-static const char usage[] = "Usage: alpnbpf inspect [--json] [FILE|-]\n"
+/* A rule's condition at its longest: each name with its escapes and a comma, and the two words. */
+#define RULE_MAX (CLIENTHELLO_KINDS * (CLIENTHELLO_NAMES_MAX * (4 * ROUTE_NAME_MAX + 2) + 16))
+
+static const char usage[] = "Usage: alpnbpf inspect [--json] [--config FILE] [--route RULE ...] [FILE|-]\n"
 			    "\n"
 			    "Read a TLS ClientHello from FILE (default: standard input) and print what it asks\n"
 			    "for and which backend it would get. The input is the bytes a client sends, raw or\n"
 			    "as hex text: plain, with blanks, colons or 0x, or as printed by xxd or hexdump -C.\n"
 			    "\n"
-			    "  --json    one JSON object instead of text\n"
-			    "  --help    this text\n";
+			    "  --config FILE  the configuration file of attach: its backends and rules count\n"
+			    "  --route RULE   a rule, as attach takes it; instead of those in the file\n"
+			    "  --json         one JSON object instead of text\n"
+			    "  --help         this text\n";
 
-/* --- hex text --- */
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-static bool is_separator(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == ',' || c == ':';
-}
-
-/* How many hex digits stand at the start, after 0x or \x where there is one; *at is moved to the first. */
-static size_t hex_token(const char **at, const char *end)
-{
-	const char *digit = *at;
-
-	if (end - digit > 2 && (digit[0] == '0' || digit[0] == '\\') && (digit[1] == 'x' || digit[1] == 'X'))
-		digit += 2;
-	*at = digit;
-	while (digit < end && hex_digit(*digit) >= 0)
-		digit++;
-	return (size_t)(digit - *at);
-}
-
-/*
- * Does the text begin with an offset, as dumps do: zeros (4 digits or more) before anything else on the line? A hello
- * begins with 16, so plain hex of one cannot be mistaken for it.
- */
-static bool has_offsets(const char *line, const char *end)
-{
-	size_t digits;
-
-	while (line < end && is_separator(*line))
-		line++;
-	digits = hex_token(&line, end);
-	for (size_t i = 0; i < digits; i++)
-		if (line[i] != '0')
-			return false;
-	return digits >= 4 && line + digits < end && is_separator(line[digits]);
-}
-
-/* One line's bytes, to `out` at *length. False if it holds something else than hex. */
-static bool decode_line(const char *at, const char *end, bool offsets, uint8_t *out, size_t *length)
-{
-	size_t limit = CLIENTHELLO_WIRE_MAX;
-
-	if (offsets) {
-		while (at < end && is_separator(*at))
-			at++;
-		at += hex_token(&at, end);
-		limit = *length + 16; /* behind them stand the same bytes as characters */
-	}
-	while (at < end && *length < limit) {
-		const char *blanks = at;
-		size_t digits;
-
-		while (at < end && is_separator(*at))
-			at++;
-		/* a dump's last line is short: a gap, or a bar, comes before its characters */
-		if (at == end || (offsets && (*at == '|' || at - blanks > 3)))
-			break;
-		digits = hex_token(&at, end);
-		if (!digits || digits % 2)
-			return false;
-		for (; digits && *length < limit; digits -= 2, at += 2)
-			out[(*length)++] = (uint8_t)(hex_digit(at[0]) * 16 + hex_digit(at[1]));
-	}
-	return true;
-}
-
-enum hex_result { HEX_NONE, HEX_DECODED, HEX_INCOMPLETE };
-
-/* Decode hex text; no more of it than can matter. HEX_NONE: the input is something else. */
-static enum hex_result decode_hex(const char *text, size_t size, uint8_t *out, size_t *length)
-{
-	const char *line = text, *end = text + size;
-	bool offsets = false;
-
-	*length = 0;
-	while (line < end && *length < CLIENTHELLO_WIRE_MAX) {
-		const char *newline = memchr(line, '\n', (size_t)(end - line));
-		const char *line_end = newline ? newline : end;
-
-		if (line == text)
-			offsets = has_offsets(line, line_end);
-		if (offsets && line < line_end && *line == '*')
-			return HEX_INCOMPLETE;
-		if (!decode_line(line, line_end, offsets, out, length))
-			return HEX_NONE;
-		line = newline ? newline + 1 : end;
-	}
-	return *length ? HEX_DECODED : HEX_NONE;
-}
+struct request {
+	const char *path; /* of the hello */
+	bool json;
+	struct options options; /* where connections go; backends may be missing */
+};
 
 /* --- output --- */
 
@@ -137,14 +51,30 @@ static void print_version(uint16_t version)
 		printf("0x%04x", version);
 }
 
-static void print_text(const struct hello *hello, enum route route)
+/* "route-1 (sni=*.example.org -> 127.0.0.1:9443)"; of the other routes what is known of them. */
+static void print_route(const struct request *request, enum route route)
+{
+	const struct endpoint *backend = &request->options.backends[route];
+	static char rule[RULE_MAX];
+
+	fputs(route_name(route), stdout);
+	if (route >= ROUTE_RULE)
+		printf(" (%s -> %s)", routes_format(&request->options.routes, route - ROUTE_RULE, rule, sizeof(rule)),
+		       backend->text);
+	else if (backend->count)
+		printf(" (%s)", backend->text);
+	putchar('\n');
+}
+
+static void print_text(const struct request *request, const struct hello *hello)
 {
 	size_t position = 0, length;
 	const char *comma = "";
 	const uint8_t *name;
 	char text[4 * HELLO_ALPN_MAX + 1];
 
-	printf("route     %s\n", route == ROUTE_ACME ? "acme" : "https");
+	fputs("route     ", stdout);
+	print_route(request, hello->route);
 	printf("reason    %s\n", hello_result_reason(hello->result));
 	if (!hello->records)
 		return;
@@ -193,15 +123,49 @@ static void print_json_version(uint16_t version)
 	putchar('"');
 }
 
-static void print_json(const struct hello *hello, enum route route)
+/* A string of ours, which may hold what a user wrote. */
+static void print_json_text(const char *text)
+{
+	putchar('"');
+	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+		if (*c < ' ' || *c == 0x7f) {
+			printf("\\u%04x", *c);
+			continue;
+		}
+		if (*c == '"' || *c == '\\')
+			putchar('\\');
+		putchar(*c);
+	}
+	putchar('"');
+}
+
+static void print_json_route(const struct request *request, enum route route)
+{
+	const struct endpoint *backend = &request->options.backends[route];
+	static char rule[RULE_MAX];
+
+	printf("{\"route\":\"%s\",\"backend\":", route_name(route));
+	if (backend->count)
+		print_json_text(backend->text);
+	else
+		fputs("null", stdout);
+	fputs(",\"rule\":", stdout);
+	if (route >= ROUTE_RULE)
+		print_json_text(routes_format(&request->options.routes, route - ROUTE_RULE, rule, sizeof(rule)));
+	else
+		fputs("null", stdout);
+}
+
+static void print_json(const struct request *request, const struct hello *hello)
 {
 	size_t position = 0, length;
 	const char *comma = "";
 	const uint8_t *name;
 
-	printf("{\"route\":\"%s\",\"result\":\"%s\",\"reason\":\"%s\",\"complete\":%s,\"size\":%u,\"records\":%u",
-	       route == ROUTE_ACME ? "acme" : "https", hello_result_name(hello->result),
-	       hello_result_reason(hello->result), hello->complete ? "true" : "false", hello->size, hello->records);
+	print_json_route(request, hello->route);
+	printf(",\"result\":\"%s\",\"reason\":\"%s\",\"complete\":%s,\"size\":%u,\"records\":%u",
+	       hello_result_name(hello->result), hello_result_reason(hello->result), hello->complete ? "true" : "false",
+	       hello->size, hello->records);
 	fputs(",\"legacy_version\":", stdout);
 	if (hello->legacy_version)
 		print_json_version(hello->legacy_version);
@@ -256,46 +220,100 @@ static ssize_t read_input(const char *path, char *buffer, size_t size)
 	return error ? error : (ssize_t)have;
 }
 
-int cmd_inspect(int argc, char **argv)
-{
-	static char input[INPUT_MAX];
-	static uint8_t decoded[CLIENTHELLO_WIRE_MAX + 16];
-	const uint8_t *bytes = (const uint8_t *)input;
-	const char *path = NULL;
-	struct hello hello;
-	bool json = false, options = true;
-	ssize_t size;
-	size_t length;
+/* --- the command line --- */
 
+/* Does an option with a value stand here, as --name VALUE or --name=VALUE? */
+static bool is_option(const char *word, const char *name)
+{
+	size_t length = strlen(name);
+
+	return strncmp(word, name, length) == 0 && (!word[length] || word[length] == '=');
+}
+
+/* False, with the exit code, when there is nothing left to do. */
+static bool parse_words(struct request *request, int argc, char **argv, char **for_options, int *code)
+{
+	int count = 1;
+	bool options = true;
+	char error[1024];
+
+	*code = EXIT_USAGE;
+	for_options[0] = argv[0];
 	for (int i = 1; i < argc; i++) {
 		if (options && !strcmp(argv[i], "--")) {
 			options = false;
 		} else if (options && !strcmp(argv[i], "--json")) {
-			json = true;
+			request->json = true;
 		} else if (options && (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))) {
 			fputs(usage, stdout);
-			return EXIT_DONE;
+			*code = EXIT_DONE;
+			return false;
+		} else if (options && (is_option(argv[i], "--config") || is_option(argv[i], "--route"))) {
+			for_options[count++] = argv[i];
+			if (!strchr(argv[i], '=') && i + 1 < argc)
+				for_options[count++] = argv[++i];
 		} else if (options && argv[i][0] == '-' && argv[i][1]) {
 			fprintf(stderr, "alpnbpf inspect: there is no option %s; see \"alpnbpf inspect --help\"\n",
 				argv[i]);
-			return EXIT_USAGE;
-		} else if (path) {
-			fprintf(stderr, "alpnbpf inspect: takes one FILE, but got %s and %s\n", path, argv[i]);
-			return EXIT_USAGE;
+			return false;
+		} else if (request->path) {
+			fprintf(stderr, "alpnbpf inspect: takes one FILE, but got %s and %s\n", request->path, argv[i]);
+			return false;
 		} else {
-			path = argv[i];
+			request->path = argv[i];
 		}
 	}
-	if (!path)
-		path = "-";
+	if (!request->path)
+		request->path = "-";
+	if (options_parse_routes(&request->options, count, for_options, error, sizeof(error)) == OPTIONS_OK)
+		return true;
+	fprintf(stderr, "alpnbpf inspect: %s\n", error);
+	return false;
+}
 
-	size = read_input(path, input, sizeof(input));
+static bool parse(struct request *request, int argc, char **argv, int *code)
+{
+	char **for_options = calloc((size_t)argc + 1, sizeof(char *));
+	bool good = false;
+
+	*code = EXIT_FAILED;
+	if (for_options)
+		good = parse_words(request, argc, argv, for_options, code);
+	free(for_options);
+	return good;
+}
+
+/* The table of the rules there are; NULL: none, or no memory. */
+static struct clienthello_rules *compile(const struct routes *routes)
+{
+	struct clienthello_rules *rules = routes->count ? calloc(1, sizeof(*rules)) : NULL;
+
+	if (rules)
+		routes_compile(routes, rules);
+	return rules;
+}
+
+int cmd_inspect(int argc, char **argv)
+{
+	static char input[INPUT_MAX];
+	static uint8_t decoded[CLIENTHELLO_WIRE_MAX + 16];
+	static struct request request;
+	const uint8_t *bytes = (const uint8_t *)input;
+	struct clienthello_rules *rules;
+	struct hello hello;
+	ssize_t size;
+	size_t length;
+	int code;
+
+	if (!parse(&request, argc, argv, &code))
+		return code;
+	size = read_input(request.path, input, sizeof(input));
 	if (size < 0) {
-		fprintf(stderr, "alpnbpf inspect: cannot read %s: %s\n", strcmp(path, "-") ? path : "standard input",
-			strerror((int)-size));
+		fprintf(stderr, "alpnbpf inspect: cannot read %s: %s\n",
+			strcmp(request.path, "-") ? request.path : "standard input", strerror((int)-size));
 		return EXIT_FAILED;
 	}
-	switch (decode_hex(input, (size_t)size, decoded, &length)) {
+	switch (hex_decode(input, (size_t)size, decoded, &length)) {
 	case HEX_DECODED:
 		bytes = decoded;
 		break;
@@ -307,11 +325,17 @@ int cmd_inspect(int argc, char **argv)
 			"alpnbpf inspect: the dump has lines left out (\"*\"): make it with hexdump -v or od -v\n");
 		return EXIT_FAILED;
 	}
-	hello_describe(&hello, bytes, length);
-	if (json)
-		print_json(&hello, hello_route(hello.result));
+	rules = compile(&request.options.routes);
+	if (!rules && request.options.routes.count) {
+		fprintf(stderr, "alpnbpf inspect: %s\n", strerror(ENOMEM));
+		return EXIT_FAILED;
+	}
+	hello_describe(&hello, bytes, length, rules);
+	free(rules);
+	if (request.json)
+		print_json(&request, &hello);
 	else
-		print_text(&hello, hello_route(hello.result));
+		print_text(&request, &hello);
 	if (fflush(stdout) || ferror(stdout)) {
 		fprintf(stderr, "alpnbpf inspect: cannot write the answer: %s\n", strerror(errno));
 		return EXIT_FAILED;

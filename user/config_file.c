@@ -86,7 +86,7 @@ static bool read_lines(struct parser *parser, const char *path, FILE *file)
 	bool good = true;
 
 	while (good && (length = getline(&line, &size, file)) >= 0) {
-		number++;
+		parser->line = ++number;
 		if (strlen(line) != (size_t)length)
 			good = options_fail(parser, "holds a NUL byte: this is no text file");
 		if (!good)

@@ -7,16 +7,19 @@
 #define ALPNBPF_CONFIGURATION_H
 
 #include <stdatomic.h>
+#include <stdint.h>
 
 #include "options.h"
 
 struct configuration {
 	struct options options;
-	unsigned int max_sessions;   /* of all workers */
-	_Atomic unsigned long users; /* sessions, and workers that open new ones with it */
-	struct configuration *older; /* not freed yet; main thread */
-	unsigned int opened_count;   /* listeners it brings: opened[worker * opened_count + i], of options.listeners */
-	struct listener *opened;     /* … [i]; taken over by its worker. Owned, NULL: none */
+	unsigned int max_sessions;    /* of all workers */
+	_Atomic unsigned long users;  /* sessions, and workers that open new ones with it */
+	uint16_t rules;               /* for struct flow: table + 1; 0: none */
+	_Atomic unsigned long hellos; /* sessions that may still look into that table */
+	struct configuration *older;  /* not freed yet; main thread */
+	unsigned int opened_count;    /* listeners it brings: opened[worker * opened_count + i], of options.listeners */
+	struct listener *opened;      /* … [i]; taken over by its worker. Owned, NULL: none */
 };
 
 /* A copy of the options, in use by `workers` workers. NULL: no memory. */

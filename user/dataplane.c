@@ -28,6 +28,8 @@
 
 #define RING_EVENT_BYTES 16 /* a record's header and its 4 bytes, rounded up */
 
+#define RULES_TABLES 2 /* of the map `rules` */
+
 /* libbpf speaks through our logger, one level quieter: what it calls a warning is our reason, said in our words. */
 static int print_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
 {
@@ -78,6 +80,13 @@ static size_t lost_bytes(unsigned int workers)
 	return (sizeof(uint64_t) * workers + page - 1) / page * page;
 }
 
+static size_t rules_bytes(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (sizeof(struct clienthello_rules) * RULES_TABLES + page - 1) / page * page;
+}
+
 /* A power of two of whole pages: two events a slot, since a side sends none while the last is unanswered. */
 static unsigned int ring_bytes(unsigned int slots_per_worker)
 {
@@ -110,7 +119,7 @@ static int create_rings(struct dataplane *dataplane)
 	return 0;
 }
 
-static int map_memory(struct dataplane *dataplane)
+static int map_memory(struct dataplane *dataplane, bool with_rules)
 {
 	void *memory = mmap(NULL, flows_bytes(dataplane->workers, dataplane->slots_per_worker), PROT_READ | PROT_WRITE,
 			    MAP_SHARED, bpf_map__fd(dataplane->skel->maps.flows), 0);
@@ -123,10 +132,17 @@ static int map_memory(struct dataplane *dataplane)
 	if (memory == MAP_FAILED)
 		return -errno;
 	dataplane->events_lost = memory;
+	if (!with_rules)
+		return 0;
+	memory = mmap(NULL, rules_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(dataplane->skel->maps.rules),
+		      0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	dataplane->rules = memory;
 	return 0;
 }
 
-static int set_sizes(const struct dataplane *dataplane)
+static int set_sizes(const struct dataplane *dataplane, bool with_rules)
 {
 	struct sockmap_bpf *skel = dataplane->skel;
 	uint32_t sides = 2 * dataplane->workers * dataplane->slots_per_worker;
@@ -140,12 +156,15 @@ static int set_sizes(const struct dataplane *dataplane)
 		error = bpf_map__set_max_entries(skel->maps.events, dataplane->workers);
 	if (!error)
 		error = bpf_map__set_max_entries(skel->maps.events_lost, dataplane->workers);
+	if (!error && !with_rules) /* a map there has to be; a page of it */
+		error = bpf_map__set_value_size(skel->maps.rules, sizeof(uint64_t));
 	skel->rodata->slots_per_worker = dataplane->slots_per_worker;
+	skel->rodata->with_rules = with_rules;
 	return error;
 }
 
 int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
-			   char *reason, size_t reason_size)
+			   bool with_rules, char *reason, size_t reason_size)
 {
 	const char *step = "opening the BPF program";
 	int error;
@@ -155,7 +174,7 @@ int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, un
 	dataplane->skel = sockmap_bpf__open();
 	if (!dataplane->skel)
 		return dataplane_explain(-errno, step, reason, reason_size);
-	error = set_sizes(dataplane);
+	error = set_sizes(dataplane, with_rules);
 	if (!error) {
 		step = "loading the BPF program";
 		error = sockmap_bpf__load(dataplane->skel);
@@ -166,7 +185,7 @@ int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, un
 	}
 	if (!error) {
 		step = "mapping the flows";
-		error = map_memory(dataplane);
+		error = map_memory(dataplane, with_rules);
 	}
 	if (!error) {
 		step = "attaching the verdict to the sockmap";
@@ -182,7 +201,8 @@ int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, un
 	return error;
 }
 
-int dataplane_open_user(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker)
+int dataplane_open_user(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
+			bool with_rules)
 {
 	void *memory;
 
@@ -193,6 +213,14 @@ int dataplane_open_user(struct dataplane *dataplane, unsigned int workers, unsig
 	if (memory == MAP_FAILED)
 		return -ENOMEM;
 	dataplane->flows = memory;
+	if (!with_rules)
+		return 0;
+	memory = mmap(NULL, rules_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED) {
+		dataplane_close(dataplane);
+		return -ENOMEM;
+	}
+	dataplane->rules = memory;
 	return 0;
 }
 
@@ -200,6 +228,8 @@ void dataplane_close(struct dataplane *dataplane)
 {
 	if (dataplane->flows)
 		munmap(dataplane->flows, flows_bytes(dataplane->workers, dataplane->slots_per_worker));
+	if (dataplane->rules)
+		munmap(dataplane->rules, rules_bytes());
 	if (dataplane->events_lost)
 		munmap(dataplane->events_lost, lost_bytes(dataplane->workers));
 	for (unsigned int worker = 0; dataplane->rings && worker < dataplane->workers; worker++)

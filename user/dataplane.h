@@ -16,27 +16,36 @@ struct ring_buffer;
 struct sockmap_bpf;
 
 struct dataplane {
-	struct sockmap_bpf *skel; /* NULL: user space moves all bytes */
-	struct flow *flows;       /* by SIDE_KEY; shared with the verdict when there is one */
-	uint64_t *events_lost;    /* by worker; NULL without a verdict */
+	struct sockmap_bpf *skel;        /* NULL: user space moves all bytes */
+	struct flow *flows;              /* by SIDE_KEY; shared with the verdict when there is one */
+	uint64_t *events_lost;           /* by worker; NULL without a verdict */
+	struct clienthello_rules *rules; /* two tables, shared with the verdict when there is one; NULL: no rules */
 	unsigned int workers, slots_per_worker;
 	int socks, slots; /* map descriptors, -1 without a verdict */
 	int *rings;       /* by worker; descriptors of the event rings, NULL without a verdict */
 };
 
 /*
- * Load and attach the verdict for workers * slots_per_worker sessions. Returns 0, or -errno with a clause in reason
- * that says what is missing. dataplane_close() undoes it.
+ * Load and attach the verdict for workers * slots_per_worker sessions. with_rules: make room for tables of rules; they
+ * are empty, and the first is in use. Returns 0, or -errno with a clause in reason that says what is missing.
+ * dataplane_close() undoes it.
  */
 int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
-			   char *reason, size_t reason_size);
-/* The array of flows alone. 0 or -ENOMEM. */
-int dataplane_open_user(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker);
+			   bool with_rules, char *reason, size_t reason_size);
+/* The array of flows alone, and the tables. 0 or -ENOMEM. */
+int dataplane_open_user(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
+			bool with_rules);
 void dataplane_close(struct dataplane *dataplane);
 
 static inline bool dataplane_has_verdict(const struct dataplane *dataplane)
 {
 	return dataplane->skel != NULL;
+}
+
+/* The table of a flow's `rules`. NULL: none. */
+static inline const struct clienthello_rules *dataplane_rules(const struct dataplane *dataplane, unsigned int entry)
+{
+	return entry ? &dataplane->rules[entry - 1] : NULL;
 }
 
 /*
@@ -68,7 +77,10 @@ void dataplane_take_libbpf_log(void);
 /* Why a step of loading BPF failed with `error` (-errno), in the words of someone who can change it. Returns error. */
 int dataplane_explain(int error, const char *step, char *reason, size_t reason_size);
 
-/* Loads a small instance and moves bytes through it over loopback. 0, or -errno with the reason as for opening. */
-int dataplane_selftest(char *reason, size_t reason_size);
+/*
+ * Loads a small instance, with rules if there are to be any, and moves bytes through it over loopback. 0, or -errno
+ * with the reason as for opening.
+ */
+int dataplane_selftest(bool with_rules, char *reason, size_t reason_size);
 
 #endif

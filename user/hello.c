@@ -55,7 +55,7 @@ static void describe_server_name(struct hello *hello, struct slice content)
 	struct slice list, name;
 	uint32_t type;
 
-	if (hello->server_name[0] || !take_vector(&content, 2, &list))
+	if (!take_vector(&content, 2, &list))
 		return;
 	while (take_number(&list, 1, &type) && take_vector(&list, 2, &name)) {
 		if (type != 0 /* host_name */)
@@ -110,7 +110,7 @@ static void describe_body(struct hello *hello, struct slice body)
 {
 	struct slice ignored, ciphers, content;
 	uint32_t version, type, length;
-	bool alpn_seen = false;
+	bool alpn_seen = false, sni_seen = false; /* the first counts, also where it is not well-formed */
 
 	if (!take_number(&body, 2, &version))
 		return;
@@ -124,12 +124,14 @@ static void describe_body(struct hello *hello, struct slice body)
 		hello->grease |= is_grease(type);
 		switch (type) {
 		case 0:
-			describe_server_name(hello, content);
+			if (!sni_seen)
+				describe_server_name(hello, content);
+			sni_seen = true;
 			break;
 		case 16:
 			if (!alpn_seen)
 				describe_alpn(hello, content);
-			alpn_seen = true; /* the first counts, also where it is not well-formed */
+			alpn_seen = true;
 			break;
 		case 43:
 			describe_versions(hello, content);
@@ -158,7 +160,7 @@ static bool take_fragment(struct slice *stream, size_t wanted, struct slice *fra
 	return true;
 }
 
-void hello_describe(struct hello *hello, const uint8_t *bytes, size_t length)
+void hello_describe(struct hello *hello, const uint8_t *bytes, size_t length, const struct clienthello_rules *rules)
 {
 	uint8_t message[4 + CLIENTHELLO_BODY_MAX];
 	size_t wanted = 4, have = 0; /* wanted: the message header, until that says more */
@@ -167,8 +169,9 @@ void hello_describe(struct hello *hello, const uint8_t *bytes, size_t length)
 
 	*hello = (struct hello){0};
 	/* no decision takes more than CLIENTHELLO_WIRE_MAX, so nothing is lost by feeding no more */
-	hello->result =
-		clienthello_feed(&ch, bytes, length < CLIENTHELLO_WIRE_MAX ? (__u32)length : CLIENTHELLO_WIRE_MAX);
+	hello->result = clienthello_feed(&ch, bytes,
+					 length < CLIENTHELLO_WIRE_MAX ? (__u32)length : CLIENTHELLO_WIRE_MAX, rules);
+	hello->route = hello->result == CLIENTHELLO_MORE ? ROUTE_HTTPS : (enum route)route_of_hello(&ch);
 	if (hello->result == CLIENTHELLO_NOT_TLS)
 		return;
 
@@ -203,11 +206,6 @@ bool hello_alpn_next(const struct hello *hello, size_t *position, const uint8_t 
 	return true;
 }
 
-enum route hello_route(enum clienthello_result result)
-{
-	return result == CLIENTHELLO_ACME ? ROUTE_ACME : ROUTE_HTTPS;
-}
-
 const char *hello_result_name(enum clienthello_result result)
 {
 	switch (result) {
@@ -223,6 +221,10 @@ const char *hello_result_name(enum clienthello_result result)
 		return "malformed";
 	case CLIENTHELLO_TOO_LARGE:
 		return "too-large";
+	case CLIENTHELLO_RULE:
+		return "rule";
+	case CLIENTHELLO_RESULTS:
+		break;
 	}
 	return "unknown";
 }
@@ -242,6 +244,10 @@ const char *hello_result_reason(enum clienthello_result result)
 		return "begins as a ClientHello, but its records or lengths contradict each other";
 	case CLIENTHELLO_TOO_LARGE:
 		return "the hello claims more than 16384 bytes";
+	case CLIENTHELLO_RULE:
+		return "the hello is whole, and this is the first rule that it meets";
+	case CLIENTHELLO_RESULTS:
+		break;
 	}
 	return "unknown result";
 }

@@ -19,10 +19,11 @@
 /* Fields that the buffer does not reach, or that contradict themselves, are zero or empty. */
 struct hello {
 	enum clienthello_result result;
-	bool complete;                         /* the whole message is in the buffer */
-	bool grease;                           /* a GREASE value (RFC 8701) among suites, extensions or versions */
-	bool alpn_truncated;                   /* more names were offered than alpn holds */
-	uint16_t legacy_version;               /* ClientHello.legacy_version */
+	enum route route;        /* of a connection with this hello; one that stalls undecided gets https */
+	bool complete;           /* the whole message is in the buffer */
+	bool grease;             /* a GREASE value (RFC 8701) among suites, extensions or versions */
+	bool alpn_truncated;     /* more names were offered than alpn holds */
+	uint16_t legacy_version; /* ClientHello.legacy_version */
 	uint16_t versions[HELLO_VERSIONS_MAX]; /* supported_versions without GREASE, as ordered by the client */
 	unsigned int version_count;
 	uint32_t size;        /* of the message with its header of 4 bytes, as announced; 0: unknown */
@@ -32,13 +33,12 @@ struct hello {
 	char server_name[HELLO_SERVER_NAME_MAX + 1]; /* host_name: printable ASCII without blanks, or empty */
 };
 
-void hello_describe(struct hello *hello, const uint8_t *bytes, size_t length);
+/* rules: the table the hello is held against; NULL: none. */
+void hello_describe(struct hello *hello, const uint8_t *bytes, size_t length, const struct clienthello_rules *rules);
 
 /* The names offered, one a call: start with *position = 0; false after the last. The name is not owned. */
 bool hello_alpn_next(const struct hello *hello, size_t *position, const uint8_t **name, size_t *length);
 
-/* The backend that a connection with this result gets; one that ends or stalls undecided gets https. */
-enum route hello_route(enum clienthello_result result);
 const char *hello_result_name(enum clienthello_result result);
 /* Why, as a clause: "the ALPN list holds acme-tls/1". */
 const char *hello_result_reason(enum clienthello_result result);

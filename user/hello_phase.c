@@ -20,6 +20,12 @@ static enum route decided_route(const struct session *session)
 	return (enum route)__atomic_load_n(&session->flows[CLIENT].route, __ATOMIC_ACQUIRE);
 }
 
+/* What this hello is held against, here and by the verdict. */
+static const struct clienthello_rules *rules_of(const struct session *session)
+{
+	return dataplane_rules(&session->worker->router->dataplane, session->flows[CLIENT].rules);
+}
+
 static bool has_said_something(const struct session *session)
 {
 	const struct flow *flow = &session->flows[CLIENT];
@@ -33,7 +39,7 @@ static void describe(struct session *session, size_t count)
 	struct worker *worker = session->worker;
 
 	worker->hello_of = session;
-	hello_describe(&worker->hello, worker->scratch, count);
+	hello_describe(&worker->hello, worker->scratch, count, rules_of(session));
 }
 
 /* Feed the native parser what is new. Returns what the last recv() did: > 0, 0 at an end, or -errno. */
@@ -50,12 +56,12 @@ static long feed_parser(struct session *session)
 		return count < 0 ? -errno : 0;
 	if ((uint64_t)count > session->hello_fed) {
 		enum clienthello_result result = clienthello_feed(&flow->hello, worker->scratch + session->hello_fed,
-								  (__u32)count - session->hello_fed);
+								  (__u32)count - session->hello_fed, rules_of(session));
 
 		session->hello_fed = (uint32_t)count;
 		if (result != CLIENTHELLO_MORE) {
 			flow->hello_result = (__u8)result;
-			flow->route = (__u8)hello_route(result);
+			flow->route = route_of_hello(&flow->hello);
 			describe(session, (size_t)count);
 		}
 	}
@@ -165,10 +171,14 @@ long hello_look(struct session *session, bool *ahead)
 	*ahead = count > 0;
 	if (count > 0) {
 		describe(session, (size_t)count);
+		/* More of it may come before it is asked for. */
+		if (worker->hello.result == CLIENTHELLO_MORE)
+			worker->hello_of = NULL;
 		/* A connection that carried a PROXY header is not unused: it is made for none but https. The header
-		 * goes out before the kick, and its TLVs are read from these bytes. */
-		if (header)
-			*ahead = worker->hello.result != CLIENTHELLO_MORE && worker->hello.result != CLIENTHELLO_ACME;
+		 * goes out before the kick, and its TLVs are read from these bytes. With rules, https is one of many:
+		 * its server is not to be bothered with connections that are for others. */
+		if (header || rules_of(session))
+			*ahead = worker->hello.result != CLIENTHELLO_MORE && worker->hello.route == ROUTE_HTTPS;
 	}
 	return count;
 }
@@ -214,6 +224,6 @@ bool hello_peek(struct session *session, struct hello *hello)
 	count = recv(session->ends[CLIENT].fd, worker->scratch, SCRATCH_BYTES, MSG_PEEK | MSG_DONTWAIT);
 	if (count <= 0)
 		return false;
-	hello_describe(hello, worker->scratch, (size_t)count);
+	hello_describe(hello, worker->scratch, (size_t)count, rules_of(session));
 	return true;
 }

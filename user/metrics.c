@@ -57,6 +57,7 @@ static void write_hellos(struct text *out, const struct counters *counters)
 	begin(out, name, "counter", "First bytes of clients, by what they were.");
 	sample(out, name, "result", "https", counters->hellos[CLIENTHELLO_HTTPS]);
 	sample(out, name, "result", "acme", counters->hellos[CLIENTHELLO_ACME]);
+	sample(out, name, "result", "rule", counters->hellos[CLIENTHELLO_RULE]);
 	sample(out, name, "result", "not_tls", counters->hellos[CLIENTHELLO_NOT_TLS]);
 	sample(out, name, "result", "malformed", counters->hellos[CLIENTHELLO_MALFORMED]);
 	sample(out, name, "result", "too_large", counters->hellos[CLIENTHELLO_TOO_LARGE]);

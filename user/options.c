@@ -26,8 +26,12 @@ static void set_defaults(struct options *options)
 }
 
 /* What only all of it together can tell. */
-static bool finish(struct parser *parser)
+static bool finish(struct parser *parser, bool partial)
 {
+	const struct endpoint *backends = parser->options->backends;
+
+	if (partial && (!backends[ROUTE_ACME].count || !backends[ROUTE_HTTPS].count))
+		return true;
 	for (size_t i = 0; i < option_spec_count; i++)
 		if (option_specs[i].required && !parser->given[i])
 			return options_fail(parser, "--%s: is missing; it names %s, as in --acme 10443 --https 8443",
@@ -93,14 +97,16 @@ static bool read_config(struct parser *parser, int argc, char **argv)
 {
 	const char *path = find_config(argc, argv);
 
+	parser->options->config = path;
 	if (path && *path && !config_file_read(parser, path))
 		return false;
-	parser->options->config_path = path;
+	parser->line = 0;
 	memset(parser->seen, 0, sizeof(parser->seen));
 	return true;
 }
 
-enum options_result options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size)
+static enum options_result parse(struct options *options, int argc, char **argv, bool partial, char *error,
+				 size_t error_size)
 {
 	struct parser parser = {.options = options, .error = error, .error_size = error_size};
 
@@ -134,7 +140,17 @@ enum options_result options_parse(struct options *options, int argc, char **argv
 		if (result != OPTIONS_OK)
 			return result;
 	}
-	return finish(&parser) ? OPTIONS_OK : OPTIONS_USAGE;
+	return finish(&parser, partial) ? OPTIONS_OK : OPTIONS_USAGE;
+}
+
+enum options_result options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size)
+{
+	return parse(options, argc, argv, false, error, error_size);
+}
+
+enum options_result options_parse_routes(struct options *options, int argc, char **argv, char *error, size_t error_size)
+{
+	return parse(options, argc, argv, true, error, error_size);
 }
 
 const char *options_help(void)
@@ -158,6 +174,7 @@ const char *options_help(void)
 		snprintf(
 			text + length, sizeof(text) - length,
 			"\nBACKEND: PORT (127.0.0.1, then ::1), HOST:PORT, [V6]:PORT or unix:PATH. In (): the default.\n"
+			"RULE: alpn=NAME,... and sni=HOST,... (*.HOST: names below it), then -> BACKEND; of two, both hold.\n"
 			"TIME: a whole number and ms, s, m or h; without a unit, seconds. SIZE: bytes, or with K or M.\n"
 			"COMMAND: the web server, started once the ports are there; ends with alpnbpf, and alpnbpf with it.\n");
 	return text;

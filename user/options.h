@@ -10,6 +10,7 @@
 
 #include "alpnbpf.h"
 #include "log.h"
+#include "routes.h"
 #include "sockaddr.h"
 
 #define LISTENERS_MAX 64
@@ -24,8 +25,11 @@ enum acme_fallback { ACME_FALLBACK_HTTPS, ACME_FALLBACK_CLOSE };
 struct activation;
 
 struct options {
-	struct endpoint backends[ROUTES];         /* indexed by enum route; ROUTE_UNDECIDED unused */
+	struct endpoint backends[ROUTES];         /* indexed by enum route; no address: unused */
 	enum proxy_version proxy[ROUTES];         /* PROXY protocol header a backend gets */
+	unsigned int proxy_lines[ROUTES];         /* where that was asked for, as in struct routes */
+	struct routes routes;                     /* --route; the backend of the first is backends[ROUTE_RULE] */
+	const char *config;                       /* the file that lines are of; not owned */
 	bool proxy_tlv_alpn, proxy_tlv_authority; /* v2 TLVs PP2_TYPE_ALPN, PP2_TYPE_AUTHORITY */
 	struct address listeners[LISTENERS_MAX];
 	unsigned int listener_count;
@@ -51,8 +55,7 @@ struct options {
 	char control_group[64]; /* who may use it beside root and our own user; empty: nobody */
 	bool metrics;           /* … are served at metrics_address */
 	struct address metrics_address;
-	const char *config_path; /* --config, as given; NULL: none */
-	char **command;          /* after --: its words in argv, NULL ends them; NULL: none */
+	char **command; /* after --: its words in argv, NULL ends them; NULL: none */
 };
 
 enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_USAGE };
@@ -63,11 +66,22 @@ enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_USAGE }
  */
 enum options_result options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size);
 
+/*
+ * The same, but --acme and --https may be missing, and then nothing that needs them is checked: for what only wants to
+ * know where connections would go.
+ */
+enum options_result options_parse_routes(struct options *options, int argc, char **argv, char *error,
+					 size_t error_size);
+
 /* The rules between options, and the defaults that depend on others; false leaves one sentence in error. */
 bool options_finish(struct options *options, char *error, size_t error_size);
 
 /* Is every address of the backend a TCP address of this machine? */
 bool options_is_local_tcp(const struct endpoint *endpoint);
+
+/* ", route-1 -> 127.0.0.1:9443" and so on, and at the end how many there was no room for; "" without rules. Returns
+ * out. */
+const char *options_list_rules(const struct options *options, char *out, size_t size);
 
 /* The text of --help for attach and check. */
 const char *options_help(void);

@@ -55,6 +55,52 @@ static bool leads_back(const struct endpoint *backend, const struct address *at)
 	return false;
 }
 
+/* "--route", or where in the file: what only all options together tell is still about one line. */
+static const char *name_of(const struct options *options, const char *option, unsigned int line, char *out, size_t size)
+{
+	if (line)
+		snprintf(out, size, "%s:%u: %s", options->config, line, option);
+	else
+		snprintf(out, size, "--%s", option);
+	return out;
+}
+
+static bool check_routes(const struct options *options, char *error, size_t error_size)
+{
+	char name[ADDRESS_TEXT_MAX], text[ROUTE_TEXT_MAX], place[512];
+	const struct routes *routes = &options->routes;
+
+	for (unsigned int i = 0; i < CLIENTHELLO_RULES_MAX; i++) {
+		const struct endpoint *backend = &options->backends[ROUTE_RULE + i];
+		unsigned int proxy = options->proxy[ROUTE_RULE + i];
+
+		if (i >= routes->count && proxy)
+			return fail(error, error_size, "%s %s=v%u: there is no %s; %u --route %s given",
+				    name_of(options, "proxy-protocol", options->proxy_lines[ROUTE_RULE + i], place,
+					    sizeof(place)),
+				    route_name(ROUTE_RULE + i), proxy, route_name(ROUTE_RULE + i), routes->count,
+				    routes->count == 1 ? "is" : "are");
+		for (unsigned int at = 0; i < routes->count && at < options->listener_count; at++)
+			if (leads_back(backend, &options->listeners[at]))
+				return fail(
+					error, error_size,
+					"%s %s -> %s leads back to the listened port %u (it reaches %s); the backend of a rule needs a port of its own",
+					name_of(options, "route", routes->lines[i], place, sizeof(place)),
+					routes_format(routes, i, text, sizeof(text)), backend->text,
+					address_port(&options->listeners[at]),
+					address_format(&options->listeners[at], name, sizeof(name)));
+	}
+	return true;
+}
+
+static bool sends_tlvs(const struct options *options)
+{
+	for (unsigned int route = 0; route < ROUTES; route++)
+		if (options->proxy[route] == PROXY_V2)
+			return true;
+	return false;
+}
+
 static bool find_in_place(struct options *options, char *error, size_t error_size)
 {
 	const struct endpoint *https = &options->backends[ROUTE_HTTPS], *acme = &options->backends[ROUTE_ACME];
@@ -140,8 +186,7 @@ bool options_finish(struct options *options, char *error, size_t error_size)
 {
 	if (!check_client_address(options, error, error_size))
 		return false;
-	if ((options->proxy_tlv_alpn || options->proxy_tlv_authority) && options->proxy[ROUTE_HTTPS] != PROXY_V2 &&
-	    options->proxy[ROUTE_ACME] != PROXY_V2)
+	if ((options->proxy_tlv_alpn || options->proxy_tlv_authority) && !sends_tlvs(options))
 		return fail(
 			error, error_size,
 			"--proxy-tlv: no route gets a version 2 PROXY header, which alone can carry TLVs; add --proxy-protocol https=v2");
@@ -156,5 +201,5 @@ bool options_finish(struct options *options, char *error, size_t error_size)
 		for (unsigned int i = 0; i < count; i++)
 			options->listener_implied[i] = true;
 	}
-	return find_in_place(options, error, error_size);
+	return check_routes(options, error, error_size) && find_in_place(options, error, error_size);
 }

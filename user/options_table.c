@@ -201,30 +201,6 @@ static bool parse_client_address(struct parser *parser, const char *text)
 	return options_fail(parser, "--client-address %s: is not one of %s", text, parser->spec->argument);
 }
 
-static const char *const route_names[ROUTES] = {[ROUTE_HTTPS] = "https", [ROUTE_ACME] = "acme"};
-
-static bool parse_proxy_protocol(struct parser *parser, const char *text)
-{
-	const char *version = strchr(text, '=');
-	unsigned int route = ROUTES;
-
-	for (unsigned int i = 0; version && i < ROUTES; i++)
-		if (route_names[i] && strncmp(text, route_names[i], (size_t)(version - text)) == 0 &&
-		    route_names[i][version - text] == '\0')
-			route = i;
-	if (route == ROUTES || (strcmp(version, "=v1") != 0 && strcmp(version, "=v2") != 0))
-		return options_fail(
-			parser,
-			"--proxy-protocol %s: is not ROUTE=VERSION; write https or acme, then =v1 or =v2, such as https=v2",
-			text);
-	if (parser->options->proxy[route] != PROXY_NONE)
-		return options_fail(parser,
-				    "--proxy-protocol %s: the route %s has a version already; give it once a route",
-				    text, route_names[route]);
-	parser->options->proxy[route] = version[2] == '1' ? PROXY_V1 : PROXY_V2;
-	return true;
-}
-
 static bool parse_proxy_tlv(struct parser *parser, const char *text)
 {
 	struct {
@@ -258,11 +234,6 @@ static bool parse_proxy_tlv(struct parser *parser, const char *text)
 static void reset_listeners(struct options *options)
 {
 	options->listener_count = 0;
-}
-
-static void reset_proxy(struct options *options)
-{
-	memset(options->proxy, 0, sizeof(options->proxy));
 }
 
 static void reset_tlvs(struct options *options)
@@ -357,8 +328,12 @@ const struct option_spec option_specs[] = {
 	 .required = true},
 	{"listen", "ADDR:PORT", parse_listen, "an address to listen on, repeatable (0.0.0.0:443 and [::]:443)",
 	 .repeatable = true, .reset = reset_listeners},
-	{"proxy-protocol", "ROUTE=v1|v2", parse_proxy_protocol,
-	 "send ROUTE (https or acme) a PROXY header; once a route", .repeatable = true, .reset = reset_proxy},
+	{"route", "RULE", options_parse_route,
+	 "a backend for other ALPN or SNI names; repeatable, the first met counts", .repeatable = true,
+	 .reset = options_reset_routes},
+	{"proxy-protocol", "ROUTE=v1|v2", options_parse_proxy_protocol,
+	 "send ROUTE (https, acme, route-1 ...) a PROXY header; once a route", .repeatable = true,
+	 .reset = options_reset_proxy},
 	{"proxy-tlv", "alpn|authority", parse_proxy_tlv, "put the ALPN or the SNI name into v2 headers; repeatable",
 	 .repeatable = true, .reset = reset_tlvs},
 	{.name = "client-address",

@@ -16,6 +16,7 @@ struct parser {
 	const struct option_spec *spec; /* the option at hand */
 	char *error;
 	size_t error_size;
+	unsigned int line;       /* of the configuration file; 0: on the command line */
 	bool seen[OPTIONS_MAX];  /* by index in the table: given where we are, on the command line or in the file */
 	bool given[OPTIONS_MAX]; /* anywhere */
 };
@@ -49,5 +50,11 @@ bool options_fail(struct parser *parser, const char *format, ...) __attribute__(
 const struct option_spec *option_find(const char *name, size_t length);
 /* One option with its value (NULL for a flag) as the command line or a line of the file gives it. */
 bool option_apply(struct parser *parser, const struct option_spec *spec, const char *value);
+
+/* In options_route.c. */
+bool options_parse_route(struct parser *parser, const char *text);
+bool options_parse_proxy_protocol(struct parser *parser, const char *text);
+void options_reset_routes(struct options *options);
+void options_reset_proxy(struct options *options);
 
 #endif

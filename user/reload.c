@@ -42,6 +42,18 @@ static bool same_https(const struct options *a, const struct options *b)
 	return same_endpoint(&a->backends[ROUTE_HTTPS], &b->backends[ROUTE_HTTPS]);
 }
 
+static bool same_routes(const struct options *a, const struct options *b)
+{
+	if (a->routes.count != b->routes.count ||
+	    memcmp(a->routes.rules, b->routes.rules, sizeof(a->routes.rules)) != 0 ||
+	    memcmp(a->routes.patterns, b->routes.patterns, sizeof(a->routes.patterns)) != 0)
+		return false;
+	for (unsigned int i = 0; i < a->routes.count; i++)
+		if (!same_endpoint(&a->backends[ROUTE_RULE + i], &b->backends[ROUTE_RULE + i]))
+			return false;
+	return true;
+}
+
 static bool has_listener(const struct options *options, const struct address *address)
 {
 	for (unsigned int i = 0; i < options->listener_count; i++)
@@ -86,6 +98,7 @@ static const struct {
 } parts[] = {
 	{"acme", same_acme, 0, 0, false},
 	{"https", same_https, 0, 0, false},
+	{"route", same_routes, 0, 0, false},
 	{"listen", same_listeners, 0, 0, false},
 	{"client-address", same_client_address, 0, 0, true},
 	{"metrics", same_metrics, 0, 0, true},
@@ -154,6 +167,10 @@ static bool can_change(const struct attach *attach, const struct options *new, c
 			 new->max_connections, attach->router.max_sessions);
 		return false;
 	}
+	if (new->routes.count && !attach->router.dataplane.rules) {
+		snprintf(why, size, "route: there was none when alpnbpf started; restart it");
+		return false;
+	}
 	return steer_can_change(&attach->router.steer, &attach->options, new, why, size);
 }
 
@@ -198,6 +215,31 @@ static int open_listeners(const struct attach *attach, struct configuration *con
 		}
 	}
 	return 0;
+}
+
+/* --- rules --- */
+
+/*
+ * There are two tables: hellos that have begun are held against the one they began with. False when the other one is
+ * still needed for that, after a reload that came just before.
+ */
+static bool compile_rules(struct attach *attach, struct configuration *configuration)
+{
+	struct configuration *newest = atomic_load(&attach->router.configuration);
+	struct clienthello_rules *table;
+	uint16_t other = newest->rules == 1 ? 2 : 1;
+
+	configuration->rules = newest->rules;
+	if (!newest->rules || same_routes(&newest->options, &configuration->options))
+		return true;
+	for (struct configuration *older = newest->older; older; older = older->older)
+		if (older->rules == other && atomic_load_explicit(&older->hellos, memory_order_acquire))
+			return false;
+	table = &attach->router.dataplane.rules[other - 1];
+	memset(table, 0, sizeof(*table));
+	routes_compile(&configuration->options.routes, table);
+	configuration->rules = other;
+	return true;
 }
 
 /* --- taking over --- */
@@ -253,6 +295,11 @@ static bool apply(struct attach *attach, const struct options *new, char *why, s
 	struct configuration *configuration = configuration_new(new, most, attach->running);
 	int error = configuration ? open_listeners(attach, configuration, why, size) : -ENOMEM;
 
+	if (!error && !compile_rules(attach, configuration)) {
+		snprintf(why, size,
+			 "hellos of the rules before the last ones are still under way; try again in a moment");
+		error = -EBUSY;
+	}
 	if (!error && !set_source_limit(attach, new->max_per_source))
 		error = -ENOMEM;
 	if (!error) {

@@ -17,7 +17,7 @@ enum report_kind { REPORT_NONE, REPORT_COUNTERS, REPORT_SESSIONS };
 /* Written by the worker's thread alone. All of it is uint64_t: it is summed as an array. */
 struct counters {
 	uint64_t sessions;
-	uint64_t hellos[6]; /* by enum clienthello_result; MORE: ended or stalled undecided */
+	uint64_t hellos[CLIENTHELLO_RESULTS]; /* MORE: ended or stalled undecided */
 	uint64_t routed[ROUTES], connected[ROUTES], connect_failed[ROUTES];
 	uint64_t validations[VALIDATIONS];
 	uint64_t passes; /* events of flows that asked for user space */

@@ -127,6 +127,7 @@ static int run(struct bench *bench)
 	if (open_bench(bench))
 		return -EIO;
 	flows[CLIENT].mode = flows[BACKEND].mode = FLOW_LIVE;
+	flows[CLIENT].rules = bench->dataplane.rules ? 1 : 0;
 	if (move(bench, bench->client, bench->backend, question, asked, "a redirected request") ||
 	    move(bench, bench->backend, bench->client, answer, answered, "a redirected answer"))
 		return -EIO;
@@ -144,11 +145,11 @@ static int run(struct bench *bench)
 	return 0;
 }
 
-int dataplane_selftest(char *reason, size_t reason_size)
+int dataplane_selftest(bool with_rules, char *reason, size_t reason_size)
 {
 	struct bench bench = {
 		.client = -1, .backend = -1, .inner = {-1, -1}, .reason = reason, .reason_size = reason_size};
-	int error = dataplane_open_sockmap(&bench.dataplane, 1, 1, reason, reason_size);
+	int error = dataplane_open_sockmap(&bench.dataplane, 1, 1, with_rules, reason, reason_size);
 
 	if (error)
 		return error;

@@ -44,14 +44,6 @@ const char *session_cause_name(enum session_cause cause)
 	return names[cause];
 }
 
-const char *route_name(enum route route)
-{
-	static const char *const names[ROUTES] = {
-		[ROUTE_UNDECIDED] = "undecided", [ROUTE_HTTPS] = "https", [ROUTE_ACME] = "acme"};
-
-	return names[route];
-}
-
 /* A slot for a new session; what the worker's lists and late events rely on stays as it is. */
 static struct session *take_slot(struct worker *worker)
 {
@@ -76,6 +68,9 @@ static struct session *take_slot(struct worker *worker)
 	}
 	worker->hello_of = NULL; /* that of a session which ended where it began */
 	configuration_enter(session->configuration);
+	session->flows[CLIENT].rules = session->configuration->rules;
+	session->in_hello = true;
+	atomic_fetch_add_explicit(&session->configuration->hellos, 1, memory_order_relaxed);
 	worker->live++;
 	if (index >= worker->used_slots)
 		worker->used_slots = index + 1;
@@ -161,6 +156,14 @@ void session_progress(struct session *session)
 	}
 }
 
+/* Its route is known, or will never be: nothing looks into the rules for it any more. */
+static void leave_hello(struct session *session)
+{
+	if (session->in_hello)
+		atomic_fetch_sub_explicit(&session->configuration->hellos, 1, memory_order_release);
+	session->in_hello = false;
+}
+
 void session_decide(struct session *session, enum route route)
 {
 	session->route = route;
@@ -169,7 +172,8 @@ void session_decide(struct session *session, enum route route)
 	/* Before the route is published: from then on the verdict would redirect what another backend says to the
 	 * client. */
 	backend_drop_other(session, route);
-	__atomic_store_n(&session->flows[CLIENT].route_chosen, route, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&session->flows[CLIENT].route_chosen, (__u16)route, __ATOMIC_SEQ_CST);
+	leave_hello(session);
 	session->state = SESSION_CONNECTING;
 	if (route == ROUTE_ACME)
 		timer_set(&session->worker->timers, &session->deadline,
@@ -193,7 +197,7 @@ void session_backend_connected(struct session *session)
 	session->last_active = worker->now;
 	trace_settled(session);
 	timer_cancel(&worker->timers, &session->retry);
-	if (session->route == ROUTE_HTTPS && idle)
+	if (session->route != ROUTE_ACME && idle)
 		timer_set(&worker->timers, &session->deadline, worker->now + idle / IDLE_LOOKS);
 	relay_progress(session);
 }
@@ -343,6 +347,7 @@ void session_sweep(struct session *session)
 	free(session->server_name);
 	session->server_name = NULL;
 	session->state = SESSION_FREE;
+	leave_hello(session);
 	configuration_leave(session->configuration);
 	worker->free_slots[worker->free_count++] = session->slot - worker->index * worker->router->slots_per_worker;
 	worker->live--;

@@ -92,6 +92,7 @@ struct session {
 	bool reset_ends;    /* CLOSING: with a reset, not a FIN */
 	bool in_sources;    /* counted for --max-per-source */
 	bool runnable;      /* in the worker's list */
+	bool in_hello;      /* counted in configuration->hellos */
 	bool header_sent;   /* the PROXY header, where one is due */
 	bool is_validation; /* the hello offers acme-tls/1, whoever gets it */
 	struct flow *flows; /* [SIDES], by the side they come from */
@@ -156,6 +157,5 @@ void session_close_end(struct session *session, enum side side, bool hard);
 void session_sweep(struct session *session);
 
 const char *session_cause_name(enum session_cause cause);
-const char *route_name(enum route route);
 
 #endif

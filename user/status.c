@@ -30,6 +30,7 @@ static const char *const phase_names[] = {[ATTACH_STARTING] = "starting",
 static const char *const hello_names[] = {
 	[CLIENTHELLO_MORE] = "incomplete", [CLIENTHELLO_HTTPS] = "https",         [CLIENTHELLO_ACME] = "acme",
 	[CLIENTHELLO_NOT_TLS] = "not_tls", [CLIENTHELLO_MALFORMED] = "malformed", [CLIENTHELLO_TOO_LARGE] = "too_large",
+	[CLIENTHELLO_RULE] = "rule",
 };
 
 unsigned int status_descriptors(void)

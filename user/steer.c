@@ -38,6 +38,8 @@ const char *steer_why_always(const struct options *options)
 {
 	if (options->arm == ARM_ALWAYS)
 		return "--arm always";
+	if (options->routes.count)
+		return "--route is given";
 	if (!options_is_local_tcp(&options->backends[ROUTE_ACME]))
 		return "--acme is no TCP port of this machine: nothing tells when it listens";
 	return NULL;

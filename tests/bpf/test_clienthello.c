@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The ClientHello parser as BPF against the same parser natively: each case of hellos.h, cut in many ways, must leave
- * the same result and the same state after each segment. Needs CAP_BPF and CAP_NET_ADMIN; skipped without them.
+ * The ClientHello parser as BPF against the same parser natively: each case of hellos.h, cut in many ways, without
+ * rules and with some, must leave the same result and the same state after each segment. Needs CAP_BPF and
+ * CAP_NET_ADMIN; skipped without them.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -19,6 +20,7 @@
 #include "bpf/clienthello.skel.h"
 #pragma GCC diagnostic pop
 #include "hellos.h"
+#include "routes.h"
 
 #define ETHERNET    14
 #define SEGMENT_MAX 3000 /* a test run takes less than a page, headroom and skb_shared_info taken off */
@@ -26,6 +28,7 @@
 static struct clienthello_bpf *skel;
 static int program, map;
 static struct wire stream;
+static const struct clienthello_rules *table; /* in use, NULL: none */
 
 static void set_state(const struct clienthello *ch)
 {
@@ -70,14 +73,14 @@ static void compare(const struct hello_case *c, uint32_t first, uint32_t chunk, 
 
 		if (count > stream.length - at)
 			count = stream.length - at;
-		clienthello_feed(&native, stream.bytes + at, count);
+		clienthello_feed(&native, stream.bytes + at, count, table);
 		result = feed(stream.bytes + at, count, before, behind);
 		ch = get_state();
 		if (result != native.result || memcmp(&ch, &native, sizeof(ch)))
 			fail_msg("%s, segments of %u then %u, at %u: BPF says %d, native %d", c->name, first, chunk, at,
 				 (int)result, (int)native.result);
 	}
-	if (native.result != c->result)
+	if (!table && native.result != c->result)
 		fail_msg("%s, segments of %u then %u: result %d, not %d", c->name, first, chunk, (int)native.result,
 			 (int)c->result);
 }
@@ -163,11 +166,56 @@ static void test_nothing(void **state)
 	}
 }
 
+/* Two tables; the second has a rule that most of the cases meet. */
+static void use_rules(__u32 entry)
+{
+	static const char *const texts[2] = {"sni=*.example alpn=nobody -> 1",
+					     "sni=WWW.example.org,*.example alpn=h2 -> 1"};
+	static struct clienthello_rules tables[2];
+	int rules = bpf_map__fd(skel->maps.rules);
+
+	skel->bss->rules_entry = entry;
+	table = entry ? &tables[entry - 1] : NULL;
+	for (__u32 key = 0; key < 2; key++) {
+		struct routes routes = {0};
+		const char *backend;
+		char error[512];
+
+		memset(&tables[key], 0, sizeof(tables[key]));
+		assert_true(routes_add(&routes, texts[key], 0, &backend, error, sizeof(error)));
+		routes_compile(&routes, &tables[key]);
+		assert_int_equal(bpf_map_update_elem(rules, &key, &tables[key], BPF_ANY), 0);
+	}
+}
+
+static void test_rules(void **state)
+{
+	unsigned int met = 0;
+
+	for (__u32 entry = 1; entry <= 2; entry++) {
+		use_rules(entry);
+		test_whole(state);
+		test_splits(state);
+		test_segments(state);
+		test_records(state);
+		test_window(state);
+		for (size_t i = 0; i < HELLO_CASES; i++) {
+			struct clienthello ch = {0};
+
+			hello_stream(&stream, &hello_cases[i], CLIENTHELLO_RECORD_MAX);
+			met += clienthello_feed(&ch, stream.bytes, stream.length, table) == CLIENTHELLO_RULE;
+		}
+		assert_true(entry == 1 ? met == 0 : met > 2);
+	}
+	use_rules(0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing),  cmocka_unit_test(test_whole),   cmocka_unit_test(test_splits),
 		cmocka_unit_test(test_segments), cmocka_unit_test(test_records), cmocka_unit_test(test_window),
+		cmocka_unit_test(test_rules),
 	};
 	int failed;
 

@@ -1,15 +1,92 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Fuzzes the ClientHello parser and what describes a hello. The first byte says how the rest is to be cut; the answer
- * must not depend on it. hello_describe() is a second, differently made parser: where both know, they must agree.
+ * Fuzzes the ClientHello parser, without rules and with some, and what describes a hello. The first byte says how the
+ * rest is to be cut; the answer must not depend on it. hello_describe() is a second, differently made parser: where
+ * both know, they must agree; and the rule that is met is looked up in its names once more, by comparing strings.
  */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "cmd_inspect.c" /* for its private hex decoder */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "hello.h"
+#include "hex_text.h"
+#include "routes.h"
 
 static uint8_t records[CLIENTHELLO_WIRE_MAX];
+
+/* Short names, so that they are found; the corpus has the first of each kind. */
+static const char *const rule_texts[] = {"sni=www.example.test alpn=h2 -> 1", "sni=*.example.test,a -> 1",
+					 "alpn=http/1.1,\\x00,h3 -> 1", "sni=*.t -> 1"};
+static struct routes routes;
+static struct clienthello_rules rules;
+
+static void make_rules(void)
+{
+	const char *backend;
+	char error[512];
+
+	if (routes.count)
+		return;
+	for (size_t i = 0; i < sizeof(rule_texts) / sizeof(rule_texts[0]); i++)
+		if (!routes_add(&routes, rule_texts[i], 0, &backend, error, sizeof(error)))
+			abort();
+	routes_compile(&routes, &rules);
+}
+
+static bool is_alpn(const struct hello *hello, const struct route_pattern *pattern)
+{
+	size_t position = 0, length;
+	const uint8_t *name;
+
+	while (hello_alpn_next(hello, &position, &name, &length))
+		if (length == pattern->length && !memcmp(name, pattern->bytes, length))
+			return true;
+	return false;
+}
+
+static bool is_host(const struct hello *hello, const struct route_pattern *pattern)
+{
+	size_t length = strlen(hello->server_name);
+
+	if (pattern->suffix ? length <= pattern->length : length != pattern->length)
+		return false;
+	return !strncasecmp(hello->server_name + length - pattern->length, (const char *)pattern->bytes,
+			    pattern->length);
+}
+
+static bool meets(const struct hello *hello, unsigned int rule, int kind)
+{
+	uint64_t names = routes.rules[rule].any_of[kind];
+
+	for (unsigned int i = 0; i < routes.pattern_count[kind]; i++)
+		if (names >> i & 1 && (kind == CLIENTHELLO_SNI ? is_host(hello, &routes.patterns[kind][i])
+							       : is_alpn(hello, &routes.patterns[kind][i])))
+			return true;
+	return !names;
+}
+
+/*
+ * With rules a hello is read to its end. One that is whole and well-formed has a name the describer read, unless that
+ * is not printable or the list was too long for it.
+ */
+static void check_rules(const uint8_t *bytes, size_t length)
+{
+	struct hello hello;
+	unsigned int rule = 0;
+
+	hello_describe(&hello, bytes, length, &rules);
+	if (hello.result == CLIENTHELLO_ACME || hello.result == CLIENTHELLO_HTTPS || hello.result == CLIENTHELLO_RULE)
+		assert(hello.complete);
+	if (hello.alpn_truncated || (hello.result != CLIENTHELLO_HTTPS && hello.result != CLIENTHELLO_RULE))
+		return;
+	while (rule < routes.count && !(meets(&hello, rule, CLIENTHELLO_ALPN) && meets(&hello, rule, CLIENTHELLO_SNI)))
+		rule++;
+	if (hello.server_name[0] || hello.result == CLIENTHELLO_HTTPS)
+		assert(hello.route == (rule < routes.count ? (enum route)(ROUTE_RULE + rule) : ROUTE_HTTPS));
+}
 
 static bool alpn_holds_acme(const struct hello *hello)
 {
@@ -24,17 +101,17 @@ static bool alpn_holds_acme(const struct hello *hello)
 
 /* The stream at once, and in segments whose sizes come from `cuts` in turn. */
 static enum clienthello_result check_segments(const uint8_t *bytes, size_t length, const uint8_t *cuts,
-					      size_t cut_count)
+					      size_t cut_count, const struct clienthello_rules *table)
 {
 	struct clienthello whole = {0}, pieces = {0};
 
-	clienthello_feed(&whole, bytes, (__u32)length);
+	clienthello_feed(&whole, bytes, (__u32)length, table);
 	for (size_t at = 0, i = 0; at < length; i++) {
 		size_t count = cut_count ? cuts[i % cut_count] + 1u : 1;
 
 		if (count > length - at)
 			count = length - at;
-		clienthello_feed(&pieces, bytes + at, (__u32)count);
+		clienthello_feed(&pieces, bytes + at, (__u32)count, table);
 		at += count;
 	}
 	assert(!memcmp(&whole, &pieces, sizeof(whole)));
@@ -42,7 +119,7 @@ static enum clienthello_result check_segments(const uint8_t *bytes, size_t lengt
 }
 
 /* The input as a handshake message: in records of `fragment` bytes it has the same result as in the largest ones. */
-static void check_records(const uint8_t *message, size_t length, size_t fragment)
+static void check_records(const uint8_t *message, size_t length, size_t fragment, const struct clienthello_rules *table)
 {
 	enum clienthello_result results[2];
 	const size_t fragments[2] = {CLIENTHELLO_RECORD_MAX, fragment};
@@ -60,7 +137,7 @@ static void check_records(const uint8_t *message, size_t length, size_t fragment
 			memcpy(records + used + 5, message + at, count);
 			used += 5 + count;
 		}
-		results[i] = clienthello_feed(&ch, records, (__u32)used);
+		results[i] = clienthello_feed(&ch, records, (__u32)used, table);
 	}
 	assert(results[0] == results[1]);
 }
@@ -70,7 +147,7 @@ static void check_description(const uint8_t *bytes, size_t length, enum clienthe
 	struct hello hello;
 	char text[4 * HELLO_ALPN_MAX + 1];
 
-	hello_describe(&hello, bytes, length);
+	hello_describe(&hello, bytes, length, NULL);
 	assert(hello.result == result);
 	assert(strlen(hello.server_name) <= HELLO_SERVER_NAME_MAX);
 	assert(hello_escape(text, sizeof(text), hello.alpn, hello.alpn_length) < sizeof(text));
@@ -91,13 +168,13 @@ static void check_hex(const uint8_t *bytes, size_t length)
 	static char text[2 * 1024 + 1];
 	size_t decoded_length;
 
-	decode_hex((const char *)bytes, length, decoded, &decoded_length);
+	hex_decode((const char *)bytes, length, decoded, &decoded_length);
 	assert(decoded_length <= sizeof(decoded));
 	if (!length || length > 1024)
 		return;
 	for (size_t i = 0; i < length; i++)
 		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-	assert(decode_hex(text, 2 * length, decoded, &decoded_length) == HEX_DECODED);
+	assert(hex_decode(text, 2 * length, decoded, &decoded_length) == HEX_DECODED);
 	assert(decoded_length == length && !memcmp(decoded, bytes, length));
 }
 
@@ -115,11 +192,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size--;
 	if (cut_count > size)
 		cut_count = size;
-	result = check_segments(data + cut_count, size - cut_count, data, cut_count);
+	make_rules();
+	result = check_segments(data + cut_count, size - cut_count, data, cut_count, NULL);
+	check_segments(data + cut_count, size - cut_count, data, cut_count, &rules);
 	check_description(data + cut_count, size - cut_count, result);
+	check_rules(data + cut_count, size - cut_count);
 	check_hex(data + cut_count, size - cut_count);
 	/* behind the first record header, the input is a message */
-	if (size - cut_count > 5)
-		check_records(data + cut_count + 5, size - cut_count - 5, cut_count ? data[0] + 1u : 1);
+	if (size - cut_count > 5) {
+		check_records(data + cut_count + 5, size - cut_count - 5, cut_count ? data[0] + 1u : 1, NULL);
+		check_records(data + cut_count + 5, size - cut_count - 5, cut_count ? data[0] + 1u : 1, &rules);
+	}
 	return 0;
 }

@@ -92,6 +92,37 @@ static void test_command_line_comes_first(void **state)
 	assert_int_equal(o.listener_count, 2);
 }
 
+/* A rule has = signs and a comma of its own; what only all options tell is still said with the line it is about. */
+static void test_routes(void **state)
+{
+	static const char text[] = "acme = 10443\nhttps = 8443\n\nroute = sni=a.example alpn=h2 -> 9443   # first\n"
+				   "route=alpn=\\x23,h3 -> 127.0.0.1:9444\nproxy-protocol = route-2=v2\n";
+	struct options o;
+	char name[64];
+
+	(void)state;
+	accepted(&o, text, NULL);
+	assert_int_equal(o.routes.count, 2);
+	assert_string_equal(o.backends[ROUTE_RULE].text, "9443");
+	assert_string_equal(routes_format(&o.routes, 1, name, sizeof(name)), "alpn=#,h3");
+	assert_int_equal(o.proxy[ROUTE_RULE + 1], PROXY_V2);
+	accepted(&o, text, (const char *const[]){"--route", "sni=b -> 1", "--route=sni=c -> 2", NULL});
+	assert_int_equal(o.routes.count, 2);
+	assert_string_equal(o.backends[ROUTE_RULE + 1].text, "2");
+	/* Fewer than before: what the file says of the second is about nothing now. */
+	assert_int_equal(parse(&o, text, strlen(text), (const char *const[]){"--route", "sni=b -> 1", NULL}),
+			 OPTIONS_USAGE);
+	assert_non_null(strstr(error, ":6: proxy-protocol route-2=v2: there is no route-2; 1 --route is given"));
+
+	refused("acme = 10443\nroute = sni=a\n", ":2: route sni=a: has no \"->\"");
+	refused("\nroute = sni=a -> 1\nroute = sni=A alpn=h2 -> 2\n",
+		":3: route sni=A alpn=h2 -> 2: is never reached: route-1 (sni=a)");
+	refused("acme = 10443\nhttps = 8443\nroute = sni=a -> 1\nroute = sni=b -> 443\n",
+		":4: route sni=b -> 443 leads back to the listened port 443");
+	refused("acme = 10443\nhttps = 8443\nproxy-protocol = route-1=v1\n",
+		":3: proxy-protocol route-1=v1: there is no route-1");
+}
+
 static void test_errors(void **state)
 {
 	char *help[] = {(char[]){"attach"}, (char[]){"--help"}, (char[]){"--config"}, (char[]){"/nowhere"}};
@@ -142,6 +173,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_command_line_comes_first),
+		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_errors),
 	};
 

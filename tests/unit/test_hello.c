@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * hello_describe(): what it reads from whole, cut and contradictory hellos, and that its result is the parser's. Also
- * the hex text that `inspect` reads, whose decoder is private to cmd_inspect.c and therefore included.
+ * the hex text that `inspect` reads. Links hello.c and hex_text.c only.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,11 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "cmd_inspect.c"
+#include <stdio.h>
+#include <string.h>
+
+#include "hello.h"
+#include "hex_text.h"
 #include "hellos.h"
 
 static struct wire stream;
@@ -23,7 +27,7 @@ static void describe(const uint8_t *bytes, size_t length)
 
 	assert_non_null(copy);
 	memcpy(copy, bytes, length);
-	hello_describe(&hello, copy, length);
+	hello_describe(&hello, copy, length, NULL);
 	free(copy);
 }
 
@@ -191,7 +195,7 @@ static void test_agreement(void **state)
 			const uint8_t *name;
 
 			describe(stream.bytes, length);
-			assert_int_equal(hello.result, clienthello_feed(&ch, stream.bytes, length));
+			assert_int_equal(hello.result, clienthello_feed(&ch, stream.bytes, length, NULL));
 			assert_true(hello.result != CLIENTHELLO_ACME || hello.complete);
 			assert_true(hello.result != CLIENTHELLO_MORE || !hello.complete);
 			while (hello_alpn_next(&hello, &position, &name, &name_length))
@@ -204,10 +208,15 @@ static void test_agreement(void **state)
 static void test_names(void **state)
 {
 	(void)state;
-	for (unsigned int result = CLIENTHELLO_MORE; result <= CLIENTHELLO_TOO_LARGE; result++) {
+	for (unsigned int result = CLIENTHELLO_MORE; result < CLIENTHELLO_RESULTS; result++) {
 		assert_string_not_equal(hello_result_name(result), "unknown");
 		assert_true(strlen(hello_result_reason(result)) > 20);
-		assert_int_equal(hello_route(result), result == CLIENTHELLO_ACME ? ROUTE_ACME : ROUTE_HTTPS);
+		struct clienthello ch = {.result = (__u8)result, .rule = 7};
+		enum route routes[CLIENTHELLO_RESULTS] = {[CLIENTHELLO_MORE] = ROUTE_UNDECIDED,
+							  [CLIENTHELLO_ACME] = ROUTE_ACME,
+							  [CLIENTHELLO_RULE] = ROUTE_RULE + 7};
+
+		assert_int_equal(route_of_hello(&ch), routes[result] || !result ? routes[result] : ROUTE_HTTPS);
 	}
 	assert_string_equal(hello_version_name(0x0304), "TLS 1.3");
 	assert_null(hello_version_name(0x7f1c));
@@ -248,7 +257,7 @@ static void test_hex(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++) {
-		assert_int_equal(decode_hex(spellings[i], strlen(spellings[i]), out, &length), HEX_DECODED);
+		assert_int_equal(hex_decode(spellings[i], strlen(spellings[i]), out, &length), HEX_DECODED);
 		assert_int_equal(length, sizeof(expected) - 1);
 		assert_memory_equal(out, expected, length);
 	}
@@ -263,7 +272,7 @@ static void test_hex_characters(void **state)
 	size_t length;
 
 	(void)state;
-	assert_int_equal(decode_hex(dump, sizeof(dump) - 1, out, &length), HEX_DECODED);
+	assert_int_equal(hex_decode(dump, sizeof(dump) - 1, out, &length), HEX_DECODED);
 	assert_int_equal(length, 18);
 	assert_memory_equal(out, "aaaaaaaaaaaaaaaabb", 18);
 }
@@ -279,10 +288,10 @@ static void test_not_hex(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		assert_int_equal(decode_hex(others[i], strlen(others[i]), out, &length), HEX_NONE);
-	assert_int_equal(decode_hex(gap, sizeof(gap) - 1, out, &length), HEX_INCOMPLETE);
+		assert_int_equal(hex_decode(others[i], strlen(others[i]), out, &length), HEX_NONE);
+	assert_int_equal(hex_decode(gap, sizeof(gap) - 1, out, &length), HEX_INCOMPLETE);
 	memset(endless, '0', sizeof(endless));
-	assert_int_equal(decode_hex(endless, sizeof(endless), out, &length), HEX_DECODED);
+	assert_int_equal(hex_decode(endless, sizeof(endless), out, &length), HEX_DECODED);
 	assert_int_equal(length, CLIENTHELLO_WIRE_MAX);
 }
 

@@ -198,6 +198,40 @@ static void test_command(void **state)
 	assert_null(o.command[3]);
 }
 
+/* The helper's words are split at blanks; tabs inside of one are blanks to the rule. */
+static void test_routes(void **state)
+{
+	struct options o;
+	char text[64], small[40];
+
+	(void)state;
+	accepted(&o, "");
+	assert_int_equal(o.routes.count, 0);
+	accepted(&o, "--proxy-protocol route-2=v2 --proxy-tlv alpn --route sni=a,*.b.example\t->\t9443 "
+		     "--route=alpn=h2\tsni=c\t->\tunix:/run/x");
+	assert_int_equal(o.routes.count, 2);
+	assert_string_equal(routes_format(&o.routes, 1, text, sizeof(text)), "sni=c alpn=h2");
+	assert_string_equal(o.backends[ROUTE_RULE].text, "9443");
+	assert_int_equal(o.backends[ROUTE_RULE].count, 2);
+	assert_string_equal(text_of(&o.backends[ROUTE_RULE + 1].addresses[0]), "unix:/run/x");
+	assert_int_equal(o.proxy[ROUTE_RULE], PROXY_NONE);
+	assert_int_equal(o.proxy[ROUTE_RULE + 1], PROXY_V2);
+	assert_string_equal(options_list_rules(&o, text, sizeof(text)), ", route-1 -> 9443, route-2 -> unix:/run/x");
+	assert_string_equal(options_list_rules(&o, small, sizeof(small)), ", route-1 -> 9443 and 1 more");
+
+	/* A rule may lead to where another route does. */
+	accepted(&o, "--route sni=a\t->\t8443 --route sni=b\t->\t10443");
+
+	/* Only where connections would go is asked for: the backends may be missing. */
+	assert_int_equal(
+		options_parse_routes(&o, 3, (char *[]){"inspect", "--route", "sni=a -> 443"}, error, sizeof(error)),
+		OPTIONS_OK);
+	assert_int_equal(
+		options_parse_routes(&o, 3, (char *[]){"inspect", "--route", "sni=a -> x"}, error, sizeof(error)),
+		OPTIONS_USAGE);
+	assert_string_equal(error, "--route sni=a -> x: the port is missing; write x:PORT");
+}
+
 static void test_help_and_version(void **state)
 {
 	struct options o;
@@ -209,6 +243,7 @@ static void test_help_and_version(void **state)
 	assert_int_equal(parse(&o, BACKENDS "--workers 2 --help"), OPTIONS_HELP);
 	assert_non_null(strstr(help, "\n  --acme BACKEND "));
 	assert_non_null(strstr(help, "\n  --version "));
+	assert_non_null(strstr(help, "RULE: alpn="));
 	assert_non_null(strstr(help, "SIZE: bytes")); /* the last line: nothing was cut off */
 	assert_int_equal(help[strlen(help) - 1], '\n');
 }
@@ -250,6 +285,16 @@ static const struct refused {
 	/* loops */
 	{"--acme 443 --https 8443", {"--acme leads back to the listened port 443", "ACME client", "such as 10443"}},
 	{"--acme 443 --https 443", {"--acme leads back to the listened port 443"}},
+	/* rules; what one of them can be is tested in test_routes.c */
+	{"--route", {"--route: its value is missing", "--route RULE"}},
+	{"--route sni=a", {"--route sni=a: has no \"->\""}},
+	{"--route sni=a\t->\t0", {"--route sni=a\t->\t0: ", "not a port"}},
+	{BACKENDS "--route sni=a\t->\t443", {"--route sni=a -> 443 leads back to the listened port 443", "its own"}},
+	{BACKENDS "--route sni=b\t->\t1 --route sni=a\t->\t127.0.0.1:443", {"--route sni=a -> 127.0.0.1:443 leads"}},
+	{BACKENDS "--proxy-protocol route-1=v1", {"--proxy-protocol route-1=v1: there is no route-1; 0 --route are"}},
+	{BACKENDS "--route sni=a\t->\t1 --proxy-protocol route-2=v1", {"no route-2; 1 --route is given"}},
+	{BACKENDS "--proxy-protocol route-33=v1", {"--proxy-protocol route-33=v1: is not ROUTE=VERSION"}},
+	{BACKENDS "--proxy-protocol undecided=v1", {"is not ROUTE=VERSION"}},
 	/* in place, and the client's address */
 	{"--acme 1 --https 443 --proxy-protocol https=v1", {"in place", "PROXY header", "--proxy-protocol"}},
 	{"--acme 1 --https 443 --client-address proxy-v2", {"in place", "PROXY header", "--client-address"}},
@@ -371,10 +416,11 @@ static void test_listeners_max(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),         cmocka_unit_test(test_every_option),
-		cmocka_unit_test(test_edges_accepted),   cmocka_unit_test(test_command),
-		cmocka_unit_test(test_help_and_version), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_long_values),      cmocka_unit_test(test_listeners_max),
+		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_every_option),
+		cmocka_unit_test(test_edges_accepted), cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_command),        cmocka_unit_test(test_help_and_version),
+		cmocka_unit_test(test_refused),        cmocka_unit_test(test_long_values),
+		cmocka_unit_test(test_listeners_max),
 	};
 
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A ClientHello from hex text: plain, with blanks, colons or 0x, or as xxd and hexdump -C print it. */
+#ifndef ALPNBPF_HEX_TEXT_H
+#define ALPNBPF_HEX_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* INCOMPLETE: a dump with lines left out. */
+enum hex_result { HEX_NONE, HEX_DECODED, HEX_INCOMPLETE };
+
+/*
+ * Decode hex text into out[CLIENTHELLO_WIRE_MAX + 16]; no more of it than can matter. HEX_NONE: the input is something
+ * else.
+ */
+enum hex_result hex_decode(const char *text, size_t size, uint8_t *out, size_t *length);
+
+#endif
