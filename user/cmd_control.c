@@ -101,7 +101,7 @@ static const char trace_usage[] =
 	"it and how long that took. Until interrupted.\n"
 	"\n"
 	"  --json         one JSON object a line\n"
-	"  --route ROUTE  only those of this route: acme, https\n" NAME_USAGE;
+	"  --route ROUTE  only those of this route: acme, https, route-1 ...\n" NAME_USAGE;
 
 int cmd_trace(int argc, char **argv)
 {

@@ -44,6 +44,9 @@ BASE = ["--acme", "10443", "--https", "8443"]
     ([*BASE, "--listen", "300.1.1.1:443"], "--listen"),
     ([*BASE, "--arm", "sometimes"], "--arm"),
     ([*BASE, "--client-address", "shown"], "--client-address"),
+    ([*BASE, "--route", "sni=a.test 9443"], "--route"),
+    ([*BASE, "--route", "sni=a.test -> 443"], "--route"),
+    ([*BASE, "--proxy-protocol", "route-1=v2"], "--proxy-protocol"),
     ([*BASE, "--proxy-protocol", "https"], "--proxy-protocol"),
     ([*BASE, "--proxy-protocol", "https=v3"], "--proxy-protocol"),
     ([*BASE, "--proxy-protocol", "smtp=v1"], "--proxy-protocol"),
@@ -91,7 +94,7 @@ def test_exit_codes(arguments, code):
 
 def test_help_lists_every_option():
     _, out, _ = alpnbpf("attach", "--help")
-    for option in ("acme", "https", "listen", "proxy-protocol", "proxy-tlv", "hello-timeout", "connect-timeout",
+    for option in ("acme", "https", "listen", "route", "proxy-protocol", "proxy-tlv", "hello-timeout", "connect-timeout",
                    "idle-timeout", "acme-timeout", "drain-timeout", "acme-fallback", "max-connections",
                    "max-per-source", "workers", "buffer", "no-defer-accept", "dataplane", "log-level", "log-format"):
         assert f"--{option}" in out

@@ -340,3 +340,39 @@ def test_many_under_load(lab, config):
     wait_until(lambda: config.status()["sessions"]["now"] == 0, 5, "no session")
     assert abs(router.descriptors() - begin[0]) <= 2
     assert router.rss_bytes() - begin[1] < 2 << 20
+
+
+# Rules
+
+@pytest.mark.parametrize("how", ["user", "sockmap"])
+def test_rules(lab, config, how):
+    """Hellos that have begun are held against the rules they began with; two reloads later these are still needed."""
+    one, two, three = lab.listener(), lab.listener(), lab.listener()
+    config.write(dataplane=how, route=f"sni=www.example.test -> {one.endpoint}", hello_timeout="20s")
+    router = config.start()
+    talk(lab, router, one)
+    hello = https_hello()
+    half = lab.connect(router)
+    half.send(hello[:100])
+    wait_until(lambda: config.status()["sessions"]["now"] == 1, 5, "half of a hello")
+    config.reload(route=f"sni=*.example.test -> {two.endpoint}")
+    talk(lab, router, two)
+    assert "still under way" in config.refused(route=[f"alpn=h2 -> {three.endpoint}", f"alpn=x -> {two.endpoint}"])
+    talk(lab, router, two)
+    half.send(hello[100:])
+    server = one.accept()
+    assert server.read(len(hello)) == hello
+    config.reload(route=[f"alpn=h2 -> {three.endpoint}", f"alpn=x -> {two.endpoint}"])
+    talk(lab, router, three)
+    assert [route["name"] for route in config.status()["routes"]] == ["https", "acme", "route-1", "route-2"]
+    config.reload(route=None)
+    talk(lab, router, config.https)
+    for peer in (half, server):
+        peer.close()
+
+
+def test_the_first_rule_takes_a_restart(lab, config):
+    router = config.start()
+    assert config.refused(route=f"alpn=h2 -> {config.acme.endpoint}") == \
+        "route: there was none when alpnbpf started; restart it"
+    talk(lab, router, config.https)
