@@ -11,6 +11,7 @@
 
 #include "attempt.h"
 #include "hello_phase.h"
+#include "hints.h"
 #include "log.h"
 #include "proxy_protocol.h"
 #include "relay.h"
@@ -47,19 +48,21 @@ static void log_unreachable(struct session *session, int error)
 	static struct log_limit limits[ROUTES];
 	bool rule = session->aim >= ROUTE_RULE;
 	unsigned long suppressed;
+	char hint[320];
 
 	if (!log_limit_pass(&limits[session->aim], &suppressed))
 		return;
+	hint_refused(endpoint_of(session), session->aim == ROUTE_ACME, hint, sizeof(hint));
 	if (session->aim == ROUTE_ACME)
-		log_warn("cannot connect to --acme %s: %s; is the ACME client's responder running? %s (%lu more since)",
-			 endpoint_of(session)->text, strerror(-error),
+		log_warn("cannot connect to --acme %s: %s%s; %s (%lu more since)", endpoint_of(session)->text,
+			 strerror(-error), hint,
 			 options_of(session)->acme_fallback == ACME_FALLBACK_HTTPS ? "https gets the connection"
 										   : "the connection is closed",
 			 suppressed);
 	else
-		log_warn("cannot connect to %s%s%s within %u ms: %s; the client is reset (%lu more since)",
+		log_warn("cannot connect to %s%s%s within %u ms: %s%s; the client is reset (%lu more since)",
 			 rule ? route_name(session->aim) : "--https", rule ? " -> " : " ", endpoint_of(session)->text,
-			 options_of(session)->connect_timeout_ms, strerror(-error), suppressed);
+			 options_of(session)->connect_timeout_ms, strerror(-error), hint, suppressed);
 }
 
 static void start_round(struct session *session);

@@ -15,6 +15,7 @@
 
 #include "backend.h"
 #include "hello_phase.h"
+#include "hints.h"
 #include "log.h"
 #include "relay.h"
 #include "validation.h"
@@ -339,6 +340,7 @@ void session_sweep(struct session *session)
 	struct worker *worker = session->worker;
 
 	trace_settled(session);
+	hint_unanswered(session);
 	for (int side = CLIENT; side < SIDES; side++)
 		session_close_end(session, (enum side)side, session->reset_ends);
 	account(session);

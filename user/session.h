@@ -92,6 +92,7 @@ struct session {
 	bool reset_ends;    /* CLOSING: with a reset, not a FIN */
 	bool in_sources;    /* counted for --max-per-source */
 	bool runnable;      /* in the worker's list */
+	bool backend_first; /* its FIN came before the client's */
 	bool in_hello;      /* counted in configuration->hellos */
 	bool header_sent;   /* the PROXY header, where one is due */
 	bool is_validation; /* the hello offers acme-tls/1, whoever gets it */
