@@ -17,9 +17,9 @@
 
 static uint8_t records[CLIENTHELLO_WIRE_MAX];
 
-/* Short names, so that they are found; the corpus has the first of each kind. */
-static const char *const rule_texts[] = {"sni=www.example.test alpn=h2 -> 1", "sni=*.example.test,a -> 1",
-					 "alpn=http/1.1,\\x00,h3 -> 1", "sni=*.t -> 1"};
+/* Of names in the corpus, and of short ones, which are found. */
+static const char *const rule_texts[] = {"sni=www.example.org alpn=h2 -> 1", "sni=*.example.org,a -> 1",
+					 "alpn=http/1.1,\\x00,h3 -> 1", "sni=*.e,*.example -> 1"};
 static struct routes routes;
 static struct clienthello_rules rules;
 
