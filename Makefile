@@ -29,8 +29,8 @@ else ifeq ($(STATIC),1)
 # Still position independent: what stands in front of the internet keeps its random addresses.
 OUT    := build-static
 CFLAGS ?= -O2 -DNDEBUG
-override CFLAGS += -fPIE -ffunction-sections -fdata-sections -DALPNBPF_STATIC
-override LDFLAGS += -static-pie -s -Wl,--gc-sections
+override CFLAGS += -fPIE -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -DALPNBPF_STATIC
+override LDFLAGS += -static-pie -s -Wl,--gc-sections -Wl,-z,pack-relative-relocs
 BIN    := build-static/alpnbpf
 # The linker says of every static program with getaddrinfo() or getgrnam() that it needs glibc's shared modules.
 # user/sockaddr.c and control.c see to it that this one does not.
