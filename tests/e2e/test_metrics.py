@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Metrics: what curl gets and promtool thinks of it, that they count what happens, and odd requests."""
 import itertools
+import json
 import os
 import re
 import socket
@@ -11,6 +12,7 @@ import pytest
 from conftest import free_port
 from control import status
 from hellos import acme_hello, https_hello, noise
+from router import ROOT
 from waiting import wait_until
 
 
@@ -65,6 +67,28 @@ def test_they_count_what_happens(lab, stage):
     info = [name for name in after if name.startswith("alpnbpf_build_info")]
     assert len(info) == 1 and 'dataplane="auto"' in info[0] and 'mode="front"' in info[0]
     assert after["process_open_fds"] <= router.descriptors() + 1 and after["process_max_fds"] > 100
+
+
+def test_the_dashboard_asks_for_what_there_is(lab, ground):
+    """Every metric and label value's name in it is one that a scrape has; every counter is looked at as a rate."""
+    port = free_port()
+    ground.attach("--metrics", port)
+    metrics = {re.split("[{ ]", name)[0] for name in scrape(port)}
+    labels = {label for name in scrape(port) for label in re.findall(r'(\w+)="', name)}
+    with open(os.path.join(ROOT, "tools", "grafana", "alpnbpf.json")) as file:
+        board = json.load(file)
+    used = set()
+    for panel in board["panels"]:
+        assert panel["title"] and panel["targets"] and panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
+        for target in panel["targets"]:
+            names = set(re.findall(r"(?:alpnbpf|process)_\w+", target["expr"]))
+            assert names and names <= metrics, names - metrics
+            used |= names
+            assert set(re.findall(r"by \((\w+)\)", target["expr"])) <= labels
+            for name in names:
+                assert not name.endswith("_total") or re.search(rf"(rate|increase)\({name}", target["expr"])
+    assert metrics - used <= {"alpnbpf_build_info", "alpnbpf_workers", "alpnbpf_connections_accepted_total",
+                              "alpnbpf_backend_connections_total", "alpnbpf_reloads_total", "alpnbpf_reload_errors_total"}
 
 
 def test_counters_never_go_back(lab, stage):
