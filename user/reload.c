@@ -210,6 +210,9 @@ static int open_listeners(const struct attach *attach, struct configuration *con
 		for (unsigned int i = 0; i < count; i++, opened++) {
 			int error = listener_prepare(&configuration->opened[opened], new, added[i], why, size);
 
+			if (error == -EACCES)
+				snprintf(why + strlen(why), size - strlen(why),
+					 "; the right to it was given up once alpnbpf had started: restart it");
 			if (error && !(error == -EAFNOSUPPORT && implied[i]))
 				return error;
 		}

@@ -280,6 +280,14 @@ def test_a_port_that_is_taken(lab, config):
     talk(lab, router, config.https)
 
 
+def test_a_port_that_takes_rights(lab, config):
+    router = config.start()
+    error = config.refused(listen=[f"127.0.0.1:{config.port}", "127.0.0.1:81"])
+    assert error.startswith("cannot listen on 127.0.0.1:81: port 81 needs CAP_NET_BIND_SERVICE") and \
+        error.endswith("; the right to it was given up once alpnbpf had started: restart it")
+    talk(lab, router, config.https)
+
+
 # Signals, and under load
 
 def test_hup_and_the_service_manager(lab, config, tmp_path):
