@@ -138,7 +138,7 @@ static bool end_flow(struct session *session, enum side from)
 	if (!target->read_ended && shutdown(target->fd, SHUT_WR))
 		return relay_fail(session, !from, errno);
 	source->read_ended = true;
-	if (source == &session->ends[BACKEND] && !target->read_ended)
+	if (source == &session->ends[BACKEND] && !target->read_ended && !target->fin_seen)
 		session->backend_first = true;
 	return true;
 }

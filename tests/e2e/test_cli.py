@@ -229,6 +229,8 @@ def test_quiet_log(lab, plane):
     acme, https = lab.backends()
     router = lab.router(acme, https, plane=plane, log_level="warn")
     client, server = lab.session(router, https_hello(), https)
+    server.send(b"answer")
+    assert client.read(6) == b"answer"
     client.close()
     server.close()
     router.finish()

@@ -234,7 +234,7 @@ def test_unreachable(lab, plane):
     closed = router.closed(client)
     assert (closed.route, closed.cause) == ("route-1", "connect_failed")
     assert router.find(rf"warn cannot connect to route-1 -> 127\.0\.0\.1:{port} within 1000 ms: Connection refused; "
-                       "the client is reset")
+                       rf"nobody listens on port {port}; the client is reset")
     client = lab.connect(router)
     client.send(WWW)
     pause(0.2)
