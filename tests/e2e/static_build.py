@@ -15,10 +15,11 @@ def build_static():
     return STATIC
 
 
-def make(*arguments):
+def make(*arguments, directory=ROOT):
     # The outer make's flags, and its SANITIZE=1, are about another build.
     env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "SANITIZE")}
-    result = subprocess.run(["make", "-C", ROOT, "--no-print-directory", *arguments], capture_output=True, text=True, env=env)
+    result = subprocess.run(["make", "-C", directory, "--no-print-directory", *arguments], capture_output=True, text=True,
+                            env=env)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout + result.stderr
 

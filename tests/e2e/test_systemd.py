@@ -19,7 +19,7 @@ import pytest
 from as_service import allowed_by
 from conftest import free_port
 from hellos import acme_hello, https_hello
-from router import BINARY, ROOT
+from router import BINARY, ROOT, is_sanitized
 from test_sandbox import FOUR, SERVICE, expect_sandbox
 from waiting import now, pause, wait_until
 
@@ -109,9 +109,8 @@ def test_user(units, tmp_path):
 
 def test_start_as_the_unit_says(lab, units, manager):
     """Its user, capabilities and filter leave all that setting up takes: nothing is missed, all of the sandbox is applied."""
-    with open(BINARY, "rb") as file:
-        if b"__asan_init" in file.read():
-            pytest.skip("LeakSanitizer takes ptrace(2), which no unit allows")
+    if is_sanitized():
+        pytest.skip("LeakSanitizer takes ptrace(2), which no unit allows")
     acme, https = lab.backends()
     prefix = [*SERVICE, *AS_SERVICE, "--filter", ",".join(allowed_by(units / "alpnbpf.service")), "--"]
     router = lab.router(acme, https, plane="sockmap", listen=[("127.0.0.1", 443)], prefix=prefix, bypass=True,
