@@ -230,8 +230,12 @@ int arming_find_anew(struct steer *steer, enum steer_question what)
 	/* sock_ops knows the new port by now; a listener that has come since is found again. */
 	for (uint32_t i = 0; i < STEER_LISTENERS; i++)
 		bpf_map_delete_elem(map, &i);
-	if (acme) /* what was unwatched was another port's */
+	if (acme) { /* what was unwatched was another port's, and so was the one that armed us */
 		__atomic_store_n(&steer->state->missed, steer->state->unwatched, __ATOMIC_SEQ_CST);
+		if (steer->was_armed)
+			log_info("disarmed: the ACME port is another one now");
+		steer->was_armed = false;
+	}
 	return find_listeners(steer, what, acme ? steer->acme_port : steer->https_port);
 }
 

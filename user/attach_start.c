@@ -5,6 +5,7 @@
  */
 #include "attach.h"
 
+#include <errno.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +81,21 @@ static const char *metrics_folder(const struct attach *attach, char *out, size_t
 	return out;
 }
 
+/* Root is everybody's equal by now. */
+static void warn_of_unix_backends(const struct options *options)
+{
+	for (int route = 0; route < ROUTES; route++) {
+		const struct endpoint *backend = &options->backends[route];
+
+		if (backend->count && backend->addresses[0].sa.sa_family == AF_UNIX &&
+		    access(backend->addresses[0].un.sun_path, W_OK) && errno == EACCES)
+			log_warn(
+				"%s -> %s: this user may not connect there, and root's right to everything was given up: make "
+				"the socket writable for its group or for all",
+				route_name((enum route)route), backend->text);
+	}
+}
+
 int attach_start(struct attach *attach)
 {
 	char metrics[sizeof(attach->options.metrics_address.un.sun_path)];
@@ -95,6 +111,7 @@ int attach_start(struct attach *attach)
 		return error;
 	}
 	warn_of_buffers(&attach->options);
+	warn_of_unix_backends(&attach->options);
 	watchdog_open(&attach->watchdog, attach->router.workers);
 	return start_workers(attach);
 }

@@ -78,16 +78,22 @@ static int take_name(struct control *control, const char *name)
 static int listen_there(struct control *control)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int error;
+	mode_t mask;
+	int error, bound;
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", control->path);
 	unlink(control->path); /* the lock is ours: whoever made it is dead */
 	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (control->fd < 0)
 		return -errno;
-	/* Nobody can connect before listen(): by then the rights are what they should be. */
-	if (bind(control->fd, (const struct sockaddr *)&address, sizeof(address)) || chmod(control->path, 0660) ||
-	    (control->has_group && chown(control->path, (uid_t)-1, control->group)) || listen(control->fd, BACKLOG)) {
+	mask = umask(0117); /* 0660 from the start; no thread runs yet that could make a file */
+	bound = bind(control->fd, (const struct sockaddr *)&address, sizeof(address));
+	umask(mask);
+	/* Nobody can connect before listen(): by then the group is what it should be. The folder may be another user's:
+	 * no link of theirs is followed. */
+	if (bound ||
+	    (control->has_group && fchownat(AT_FDCWD, control->path, (uid_t)-1, control->group, AT_SYMLINK_NOFOLLOW)) ||
+	    listen(control->fd, BACKLOG)) {
 		error = -errno;
 		close(control->fd);
 		control->fd = -1;

@@ -298,6 +298,34 @@ static bool is_listed(const struct options *options, const struct address *addre
 	return false;
 }
 
+/* Without the capability, asking for more than the kernel's limit would leave less than there is. */
+static bool may_be_set(unsigned int share)
+{
+	static const char *const paths[] = {"/proc/sys/net/core/rmem_max", "/proc/sys/net/core/wmem_max"};
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		FILE *file = fopen(paths[i], "re");
+		unsigned int most = 0;
+
+		if (!file)
+			continue;
+		if (fscanf(file, "%u", &most) != 1)
+			most = 0;
+		fclose(file);
+		if (most < share / 2)
+			return false;
+	}
+	return true;
+}
+
+/* Not without need: at the start they could be more than they can now. */
+static void change_buffers(int fd, const struct options *old, const struct options *new)
+{
+	if (new->buffer_bytes < old->buffer_bytes ||
+	    (new->buffer_bytes > old->buffer_bytes &&may_be_set(socket_buffer_share(CLIENT, new->buffer_bytes))))
+		socket_set_buffers(fd, CLIENT, new);
+}
+
 void listener_change(struct worker *worker, struct configuration *configuration)
 {
 	const struct options *options = &configuration->options;
@@ -318,10 +346,9 @@ void listener_change(struct worker *worker, struct configuration *configuration)
 			worker->listeners[kept++] = opened[i];
 	worker->listener_count = kept;
 	for (unsigned int i = 0; i < kept; i++) {
-		set_defer_accept(worker->listeners[i].fd, options);
-		/* Not without need: at the start they could be more than they can now. */
-		if (options->buffer_bytes != worker->configuration->options.buffer_bytes)
-			socket_set_buffers(worker->listeners[i].fd, CLIENT, options);
+		if (!worker->listeners[i].shared) /* there the socket unit says it */
+			set_defer_accept(worker->listeners[i].fd, options);
+		change_buffers(worker->listeners[i].fd, &worker->configuration->options, options);
 	}
 	if (!worker->accept_timer.place)
 		worker_resume_accept(worker);

@@ -99,7 +99,7 @@ static void write_process(struct text *out, struct attach *attach)
 		simple(out, "process_max_fds", "gauge", "Limit of descriptors.", limit.rlim_cur);
 }
 
-void metrics_write(struct text *out, struct attach *attach)
+bool metrics_write(struct text *out, struct attach *attach)
 {
 	static const char bytes[] = "alpnbpf_bytes_total";
 	struct steer *steer = &attach->router.steer;
@@ -107,6 +107,8 @@ void metrics_write(struct text *out, struct attach *attach)
 	struct report report;
 
 	report_collect(&report, attach->workers, attach->running, REPORT_COUNTERS);
+	if (report.failed)
+		return false;
 	counters = &report.counters;
 	write_info(out, attach);
 	simple(out, "alpnbpf_armed", "gauge", "1 while new connections are looked into.", status_is_armed(attach));
@@ -115,7 +117,8 @@ void metrics_write(struct text *out, struct attach *attach)
 		       "Connections to the web server's port that were steered to alpnbpf.",
 		       __atomic_load_n(&steer->state->steered, __ATOMIC_RELAXED));
 	simple(out, "alpnbpf_workers", "gauge", "Threads that serve sessions.", attach->running);
-	simple(out, "alpnbpf_sessions_max", "gauge", "Sessions there may be at once.", attach->router.max_sessions);
+	simple(out, "alpnbpf_sessions_max", "gauge", "Sessions there may be at once.",
+	       atomic_load(&attach->router.configuration)->max_sessions);
 	simple(out, "alpnbpf_connections_accepted_total", "counter", "Connections of clients.", counters->sessions);
 	begin(out, "alpnbpf_sessions", "gauge", "Live sessions, by route; undecided before the hello is complete.");
 	sample(out, "alpnbpf_sessions", "route", "undecided", report.live_by_route[ROUTE_UNDECIDED]);
@@ -155,6 +158,7 @@ void metrics_write(struct text *out, struct attach *attach)
 	       !attach->last_reload_failed);
 	write_process(out, attach);
 	report_free(&report);
+	return !out->failed;
 }
 
 /* --- HTTP --- */
@@ -200,9 +204,9 @@ void metrics_answer(struct text *out, struct attach *attach, const char *request
 	} else if (!is_for_metrics(target + 1)) {
 		respond_with(out, "404 Not Found", "", "GET /metrics is all there is");
 	} else {
-		metrics_write(&body, attach);
-		if (body.failed)
-			respond_with(out, "503 Service Unavailable", "", "no memory");
+		if (!metrics_write(&body, attach))
+			respond_with(out, "503 Service Unavailable", "",
+				     "a worker did not answer in time, or memory ran out");
 		else
 			respond(out, "200 OK", "", &body, head);
 	}

@@ -8,7 +8,8 @@
 
 #include "attach.h"
 
-void metrics_write(struct text *out, struct attach *attach);
+/* False: a worker did not answer in time; counters would seem to go back. */
+bool metrics_write(struct text *out, struct attach *attach);
 /* The answer to one HTTP request (up to its blank line). */
 void metrics_answer(struct text *out, struct attach *attach, const char *request);
 /* It was too long. */

@@ -57,10 +57,18 @@ static void answer_status(struct attach *attach, struct service_client *client, 
 
 static void answer_sessions(struct attach *attach, struct service_client *client, const char *words)
 {
+	struct text list = {0};
+
 	if (!is_format(client, words))
 		return;
-	answer_ok(client);
-	sessions_write(service_answer(client), attach, wants_json(words));
+	if (sessions_write(&list, attach, wants_json(words)) && !list.failed) {
+		answer_ok(client);
+		if (list.length)
+			text_add_bytes(service_answer(client), list.bytes, list.length);
+	} else {
+		answer_error(client, "a worker did not answer in time, or memory ran out");
+	}
+	text_free(&list);
 }
 
 static void answer_ready(struct attach *attach, struct service_client *client, const char *words)
@@ -94,7 +102,7 @@ static void answer_detach(struct attach *attach, struct service_client *client, 
 		return;
 	}
 	answer_ok(client);
-	service_watch(&attach->services, client, WATCH_END);
+	service_keep(client, WATCH_END);
 	attach_end(attach, now, now ? "detach --now" : "detach");
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,11 +15,14 @@
 #include <unistd.h>
 
 #include "configuration.h"
+#include "diagnose.h"
 #include "listener.h"
 #include "log.h"
 #include "steer_reload.h"
 
-#define PATIENCE_US (2000 * MS) /* for workers to take over */
+#define PATIENCE_US       (2000 * MS) /* for workers to take over */
+#define PARSE_PATIENCE_US (8000 * MS) /* for names to be looked up; who asked for the reload waits 10 s */
+#define PARSE_LOOK_US     (200 * MS)
 
 /* --- what has changed --- */
 
@@ -183,6 +187,30 @@ static void close_opened(struct configuration *configuration, unsigned int worke
 			close(configuration->opened[i].fd);
 }
 
+/* An address that only overlaps with one of our own cannot be bound to see whether it is free. */
+static bool overlaps_ours(const struct options *old, const struct address *address)
+{
+	for (unsigned int i = 0; i < old->listener_count; i++)
+		if (!old->in_place[i] && address_port(&old->listeners[i]) == address_port(address))
+			return true;
+	return false;
+}
+
+/* SO_REUSEPORT would let us share a port with another alpnbpf of the same user, and take half of its connections. */
+static int check_free(const struct attach *attach, const struct address *address, char *why, size_t size)
+{
+	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+	int error;
+
+	if (overlaps_ours(&attach->options, address))
+		return 0;
+	error = diagnose_bind(address, reason, sizeof(reason));
+	if (error)
+		snprintf(why, size, "cannot listen on %s: %s%s", address_format(address, name, sizeof(name)), reason,
+			 error == -EACCES ? "; the right to it was given up once alpnbpf had started: restart it" : "");
+	return error;
+}
+
 /* One for each worker and each address that is new. */
 static int open_listeners(const struct attach *attach, struct configuration *configuration, char *why, size_t size)
 {
@@ -200,6 +228,12 @@ static int open_listeners(const struct attach *attach, struct configuration *con
 	}
 	if (!count)
 		return 0;
+	for (unsigned int i = 0; i < count; i++) {
+		int error = check_free(attach, added[i], why, size);
+
+		if (error && !(error == -EAFNOSUPPORT && implied[i]))
+			return error;
+	}
 	configuration->opened = calloc((size_t)workers * count, sizeof(struct listener));
 	if (!configuration->opened)
 		return -ENOMEM;
@@ -210,9 +244,6 @@ static int open_listeners(const struct attach *attach, struct configuration *con
 		for (unsigned int i = 0; i < count; i++, opened++) {
 			int error = listener_prepare(&configuration->opened[opened], new, added[i], why, size);
 
-			if (error == -EACCES)
-				snprintf(why + strlen(why), size - strlen(why),
-					 "; the right to it was given up once alpnbpf had started: restart it");
 			if (error && !(error == -EAFNOSUPPORT && implied[i]))
 				return error;
 		}
@@ -327,11 +358,105 @@ static bool apply(struct attach *attach, const struct options *new, char *why, s
 	return true;
 }
 
+/* --- parsing --- */
+
+/*
+ * On a thread of its own: names of backends are looked up, and a name server that does not answer takes as long as it
+ * likes, while signs of life are expected of the main thread.
+ */
+struct parsing {
+	struct options options;
+	int argc;
+	char **argv;
+	enum options_result result;
+	char error[1024];
+	_Atomic int owners; /* the thread, and who waits for it: the last one frees it */
+};
+
+static _Atomic bool parses; /* one at a time */
+
+static void parsing_leave(struct parsing *parsing)
+{
+	if (atomic_fetch_sub(&parsing->owners, 1) == 1)
+		free(parsing);
+}
+
+static void *parse(void *argument)
+{
+	struct parsing *parsing = argument;
+
+	parsing->result =
+		options_parse(&parsing->options, parsing->argc, parsing->argv, parsing->error, sizeof(parsing->error));
+	atomic_store(&parses, false);
+	parsing_leave(parsing);
+	return NULL;
+}
+
+/* False: it takes too long; the thread goes on, and frees what it has. */
+static bool wait_for(struct attach *attach, pthread_t thread)
+{
+	uint64_t until = monotonic_us() + PARSE_PATIENCE_US;
+
+	while (monotonic_us() < until) {
+		struct timespec look;
+
+		clock_gettime(CLOCK_REALTIME, &look);
+		look.tv_nsec += (long)PARSE_LOOK_US * 1000;
+		look.tv_sec += look.tv_nsec / 1000000000;
+		look.tv_nsec %= 1000000000;
+		if (pthread_timedjoin_np(thread, NULL, &look) == 0)
+			return true;
+		watchdog_look(&attach->watchdog, attach->workers, attach->running);
+	}
+	pthread_detach(thread);
+	return false;
+}
+
+/* The new options, to be left by parsing_leave(); NULL with a sentence in why. */
+static struct parsing *parse_anew(struct attach *attach, char *why, size_t size)
+{
+	struct parsing *parsing;
+	pthread_t thread;
+	int error;
+
+	if (atomic_exchange(&parses, true)) {
+		snprintf(why, size, "the names of an earlier reload are still being looked up");
+		return NULL;
+	}
+	parsing = calloc(1, sizeof(*parsing));
+	if (!parsing) {
+		atomic_store(&parses, false);
+		snprintf(why, size, "there is no memory for it");
+		return NULL;
+	}
+	parsing->argc = attach->argc;
+	parsing->argv = attach->argv;
+	atomic_store(&parsing->owners, 2);
+	error = pthread_create(&thread, NULL, parse, parsing);
+	if (error) {
+		atomic_store(&parses, false);
+		free(parsing);
+		snprintf(why, size, "a thread for it cannot be started: %s", strerror(error));
+		return NULL;
+	}
+	if (!wait_for(attach, thread))
+		snprintf(why, size,
+			 "the names of backends could not be looked up within %llu s; use addresses, or try again",
+			 PARSE_PATIENCE_US / 1000 / MS);
+	else if (parsing->result != OPTIONS_OK)
+		snprintf(why, size, "%s", parsing->error);
+	else
+		return parsing;
+	parsing_leave(parsing);
+	return NULL;
+}
+
 static bool try_reload(struct attach *attach, char *sentence, size_t size)
 {
-	static struct options new; /* too large for a stack */
+	struct parsing *parsing;
 	char reason[1024], names[512];
 	unsigned int changes;
+	bool done;
 
 	if (attach->phase != ATTACH_RUNNING) {
 		snprintf(sentence, size, "alpnbpf is about to end");
@@ -341,13 +466,14 @@ static bool try_reload(struct attach *attach, char *sentence, size_t size)
 		snprintf(sentence, size, "the last reload is still under way");
 		return false;
 	}
-	if (options_parse(&new, attach->argc, attach->argv, reason, sizeof(reason)) != OPTIONS_OK ||
-	    !can_change(attach, &new, reason, sizeof(reason))) {
-		snprintf(sentence, size, "%s", reason);
+	parsing = parse_anew(attach, sentence, size);
+	if (!parsing)
 		return false;
-	}
-	changes = list_changes(&attach->options, &new, false, names, sizeof(names));
-	if (!apply(attach, &new, reason, sizeof(reason))) {
+	changes = list_changes(&attach->options, &parsing->options, false, names, sizeof(names));
+	done = can_change(attach, &parsing->options, reason, sizeof(reason)) &&
+	       apply(attach, &parsing->options, reason, sizeof(reason));
+	parsing_leave(parsing);
+	if (!done) {
 		snprintf(sentence, size, "%s", reason);
 		return false;
 	}

@@ -140,12 +140,17 @@ unsigned int service_watchers(const struct services *services)
 	return watchers;
 }
 
+void service_keep(struct service_client *client, uint32_t what)
+{
+	client->watches = true;
+	client->watched = what;
+}
+
 bool service_watch(struct services *services, struct service_client *client, uint32_t what)
 {
 	if (service_watchers(services) >= SERVICE_WATCHERS)
 		return false;
-	client->watches = true;
-	client->watched = what;
+	service_keep(client, what);
 	return true;
 }
 

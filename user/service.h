@@ -69,6 +69,8 @@ uint64_t services_next(const struct services *services);
 struct text *service_answer(struct service_client *client);
 /* It stays after its answer, for what service_tell() has. False: there are enough. */
 bool service_watch(struct services *services, struct service_client *client, uint32_t what);
+/* It stays after its answer, to the end; nothing is told. */
+void service_keep(struct service_client *client, uint32_t what);
 /* Those who stay. */
 unsigned int service_watchers(const struct services *services);
 /* A line for a watcher, or counted as left out if it does not read. */

@@ -68,7 +68,7 @@ static void write_row(struct text *out, const struct session_report *session)
 		 *session->server_name ? session->server_name : "-");
 }
 
-void sessions_write(struct text *out, struct attach *attach, bool json)
+bool sessions_write(struct text *out, struct attach *attach, bool json)
 {
 	struct report report;
 
@@ -82,7 +82,6 @@ void sessions_write(struct text *out, struct attach *attach, bool json)
 		else
 			write_row(out, &report.sessions[i]);
 	}
-	if (report.failed && !json)
-		text_add(out, "(not all: a worker did not answer in time, or memory ran out)\n");
 	report_free(&report);
+	return !report.failed;
 }

@@ -211,7 +211,7 @@ static void write_json(struct text *out, const struct facts *facts)
 	json_begin_object(&json, "sessions");
 	json_number(&json, "now", facts->report.live);
 	json_number(&json, "total", facts->report.counters.sessions);
-	json_number(&json, "limit", attach->router.max_sessions);
+	json_number(&json, "limit", atomic_load(&attach->router.configuration)->max_sessions);
 	json_end_object(&json);
 	write_json_counters(&json, facts);
 	json_begin_object(&json, "descriptors");
@@ -333,7 +333,8 @@ static void write_text(struct text *out, const struct facts *facts)
 	text_add(out, "\n");
 	write_text_routes(out, facts);
 	text_add(out, "sessions     %llu now, %llu in all, %u at most\n", (unsigned long long)facts->report.live,
-		 (unsigned long long)facts->report.counters.sessions, attach->router.max_sessions);
+		 (unsigned long long)facts->report.counters.sessions,
+		 atomic_load(&attach->router.configuration)->max_sessions);
 	write_text_counters(out, &facts->report.counters);
 	text_add(out, "reloads      %llu done, %llu failed%s\n", (unsigned long long)attach->reloads[true],
 		 (unsigned long long)attach->reloads[false], attach->last_reload_failed ? ", the last one too" : "");

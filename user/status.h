@@ -7,7 +7,8 @@
 #include "report.h"
 
 void status_write(struct text *out, struct attach *attach, bool json);
-void sessions_write(struct text *out, struct attach *attach, bool json);
+/* False: these are not all. */
+bool sessions_write(struct text *out, struct attach *attach, bool json);
 
 /* Open descriptors of this process; 0 if they cannot be counted. */
 unsigned int status_descriptors(void);

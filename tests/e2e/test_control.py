@@ -155,6 +155,19 @@ def test_detach_drains(lab, stage):
     assert not os.path.exists(path_of(name_of(router)))
 
 
+def test_detach_waits_whoever_watches(lab, stage):
+    router, _, https = stage
+    client, server = lab.session(router, https_hello(), https)
+    traces = [lab.child(BINARY, "trace", "--name", name_of(router)) for _ in range(4)]
+    wait_until(lambda: status(router)["watchers"] == len(traces), 5, "the watchers")
+    detach = lab.child(BINARY, "detach", "--name", name_of(router))
+    router.wait_line("draining", 5)
+    assert status(router)["watchers"] == len(traces) + 1 and detach.running()
+    client.close()
+    server.close()
+    assert detach.wait() == 0 and router.wait() == 0
+
+
 def test_detach_now_resets(lab, stage):
     router, _, https = stage
     client, server = lab.session(router, https_hello(), https)

@@ -159,6 +159,7 @@ def test_limits(lab, config):
     config.reload(max_per_source=3)
     fourth, another = lab.session(router, https_hello(), config.https)
     config.reload(max_per_source=None, max_connections=3)
+    assert config.status()["sessions"]["limit"] == 3
     waiting = lab.connect(router)
     waiting.send(https_hello())
     for peer in (first, server, second, other):
@@ -204,6 +205,7 @@ def test_the_acme_port_in_place(ground, tmp_path):
     router.wait_line("disarmed: nobody listens on port 10444")
     with responder(port=10445):
         config.reload(acme=10445)  # somebody listens there by now
+        assert config.status()["armed"]["by"].startswith("127.0.0.1:10445")
         ground.ask()
         wait_until(lambda: len(proxied(router)) == 2, 5, "another session")
     assert "port 10445" in config.status()["mode"]
@@ -286,6 +288,47 @@ def test_a_port_that_takes_rights(lab, config):
     assert error.startswith("cannot listen on 127.0.0.1:81: port 81 needs CAP_NET_BIND_SERVICE") and \
         error.endswith("; the right to it was given up once alpnbpf had started: restart it")
     talk(lab, router, config.https)
+
+
+def test_a_port_of_another_instance(lab, config):
+    """SO_REUSEPORT would let the two share it."""
+    router = config.start()
+    acme, https = lab.backends()
+    other = lab.router(acme, https)
+    taken = other.address()[1]
+    assert f"cannot listen on 127.0.0.1:{taken}: " in config.refused(listen=[f"127.0.0.1:{config.port}",
+                                                                             f"127.0.0.1:{taken}"])
+    for _ in range(10):
+        talk(lab, other, https)
+    talk(lab, router, config.https)
+    # One of our own is no obstacle to another address of the same port.
+    config.reload(listen=[f"127.0.0.1:{config.port}", f"127.0.0.2:{config.port}"])
+
+
+def test_name_servers_that_do_not_answer(lab, tmp_path):
+    """Signs of life go on, and what ran goes on; who asked is told in time."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        silent.bind(("127.0.0.1", 53))
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(10)
+        (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:15 attempts:1\n")
+        acme, https = lab.backends()
+        config = Config(lab, tmp_path, acme=acme.endpoint, https=https.endpoint)
+        script = f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && exec \"$@\""
+        router = lab.router("", "", listen=[("127.0.0.1", config.port)], env={"NOTIFY_SOCKET": str(tmp_path / "notify"),
+                                                                              "WATCHDOG_USEC": "1000000"},
+                            command_line=["unshare", "--mount", "sh", "-c", script, "sh", BINARY, "attach", "--config",
+                                          str(config.path)])
+        config.router = router
+        alive = 0
+        config.write(https="backend.example.test:8443")
+        reload_ = lab.child(BINARY, "reload", "--name", config.values["name"])
+        while reload_.running():
+            alive += manager.recv(4096) == b"WATCHDOG=1"
+        assert reload_.wait() == 1 and "could not be looked up within 8 s" in reload_.text()
+        assert alive >= 8
+        talk(lab, router, https)
 
 
 # Signals, and under load
