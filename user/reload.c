@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,151 +17,20 @@
 #include "diagnose.h"
 #include "listener.h"
 #include "log.h"
+#include "options_changes.h"
+#include "reload_parse.h"
 #include "steer_reload.h"
 
-#define PATIENCE_US       (2000 * MS) /* for workers to take over */
-#define PARSE_PATIENCE_US (8000 * MS) /* for names to be looked up; who asked for the reload waits 10 s */
-#define PARSE_LOOK_US     (200 * MS)
+#define PATIENCE_US (2000 * MS) /* for workers to take over */
 
-/* --- what has changed --- */
-
-static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
-{
-	if (strcmp(a->text, b->text) != 0 || a->count != b->count)
-		return false;
-	for (unsigned int i = 0; i < a->count; i++)
-		if (!address_equal(&a->addresses[i], &b->addresses[i]))
-			return false;
-	return true;
-}
-
-static bool same_acme(const struct options *a, const struct options *b)
-{
-	return same_endpoint(&a->backends[ROUTE_ACME], &b->backends[ROUTE_ACME]);
-}
-
-static bool same_https(const struct options *a, const struct options *b)
-{
-	return same_endpoint(&a->backends[ROUTE_HTTPS], &b->backends[ROUTE_HTTPS]);
-}
-
-static bool same_routes(const struct options *a, const struct options *b)
-{
-	if (a->routes.count != b->routes.count ||
-	    memcmp(a->routes.rules, b->routes.rules, sizeof(a->routes.rules)) != 0 ||
-	    memcmp(a->routes.patterns, b->routes.patterns, sizeof(a->routes.patterns)) != 0)
-		return false;
-	for (unsigned int i = 0; i < a->routes.count; i++)
-		if (!same_endpoint(&a->backends[ROUTE_RULE + i], &b->backends[ROUTE_RULE + i]))
-			return false;
-	return true;
-}
-
-static bool has_listener(const struct options *options, const struct address *address)
-{
-	for (unsigned int i = 0; i < options->listener_count; i++)
-		if (address_equal(&options->listeners[i], address))
-			return true;
-	return false;
-}
-
-static bool same_listeners(const struct options *a, const struct options *b)
-{
-	for (unsigned int i = 0; i < a->listener_count; i++)
-		if (!has_listener(b, &a->listeners[i]))
-			return false;
-	return a->listener_count == b->listener_count;
-}
-
-static bool same_metrics(const struct options *a, const struct options *b)
-{
-	return a->metrics == b->metrics && (!a->metrics || address_equal(&a->metrics_address, &b->metrics_address));
-}
-
-static bool same_client_address(const struct options *a, const struct options *b)
-{
-	return a->client_address == b->client_address && a->client_address_proxy == b->client_address_proxy;
-}
-
-#define FIELD(name, option)                                                                                            \
-	{                                                                                                              \
-		option, NULL, offsetof(struct options, name), sizeof(((struct options *)0)->name), false               \
-	}
-#define FIXED(name, option)                                                                                            \
-	{                                                                                                              \
-		option, NULL, offsetof(struct options, name), sizeof(((struct options *)0)->name), true                \
-	}
-
-/* By option; those that are fixed are what the process was built around when it started. */
-static const struct {
-	const char *option;
-	bool (*same)(const struct options *a, const struct options *b); /* NULL: the field's bytes */
-	size_t offset, size;
-	bool fixed;
-} parts[] = {
-	{"acme", same_acme, 0, 0, false},
-	{"https", same_https, 0, 0, false},
-	{"route", same_routes, 0, 0, false},
-	{"listen", same_listeners, 0, 0, false},
-	{"client-address", same_client_address, 0, 0, true},
-	{"metrics", same_metrics, 0, 0, true},
-	FIELD(proxy, "proxy-protocol"),
-	FIELD(proxy_tlv_alpn, "proxy-tlv alpn"),
-	FIELD(proxy_tlv_authority, "proxy-tlv authority"),
-	FIELD(hello_timeout_ms, "hello-timeout"),
-	FIELD(connect_timeout_ms, "connect-timeout"),
-	FIELD(idle_timeout_ms, "idle-timeout"),
-	FIELD(acme_timeout_ms, "acme-timeout"),
-	FIELD(drain_timeout_ms, "drain-timeout"),
-	FIELD(acme_fallback, "acme-fallback"),
-	FIELD(max_connections, "max-connections"),
-	FIELD(max_per_source, "max-per-source"),
-	FIELD(buffer_bytes, "buffer"),
-	FIELD(defer_accept, "no-defer-accept"),
-	FIELD(log_level, "log-level"),
-	FIELD(log_format, "log-format"),
-	FIXED(arm, "arm"),
-	FIXED(bypass, "no-bypass"),
-	FIXED(workers, "workers"),
-	FIXED(dataplane, "dataplane"),
-	FIXED(name, "name"),
-	FIXED(control_group, "control-group"),
-};
-
-static bool has_changed(size_t part, const struct options *old, const struct options *new)
-{
-	size_t offset = parts[part].offset;
-
-	if (parts[part].same)
-		return !parts[part].same(old, new);
-	return memcmp((const char *)old + offset, (const char *)new + offset, parts[part].size) != 0;
-}
-
-/* The names of those that have changed, fixed or not, in out. How many there are. */
-static unsigned int list_changes(const struct options *old, const struct options *new, bool fixed, char *out,
-				 size_t size)
-{
-	unsigned int count = 0;
-	size_t length = 0;
-
-	*out = '\0';
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		if (parts[i].fixed != fixed || !has_changed(i, old, new))
-			continue;
-		if (length < size)
-			length += (size_t)snprintf(out + length, size - length, "%s%s", count ? ", " : "",
-						   parts[i].option);
-		count++;
-	}
-	return count;
-}
+/* --- whether it can --- */
 
 /* Could it take effect without a restart? Else why not. */
 static bool can_change(const struct attach *attach, const struct options *new, char *why, size_t size)
 {
 	char names[256];
 
-	if (list_changes(&attach->options, new, true, names, sizeof(names))) {
+	if (options_list_changes(&attach->options, new, true, names, sizeof(names))) {
 		snprintf(why, size, "%s cannot change while alpnbpf runs; restart it", names);
 		return false;
 	}
@@ -221,7 +89,7 @@ static int open_listeners(const struct attach *attach, struct configuration *con
 	unsigned int count = 0;
 
 	for (unsigned int i = 0; i < new->listener_count; i++) {
-		if (new->in_place[i] || has_listener(&attach->options, &new->listeners[i]))
+		if (new->in_place[i] || options_has_listener(&attach->options, &new->listeners[i]))
 			continue;
 		implied[count] = new->listener_implied[i];
 		added[count++] = &new->listeners[i];
@@ -264,7 +132,7 @@ static bool compile_rules(struct attach *attach, struct configuration *configura
 	uint16_t other = newest->rules == 1 ? 2 : 1;
 
 	configuration->rules = newest->rules;
-	if (!newest->rules || same_routes(&newest->options, &configuration->options))
+	if (!newest->rules || options_same_routes(&newest->options, &configuration->options))
 		return true;
 	for (struct configuration *older = newest->older; older; older = older->older)
 		if (older->rules == other && atomic_load_explicit(&older->hellos, memory_order_acquire))
@@ -358,98 +226,7 @@ static bool apply(struct attach *attach, const struct options *new, char *why, s
 	return true;
 }
 
-/* --- parsing --- */
-
-/*
- * On a thread of its own: names of backends are looked up, and a name server that does not answer takes as long as it
- * likes, while signs of life are expected of the main thread.
- */
-struct parsing {
-	struct options options;
-	int argc;
-	char **argv;
-	enum options_result result;
-	char error[1024];
-	_Atomic int owners; /* the thread, and who waits for it: the last one frees it */
-};
-
-static _Atomic bool parses; /* one at a time */
-
-static void parsing_leave(struct parsing *parsing)
-{
-	if (atomic_fetch_sub(&parsing->owners, 1) == 1)
-		free(parsing);
-}
-
-static void *parse(void *argument)
-{
-	struct parsing *parsing = argument;
-
-	parsing->result =
-		options_parse(&parsing->options, parsing->argc, parsing->argv, parsing->error, sizeof(parsing->error));
-	atomic_store(&parses, false);
-	parsing_leave(parsing);
-	return NULL;
-}
-
-/* False: it takes too long; the thread goes on, and frees what it has. */
-static bool wait_for(struct attach *attach, pthread_t thread)
-{
-	uint64_t until = monotonic_us() + PARSE_PATIENCE_US;
-
-	while (monotonic_us() < until) {
-		struct timespec look;
-
-		clock_gettime(CLOCK_REALTIME, &look);
-		look.tv_nsec += (long)PARSE_LOOK_US * 1000;
-		look.tv_sec += look.tv_nsec / 1000000000;
-		look.tv_nsec %= 1000000000;
-		if (pthread_timedjoin_np(thread, NULL, &look) == 0)
-			return true;
-		watchdog_look(&attach->watchdog, attach->workers, attach->running);
-	}
-	pthread_detach(thread);
-	return false;
-}
-
-/* The new options, to be left by parsing_leave(); NULL with a sentence in why. */
-static struct parsing *parse_anew(struct attach *attach, char *why, size_t size)
-{
-	struct parsing *parsing;
-	pthread_t thread;
-	int error;
-
-	if (atomic_exchange(&parses, true)) {
-		snprintf(why, size, "the names of an earlier reload are still being looked up");
-		return NULL;
-	}
-	parsing = calloc(1, sizeof(*parsing));
-	if (!parsing) {
-		atomic_store(&parses, false);
-		snprintf(why, size, "there is no memory for it");
-		return NULL;
-	}
-	parsing->argc = attach->argc;
-	parsing->argv = attach->argv;
-	atomic_store(&parsing->owners, 2);
-	error = pthread_create(&thread, NULL, parse, parsing);
-	if (error) {
-		atomic_store(&parses, false);
-		free(parsing);
-		snprintf(why, size, "a thread for it cannot be started: %s", strerror(error));
-		return NULL;
-	}
-	if (!wait_for(attach, thread))
-		snprintf(why, size,
-			 "the names of backends could not be looked up within %llu s; use addresses, or try again",
-			 PARSE_PATIENCE_US / 1000 / MS);
-	else if (parsing->result != OPTIONS_OK)
-		snprintf(why, size, "%s", parsing->error);
-	else
-		return parsing;
-	parsing_leave(parsing);
-	return NULL;
-}
+/* --- a reload --- */
 
 static bool try_reload(struct attach *attach, char *sentence, size_t size)
 {
@@ -466,10 +243,10 @@ static bool try_reload(struct attach *attach, char *sentence, size_t size)
 		snprintf(sentence, size, "the last reload is still under way");
 		return false;
 	}
-	parsing = parse_anew(attach, sentence, size);
+	parsing = parsing_start(attach, sentence, size);
 	if (!parsing)
 		return false;
-	changes = list_changes(&attach->options, &parsing->options, false, names, sizeof(names));
+	changes = options_list_changes(&attach->options, &parsing->options, false, names, sizeof(names));
 	done = can_change(attach, &parsing->options, reason, sizeof(reason)) &&
 	       apply(attach, &parsing->options, reason, sizeof(reason));
 	parsing_leave(parsing);
