@@ -15,6 +15,7 @@ import yaml
 
 import engine
 from children import wait_port
+from conftest import free_port
 from hellos import acme_hello, https_hello
 from router import ROOT, Router
 from services import need, write_text
@@ -85,7 +86,8 @@ def capabilities(pid):
 
 def test_a_session_each_way(lab):
     """The kernel moves the bytes, or it would not start: all four capabilities are there, and no other."""
-    acme, https = lab.backends()
+    # Below the ephemeral range: in two of four whole runs a connection to one there never came to the listener.
+    acme, https = lab.listener(port=free_port()), lab.listener(port=free_port())
     container = Container(lab, "attach", "--acme", acme.endpoint, "--https", https.endpoint, "--listen", "127.0.0.1:443",
                           "--dataplane", "sockmap", "--log-level", "debug")
     container.wait_ready()
