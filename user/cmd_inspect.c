@@ -14,6 +14,7 @@
 #include "commands.h"
 #include "hello.h"
 #include "hex_text.h"
+#include "json.h"
 #include "options.h"
 
 /* The longest hello in the smallest records, as hex text with separators and offsets; more cannot change the answer. */
@@ -41,14 +42,14 @@ struct request {
 
 /* --- output --- */
 
-static void print_version(uint16_t version)
+static const char *version_text(uint16_t version, char out[8])
 {
 	const char *name = hello_version_name(version);
 
 	if (name)
-		fputs(name, stdout);
-	else
-		printf("0x%04x", version);
+		return name;
+	snprintf(out, 8, "0x%04x", version);
+	return out;
 }
 
 /* "route-1 (sni=*.example.org -> 127.0.0.1:9443)"; of the other routes what is known of them. */
@@ -71,7 +72,7 @@ static void print_text(const struct request *request, const struct hello *hello)
 	size_t position = 0, length;
 	const char *comma = "";
 	const uint8_t *name;
-	char text[4 * HELLO_ALPN_MAX + 1];
+	char text[4 * HELLO_ALPN_MAX + 1], version[8];
 
 	fputs("route     ", stdout);
 	print_route(request, hello->route);
@@ -85,11 +86,10 @@ static void print_text(const struct request *request, const struct hello *hello)
 		return;
 	fputs("versions  ", stdout);
 	for (unsigned int i = 0; i < hello->version_count; i++) {
-		fputs(i ? ", " : "", stdout);
-		print_version(hello->versions[i]);
+		printf("%s%s", i ? ", " : "", version_text(hello->versions[i], version));
 	}
 	if (!hello->version_count) /* then legacy_version is the highest one offered, RFC 8446 section 4.1.2 */
-		print_version(hello->legacy_version);
+		fputs(version_text(hello->legacy_version, version), stdout);
 	printf("\nsni       %s\n", hello->server_name[0] ? hello->server_name : "none");
 	fputs("alpn      ", stdout);
 	while (hello_alpn_next(hello, &position, &name, &length)) {
@@ -101,94 +101,66 @@ static void print_text(const struct request *request, const struct hello *hello)
 	printf("grease    %s\n", hello->grease ? "yes" : "no");
 }
 
-/* Escaped bytes as a JSON string: of what hello_escape() leaves, only its own backslashes need care. */
-static void print_json_bytes(const uint8_t *bytes, size_t length)
-{
-	char text[4 * HELLO_ALPN_MAX + 1];
-
-	hello_escape(text, sizeof(text), bytes, length);
-	putchar('"');
-	for (const char *c = text; *c; c++) {
-		if (*c == '\\')
-			putchar('\\');
-		putchar(*c);
-	}
-	putchar('"');
-}
-
-static void print_json_version(uint16_t version)
-{
-	putchar('"');
-	print_version(version);
-	putchar('"');
-}
-
-/* A string of ours, which may hold what a user wrote. */
-static void print_json_text(const char *text)
-{
-	putchar('"');
-	for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-		if (*c < ' ' || *c == 0x7f) {
-			printf("\\u%04x", *c);
-			continue;
-		}
-		if (*c == '"' || *c == '\\')
-			putchar('\\');
-		putchar(*c);
-	}
-	putchar('"');
-}
-
-static void print_json_route(const struct request *request, enum route route)
+static void add_route(struct json *json, const struct request *request, enum route route)
 {
 	const struct endpoint *backend = &request->options.backends[route];
 	static char rule[RULE_MAX];
 
-	printf("{\"route\":\"%s\",\"backend\":", route_name(route));
-	if (backend->count)
-		print_json_text(backend->text);
-	else
-		fputs("null", stdout);
-	fputs(",\"rule\":", stdout);
-	if (route >= ROUTE_RULE)
-		print_json_text(routes_format(&request->options.routes, route - ROUTE_RULE, rule, sizeof(rule)));
-	else
-		fputs("null", stdout);
+	json_string(json, "route", route_name(route));
+	json_string(json, "backend", backend->count ? backend->text : NULL);
+	json_string(json, "rule",
+		    route >= ROUTE_RULE
+			    ? routes_format(&request->options.routes, route - ROUTE_RULE, rule, sizeof(rule))
+			    : NULL);
 }
 
-static void print_json(const struct request *request, const struct hello *hello)
+/* Bytes of strangers, as hello_escape() leaves them. */
+static void add_bytes(struct json *json, const char *member, const uint8_t *bytes, size_t length)
+{
+	char text[4 * HELLO_ALPN_MAX + 1];
+
+	hello_escape(text, sizeof(text), bytes, length);
+	json_string(json, member, text);
+}
+
+static bool print_json(const struct request *request, const struct hello *hello)
 {
 	size_t position = 0, length;
-	const char *comma = "";
+	struct text out = {0};
+	struct json json = {.out = &out};
 	const uint8_t *name;
+	char version[8];
+	bool good;
 
-	print_json_route(request, hello->route);
-	printf(",\"result\":\"%s\",\"reason\":\"%s\",\"complete\":%s,\"size\":%u,\"records\":%u",
-	       hello_result_name(hello->result), hello_result_reason(hello->result), hello->complete ? "true" : "false",
-	       hello->size, hello->records);
-	fputs(",\"legacy_version\":", stdout);
-	if (hello->legacy_version)
-		print_json_version(hello->legacy_version);
-	else
-		fputs("null", stdout);
-	fputs(",\"versions\":[", stdout);
-	for (unsigned int i = 0; i < hello->version_count; i++) {
-		fputs(i ? "," : "", stdout);
-		print_json_version(hello->versions[i]);
-	}
-	fputs("],\"sni\":", stdout);
+	json_begin_object(&json, NULL);
+	add_route(&json, request, hello->route);
+	json_string(&json, "result", hello_result_name(hello->result));
+	json_string(&json, "reason", hello_result_reason(hello->result));
+	json_bool(&json, "complete", hello->complete);
+	json_number(&json, "size", hello->size);
+	json_number(&json, "records", hello->records);
+	json_string(&json, "legacy_version",
+		    hello->legacy_version ? version_text(hello->legacy_version, version) : NULL);
+	json_begin_array(&json, "versions");
+	for (unsigned int i = 0; i < hello->version_count; i++)
+		json_string(&json, NULL, version_text(hello->versions[i], version));
+	json_end_array(&json);
 	if (hello->server_name[0])
-		print_json_bytes((const uint8_t *)hello->server_name, strlen(hello->server_name));
+		add_bytes(&json, "sni", (const uint8_t *)hello->server_name, strlen(hello->server_name));
 	else
-		fputs("null", stdout);
-	fputs(",\"alpn\":[", stdout);
-	while (hello_alpn_next(hello, &position, &name, &length)) {
-		fputs(comma, stdout);
-		print_json_bytes(name, length);
-		comma = ",";
-	}
-	printf("],\"alpn_truncated\":%s,\"grease\":%s}\n", hello->alpn_truncated ? "true" : "false",
-	       hello->grease ? "true" : "false");
+		json_null(&json, "sni");
+	json_begin_array(&json, "alpn");
+	while (hello_alpn_next(hello, &position, &name, &length))
+		add_bytes(&json, NULL, name, length);
+	json_end_array(&json);
+	json_bool(&json, "alpn_truncated", hello->alpn_truncated);
+	json_bool(&json, "grease", hello->grease);
+	json_end_object(&json);
+	good = !out.failed;
+	if (good)
+		puts(out.bytes);
+	text_free(&out);
+	return good;
 }
 
 /* --- input --- */
@@ -332,10 +304,12 @@ int cmd_inspect(int argc, char **argv)
 	}
 	hello_describe(&hello, bytes, length, rules);
 	free(rules);
-	if (request.json)
-		print_json(&request, &hello);
-	else
+	if (!request.json) {
 		print_text(&request, &hello);
+	} else if (!print_json(&request, &hello)) {
+		fprintf(stderr, "alpnbpf inspect: no memory for the answer\n");
+		return EXIT_FAILED;
+	}
 	if (fflush(stdout) || ferror(stdout)) {
 		fprintf(stderr, "alpnbpf inspect: cannot write the answer: %s\n", strerror(errno));
 		return EXIT_FAILED;

@@ -11,7 +11,6 @@
 
 #include "backend.h"
 #include "relay.h"
-#include "trace.h"
 #include "worker.h"
 
 /* The route as the bytes say; ROUTE_UNDECIDED as long as they do not. */
@@ -33,7 +32,8 @@ static bool has_said_something(const struct session *session)
 	return session->ends[CLIENT].in_map ? relay_arrived(flow) > 0 : session->hello_fed > 0;
 }
 
-/* The first `count` bytes of the session are in the scratch buffer: hello_peek() has what they say, for now. */
+/* The first `count` bytes of the session are in the scratch buffer: hello_peek() has what they say until hello_of is
+ * cleared. */
 static void describe(struct session *session, size_t count)
 {
 	struct worker *worker = session->worker;
@@ -72,9 +72,7 @@ static void note_hello(struct session *session)
 {
 	struct hello hello;
 
-	if (!hello_peek(session, &hello))
-		return;
-	if (hello.server_name[0])
+	if (hello_peek(session, &hello) && hello.server_name[0])
 		session->server_name = strdup(hello.server_name);
 }
 
@@ -84,8 +82,6 @@ static void decide(struct session *session, enum route route, enum clienthello_r
 	session->worker->counters.hellos[result]++;
 	session->is_validation = route == ROUTE_ACME;
 	note_hello(session);
-	session->route = route;
-	trace_decided(session);
 	session_decide(session, route);
 }
 

@@ -7,17 +7,6 @@
 
 #include "clienthello.h"
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static bool is_separator(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r' || c == ',' || c == ':';

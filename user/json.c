@@ -29,30 +29,37 @@ static void begin_value(struct json *json, const char *name)
 		text_add(json->out, "\"%s\":", name);
 }
 
-void json_begin_object(struct json *json, const char *name)
+static void begin_nested(struct json *json, const char *name, const char *bracket)
 {
 	begin_value(json, name);
-	text_add_bytes(json->out, "{", 1);
+	text_add_bytes(json->out, bracket, 1);
 	json->comma = false;
+}
+
+static void end_nested(struct json *json, const char *bracket)
+{
+	text_add_bytes(json->out, bracket, 1);
+	json->comma = true;
+}
+
+void json_begin_object(struct json *json, const char *name)
+{
+	begin_nested(json, name, "{");
 }
 
 void json_end_object(struct json *json)
 {
-	text_add_bytes(json->out, "}", 1);
-	json->comma = true;
+	end_nested(json, "}");
 }
 
 void json_begin_array(struct json *json, const char *name)
 {
-	begin_value(json, name);
-	text_add_bytes(json->out, "[", 1);
-	json->comma = false;
+	begin_nested(json, name, "[");
 }
 
 void json_end_array(struct json *json)
 {
-	text_add_bytes(json->out, "]", 1);
-	json->comma = true;
+	end_nested(json, "]");
 }
 
 void json_string(struct json *json, const char *name, const char *value)

@@ -15,6 +15,7 @@
 
 #include "diagnose.h"
 #include "log.h"
+#include "options_changes.h"
 
 #define BACKLOG        4096 /* the kernel takes the smaller of this and net.core.somaxconn */
 #define ACCEPT_AT_ONCE 64   /* connections a worker takes before it looks at its sessions again */
@@ -290,14 +291,6 @@ static void close_listener(struct worker *worker, struct listener *listener)
 	close(listener->fd);
 }
 
-static bool is_listed(const struct options *options, const struct address *address)
-{
-	for (unsigned int i = 0; i < options->listener_count; i++)
-		if (address_equal(&options->listeners[i], address))
-			return true;
-	return false;
-}
-
 /* Without the capability, asking for more than the kernel's limit would leave less than there is. */
 static bool may_be_set(unsigned int share)
 {
@@ -336,7 +329,7 @@ void listener_change(struct worker *worker, struct configuration *configuration)
 	for (unsigned int i = 0; i < worker->listener_count; i++) {
 		struct listener listener = worker->listeners[i];
 
-		if (listener.in_place || is_listed(options, &listener.address))
+		if (listener.in_place || options_has_listener(options, &listener.address))
 			worker->listeners[kept++] = listener;
 		else
 			close_listener(worker, &listener);

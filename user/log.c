@@ -103,13 +103,11 @@ static void line_add_message(struct line *line, const char *message, bool json)
 
 static void line_add_time(struct line *line)
 {
+	char text[TEXT_TIME_MAX];
 	struct timespec now;
-	struct tm utc;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &utc);
-	line_add(line, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
-		 utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec / 1000000);
+	line_add(line, "%s", text_time(&now, text));
 }
 
 void log_write(enum log_level level, const char *format, ...)

@@ -149,8 +149,8 @@ static bool compile_rules(struct attach *attach, struct configuration *configura
 static bool all_have_it(const struct attach *attach, const struct configuration *configuration)
 {
 	for (unsigned int i = 0; i < attach->running; i++)
-		if (!atomic_load(&attach->workers[i].ended) &&
-		    atomic_load(&attach->workers[i].adopted) != configuration)
+		if (worker_loops(&attach->workers[i]) != WORKER_ENDED &&
+		    atomic_load(&attach->workers[i].configuration) != configuration)
 			return false;
 	return true;
 }

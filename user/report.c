@@ -97,7 +97,7 @@ void report_answer(struct worker *worker)
 static bool all_answered(struct worker *workers, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++)
-		if (!atomic_load(&workers[i].ended) && atomic_load(&workers[i].asked) != REPORT_NONE)
+		if (worker_loops(&workers[i]) != WORKER_ENDED && atomic_load(&workers[i].asked) != REPORT_NONE)
 			return false;
 	return true;
 }
@@ -157,7 +157,7 @@ void report_collect(struct report *sum, struct worker *workers, unsigned int cou
 	*sum = (struct report){0};
 	for (unsigned int i = 0; i < count; i++) {
 		/* One that did not answer in time last time is still asked. */
-		if (atomic_load(&workers[i].ended) || atomic_load(&workers[i].asked) != REPORT_NONE)
+		if (worker_loops(&workers[i]) == WORKER_ENDED || atomic_load(&workers[i].asked) != REPORT_NONE)
 			continue;
 		free(workers[i].report.sessions); /* an answer that came too late */
 		workers[i].report.sessions = NULL;
@@ -167,7 +167,7 @@ void report_collect(struct report *sum, struct worker *workers, unsigned int cou
 	if (count)
 		wait_for_answers(workers, count);
 	for (unsigned int i = 0; i < count; i++) {
-		if (atomic_load(&workers[i].ended))
+		if (worker_loops(&workers[i]) == WORKER_ENDED)
 			fill(&workers[i], &workers[i].report, kind);
 		else if (atomic_load(&workers[i].asked) != REPORT_NONE) {
 			sum->failed = true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a worker tells of itself. Its counters and sessions are its own: the main thread asks, and the worker fills its
- * report between two batches of events, in some microseconds. Nothing is locked, and nothing is done while nobody asks.
+ * report between two batches of events: a look at each slot, and for a list of sessions a call of the kernel for each
+ * side. Nothing is locked, and nothing is done while nobody asks.
  */
 #ifndef ALPNBPF_REPORT_H
 #define ALPNBPF_REPORT_H
@@ -10,7 +11,7 @@
 
 #include "session.h"
 
-struct router;
+struct worker;
 
 enum report_kind { REPORT_NONE, REPORT_COUNTERS, REPORT_SESSIONS };
 

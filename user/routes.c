@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hex_text.h"
+
 #define HOST_MAX  253 /* RFC 1035, without the length bytes and the root */
 #define LABEL_MAX 63
 
@@ -55,14 +57,6 @@ static bool fail_item(const struct reader *reader, const char *format, ...)
 }
 
 /* --- one name --- */
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)tolower((unsigned char)c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 static bool read_protocol(const struct reader *reader, struct route_pattern *pattern)
 {

@@ -169,6 +169,7 @@ void session_decide(struct session *session, enum route route)
 {
 	session->route = route;
 	session->worker->counters.routed[route]++;
+	trace_decided(session);
 	timer_cancel(&session->worker->timers, &session->deadline);
 	/* Before the route is published: from then on the verdict would redirect what another backend says to the
 	 * client. */

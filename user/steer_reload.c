@@ -9,16 +9,9 @@
 #include <bpf/bpf.h>
 
 #include "arming.h"
+#include "options_changes.h"
 
 /* --- the addresses --- */
-
-static bool is_listened(const struct options *options, const struct address *address)
-{
-	for (unsigned int i = 0; i < options->listener_count; i++)
-		if (address_equal(&options->listeners[i], address))
-			return true;
-	return false;
-}
 
 /* The key of `https_addresses`: without a port. */
 static struct steer_endpoint host_of(const struct address *address)
@@ -39,7 +32,7 @@ static void remove_old(struct steer *steer, const struct options *old, const str
 	for (unsigned int i = 0; i < old->listener_count; i++) {
 		struct steer_endpoint at = steer_endpoint_from(&old->listeners[i]);
 
-		if (!is_listened(new, &old->listeners[i]))
+		if (!options_has_listener(new, &old->listeners[i]))
 			bpf_map_delete_elem(listened, &at);
 	}
 	for (unsigned int i = 0; i < before->count; i++) {
@@ -155,6 +148,8 @@ int steer_change(struct steer *steer, const struct options *old, const struct op
 		error = update_ports(steer, new);
 	if (error && steer_fill_maps(steer, new, old) == 0)
 		update_ports(steer, old);
+	if (!error && steer_why_always(new)) /* another reason now, perhaps */
+		steer->armed_always = steer_why_always(new);
 	steer_describe(steer);
 	return error;
 }

@@ -62,6 +62,17 @@ void text_free(struct text *text)
 	*text = (struct text){0};
 }
 
+const char *text_time(const struct timespec *time, char out[TEXT_TIME_MAX])
+{
+	char second[TEXT_TIME_MAX - sizeof(".056Z")];
+	struct tm utc;
+
+	gmtime_r(&time->tv_sec, &utc);
+	strftime(second, sizeof(second), "%Y-%m-%dT%H:%M:%S", &utc);
+	snprintf(out, TEXT_TIME_MAX, "%s.%03uZ", second, (unsigned int)(time->tv_nsec / 1000000) % 1000);
+	return out;
+}
+
 size_t text_utf8_length(const char *at)
 {
 	const unsigned char *byte = (const unsigned char *)at;

@@ -109,15 +109,6 @@ static const char *outcome_of(const struct trace_record *record)
 	return record->asked == record->route ? "connected" : "fallback";
 }
 
-static void add_time(struct text *out, const struct timespec *time)
-{
-	struct tm utc;
-
-	gmtime_r(&time->tv_sec, &utc);
-	text_add(out, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
-		 utc.tm_hour, utc.tm_min, utc.tm_sec, time->tv_nsec / 1000000);
-}
-
 static const char *backend_of(const struct trace_record *record, char *name, size_t size)
 {
 	return record->backend.len ? address_format(&record->backend, name, size) : NULL;
@@ -127,13 +118,12 @@ static void write_json(struct text *out, const struct trace_record *record)
 {
 	char client[ADDRESS_TEXT_MAX], backend[ADDRESS_TEXT_MAX], escaped[4 * HELLO_ALPN_MAX + 1];
 	struct json json = {.out = out};
-	struct text when = {0};
+	char when[TEXT_TIME_MAX];
 	const uint8_t *name;
 	size_t position = 0, length;
 
-	add_time(&when, &record->time);
 	json_begin_object(&json, NULL);
-	json_string(&json, "time", when.bytes);
+	json_string(&json, "time", text_time(&record->time, when));
 	json_string(&json, "client", address_format(&record->client, client, sizeof(client)));
 	json_string(&json, "hello", record->has_hello ? hello_result_name(record->hello.result) : NULL);
 	json_string(&json, "sni", *record->hello.server_name ? record->hello.server_name : NULL);
@@ -149,18 +139,18 @@ static void write_json(struct text *out, const struct trace_record *record)
 	json_real(&json, "seconds", (double)record->took / 1e6);
 	json_end_object(&json);
 	text_add(out, "\n");
-	text_free(&when);
 }
 
 static void write_text(struct text *out, const struct trace_record *record)
 {
 	char client[ADDRESS_TEXT_MAX], backend[ADDRESS_TEXT_MAX], escaped[4 * HELLO_ALPN_MAX + 1];
 	const char *to = backend_of(record, backend, sizeof(backend)), *comma = "";
+	char when[TEXT_TIME_MAX];
 	const uint8_t *name;
 	size_t position = 0, length;
 
-	add_time(out, &record->time);
-	text_add(out, " %s sni=%s alpn=", address_format(&record->client, client, sizeof(client)),
+	text_add(out, "%s %s sni=%s alpn=", text_time(&record->time, when),
+		 address_format(&record->client, client, sizeof(client)),
 		 *record->hello.server_name ? record->hello.server_name : "-");
 	while (hello_alpn_next(&record->hello, &position, &name, &length)) {
 		hello_escape(escaped, sizeof(escaped), name, length);

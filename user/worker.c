@@ -225,7 +225,7 @@ static unsigned int share_of(const struct worker *worker, unsigned int sessions)
 /* From now on new sessions have the newest options. */
 static void adopt(struct worker *worker, struct configuration *newest)
 {
-	struct configuration *old = worker->configuration;
+	struct configuration *old = atomic_load(&worker->configuration);
 	uint64_t one = 1;
 
 	if (!worker->accept_off)
@@ -237,9 +237,8 @@ static void adopt(struct worker *worker, struct configuration *newest)
 		worker->backends[route] = (struct backend_state){0};
 	}
 	worker->most = share_of(worker, newest->max_sessions);
-	worker->configuration = newest;
+	atomic_store(&worker->configuration, newest);
 	configuration_leave(old);
-	atomic_store(&worker->adopted, newest);
 	if (write(worker->router->reported, &one, sizeof(one)) < 0)
 		log_debug("worker %u: cannot tell of its reload: %s", worker->index, strerror(errno));
 }
@@ -251,7 +250,6 @@ static void obey(struct worker *worker)
 
 	if (newest != worker->configuration)
 		adopt(worker, newest);
-
 	if (command == WORKER_RUN)
 		return;
 	if (!worker->accept_off)
@@ -311,9 +309,9 @@ static void *run(void *argument)
 		if (worker->accept_off && worker->live == 0)
 			break;
 	}
-	atomic_store(&worker->ended, true);
-	atomic_store_explicit(&worker->loops, WORKER_ENDED, memory_order_relaxed);
-	if (write(worker->router->finished, &one, sizeof(one)) < 0)
+	atomic_store(&worker->loops, WORKER_ENDED);
+	if (write(worker->router->reported, &one, sizeof(one)) < 0 || /* who waits for its report has it by now */
+	    write(worker->router->finished, &one, sizeof(one)) < 0)
 		log_error("worker %u: cannot report its end: %s", worker->index, strerror(errno));
 	return NULL;
 }
@@ -325,8 +323,7 @@ int worker_init(struct worker *worker, struct router *router, unsigned int index
 
 	worker->router = router;
 	worker->index = index;
-	worker->configuration = atomic_load(&router->configuration);
-	atomic_store(&worker->adopted, worker->configuration);
+	atomic_store(&worker->configuration, atomic_load(&router->configuration));
 	worker->most = share_of(worker, router->max_sessions);
 	worker->sessions = calloc(slots, sizeof(struct session));
 	worker->free_slots = calloc(slots, sizeof(unsigned int));
@@ -373,7 +370,7 @@ void worker_tell(struct worker *worker, enum worker_command command)
 
 uint64_t worker_loops(const struct worker *worker)
 {
-	return atomic_load_explicit(&worker->loops, memory_order_relaxed);
+	return atomic_load(&worker->loops);
 }
 
 void worker_free(struct worker *worker)

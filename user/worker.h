@@ -71,9 +71,9 @@ struct worker {
 	pthread_t thread;
 	_Atomic int command; /* enum worker_command */
 	_Atomic int asked; /* enum report_kind; the main thread sets it, the worker clears it when `report` is filled */
-	_Atomic bool ended; /* what is written by its thread may be read */
 	struct report report;
-	_Atomic uint64_t loops; /* how often it came round; WORKER_ENDED once it does no more */
+	_Atomic uint64_t
+		loops; /* how often it came round; WORKER_ENDED: no more, and what it has written may be read */
 	int epoll, wake;
 	struct ring_buffer *ring;
 	uint64_t events_lost;
@@ -81,9 +81,8 @@ struct worker {
 	uint64_t now;   /* us, of this batch */
 	uint64_t turns; /* of its conversations in user space; see promote.h */
 
-	struct configuration *configuration;     /* of new sessions */
-	_Atomic(struct configuration *) adopted; /* the same, for others to see */
-	unsigned int most;                       /* sessions; may be less than there are slots */
+	_Atomic(struct configuration *) configuration; /* of new sessions; set by its thread */
+	unsigned int most;                             /* sessions; may be less than there are slots */
 	struct listener listeners[LISTENERS_MAX + STEER_FAMILIES];
 	unsigned int listener_count;
 	bool listening;  /* the listeners are in the epoll set */

@@ -55,3 +55,14 @@ def receiving(peer):
     assert not thread.is_alive(), "the receiver is still at it"
     if errors:
         raise errors[0]
+
+
+def exchange(client, server, up, down):
+    """Both directions of a session at once, all of both, and its end in order."""
+    with sending(server, down), receiving(server) as at_server:
+        with sending(client, up, then_end=True):
+            assert client.read(len(down)) == down
+    assert at_server.data == up
+    server.close()
+    assert client.read_to_end() == b""
+    client.close()

@@ -10,7 +10,7 @@ from conftest import free_port
 from hellos import acme_hello, https_hello
 from pattern import Pattern
 from sockets import Listener, Peer
-from stream_thread import receiving, sending
+from stream_thread import exchange, sending
 from waiting import now, pause
 
 HELLO = https_hello()
@@ -128,13 +128,7 @@ def test_forms_of_a_backend(lab, plane, form):
         form, lambda port: https.endpoint)(getattr(https, "port", None))
     router = lab.router(lab.listener(), backend, plane=plane)
     client, server = lab.session(router, HELLO, https)
-    with sending(server, DOWN), receiving(server) as at_server:
-        with sending(client, UP, then_end=True):
-            assert client.read(SIZE) == DOWN
-    assert at_server.data == UP
-    server.close()
-    assert client.read_to_end() == b""
-    client.close()
+    exchange(client, server, UP, DOWN)
     closed = done(router, client, len(HELLO) + SIZE, SIZE)
     if form == "unix":  # no TCP there: such a session is relayed in user space
         assert closed.up_kernel == closed.down_kernel == 0

@@ -9,6 +9,7 @@ from hello_cases import CASES, TO_ACME
 from hellos import (ACME, EXT_ALPN, acme_hello, body, extension, handshake, https_hello, message, noise, record,
                     records)
 from conftest import PLANES
+from senders import at_once, byte_by_byte
 from waiting import now, pause
 
 ANSWER = b"answer of the backend"
@@ -54,14 +55,6 @@ def ground(request, module_lab):
     ground = Ground(module_lab, request.param)
     yield ground
     module_lab.finish(ground.router)
-
-
-def at_once(client, wire):
-    client.send(wire)
-
-
-def byte_by_byte(client, wire):
-    client.send_split(wire, 1)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

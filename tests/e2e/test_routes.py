@@ -11,14 +11,16 @@ import pytest
 
 import in_place
 from conftest import free_port
+from control import status
 from hello_cases import MALFORMED, NOT_TLS
 from hellos import ACME, alpn, body, common_extensions, handshake, hello, record, records, sni
 from pattern import Pattern
 from proxy_header import TLV_ALPN, TLV_AUTHORITY, read_v1, read_v2
 from router import BINARY
 from services import need, start_nginx
+from senders import at_once, byte_by_byte, in_two
 from sockets import Listener
-from stream_thread import receiving, sending
+from stream_thread import exchange
 from waiting import SCALE, now, pause, wait_until
 
 ALL_PLANES = ("user", "auto", "sockmap")
@@ -99,22 +101,7 @@ def ground(request, module_lab):
     module_lab.finish(ground.router)
 
 
-def at_once(client, wire):
-    client.send(wire)
-
-
-def bytewise(client, wire):
-    client.send_split(wire, 1)
-
-
-def in_two(client, wire):
-    """The second half comes when the first is surely accepted, and looked at."""
-    client.send(wire[:len(wire) // 2])
-    pause(0.1)
-    client.send(wire[len(wire) // 2:])
-
-
-SENDERS = [at_once, bytewise, in_two]
+SENDERS = [at_once, byte_by_byte, in_two]
 
 
 def name_of(route):
@@ -182,13 +169,7 @@ def test_bulk(lab, plane, form):
             "unix": lambda: lab.listener(path=str(lab.directory / "rule.sock"))}[form]()
     router = lab.router(*lab.backends(), f"--route=sni=www.example.org -> {rule.endpoint}", plane=plane)
     client, server = lab.session(router, WWW, rule)
-    with sending(server, down), receiving(server) as at_server:
-        with sending(client, up, then_end=True):
-            assert client.read(SIZE) == down
-    assert at_server.data == up
-    server.close()
-    assert client.read_to_end() == b""
-    client.close()
+    exchange(client, server, up, down)
     closed = router.closed(client)
     assert (closed.route, closed.cause, closed.up, closed.down) == ("route-1", "done", len(WWW) + SIZE, SIZE)
     assert (closed.up_kernel + closed.down_kernel > 0) == (plane == "sockmap" and form != "unix")
@@ -237,7 +218,8 @@ def test_unreachable(lab, plane):
                        rf"nobody listens on port {port}; the client is reset")
     client = lab.connect(router)
     client.send(WWW)
-    pause(0.2)
+    before = status(router)["events"]["connect_retries"]
+    wait_until(lambda: status(router)["events"]["connect_retries"] > before, 5, "another try")
     lab.listeners.append(Listener(port=port))
     assert lab.listeners[-1].accept().read(len(WWW)) == WWW
     assert https.untouched() and acme.untouched()
