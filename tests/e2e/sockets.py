@@ -6,6 +6,7 @@ backend whose accept() gives the test the connection which the program made; a P
 import select
 import socket
 import struct
+import subprocess
 
 from waiting import SCALE, now
 
@@ -124,8 +125,16 @@ class Listener:
         self.accepted.append(connection)
         return connection
 
+    def known_to_kernel(self):
+        """The sockets of its port, with queues, timers and owners."""
+        if self.path:
+            return self.path
+        return subprocess.run(["ss", "-Htanpoie", f"( sport = :{self.port} or dport = :{self.port} )"],
+                              capture_output=True, text=True).stdout
+
     def accept_any(self, timeout=IO_TIMEOUT):
-        assert self.pending(timeout * SCALE), f"no connection came to {self.endpoint} in {timeout * SCALE:g} s"
+        assert self.pending(timeout * SCALE), \
+            f"no connection came to {self.endpoint} in {timeout * SCALE:g} s; the kernel has:\n{self.known_to_kernel()}"
         return self._take()
 
     def accept(self, timeout=IO_TIMEOUT):
