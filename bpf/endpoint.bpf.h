@@ -41,6 +41,12 @@ static __always_inline bool is_v4(const struct steer_endpoint *endpoint)
 	return endpoint->addr[0] == 0 && endpoint->addr[1] == 0 && endpoint->addr[2] == bpf_htonl(0xffff);
 }
 
+static __always_inline bool same_end(const struct steer_endpoint *one, const struct steer_endpoint *other)
+{
+	return one->addr[0] == other->addr[0] && one->addr[1] == other->addr[1] && one->addr[2] == other->addr[2] &&
+	       one->addr[3] == other->addr[3] && one->port == other->port;
+}
+
 static __always_inline bool is_wildcard(const struct steer_endpoint *endpoint)
 {
 	return endpoint->addr[0] == 0 && endpoint->addr[1] == 0 && endpoint->addr[3] == 0 &&

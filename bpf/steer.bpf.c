@@ -12,13 +12,14 @@
 
 #include "endpoint.bpf.h"
 #include "steering.h"
+#include "tcp_segment.bpf.h"
 
-#define IPPROTO_TCP 6
-#define TCP_LISTEN  10
+#define TCP_LISTEN 10
 
 /* Set between open and load. */
 const volatile __u64 netns_cookie = 0;
 const volatile __u8 with_bypass = 0;
+const volatile __u8 with_watch = 0; /* hellos may be read as they pass; `state.watching` says whether they are */
 
 struct steer_state state = {};
 
@@ -96,7 +97,7 @@ static __always_inline bool is_https_address(const struct steer_endpoint *at)
 
 /* --- sk_lookup: once for each SYN to this namespace, whatever its port --- */
 
-static __always_inline bool is_armed(void)
+static __noinline bool is_armed(void)
 {
 	__u64 arrivals = *(volatile __u64 *)&state.arrivals;
 
@@ -118,30 +119,40 @@ static __always_inline bool is_armed(void)
 	return false;
 }
 
-static __always_inline __u32 rule_of(struct bpf_sk_lookup *ctx)
+/* Of a connection to `to`: enum steer_rule, or 0. */
+static __noinline __u32 rule_of(const struct steer_endpoint *to)
 {
-	struct steer_endpoint at = {.port = (__u16)ctx->local_port};
-	__u32 *rule;
+	__u32 *rule = bpf_map_lookup_elem(&listened, to);
 
-	SET_ADDRESS(&at, ctx->family, ctx->local_ip4, ctx->local_ip6);
-	rule = bpf_map_lookup_elem(&listened, &at);
 	if (!rule) {
-		at.addr[0] = at.addr[1] = at.addr[3] = 0;
-		at.addr[2] = ctx->family == AF_INET ? bpf_htonl(0xffff) : 0;
-		rule = bpf_map_lookup_elem(&listened, &at);
+		struct steer_endpoint any = {.port = to->port};
+
+		any.addr[2] = is_v4(to) ? bpf_htonl(0xffff) : 0;
+		rule = bpf_map_lookup_elem(&listened, &any);
 	}
 	return rule ? *rule : 0;
 }
 
-/* Is it alpnbpf itself that connects to the web server? */
-static __always_inline bool is_ours(struct bpf_sk_lookup *ctx)
-{
-	struct steer_connection made = {.from.port = bpf_ntohs((__be16)ctx->remote_port),
-					.to.port = (__u16)ctx->local_port};
+#include "hello_watch.bpf.h"
 
-	SET_ADDRESS(&made.from, ctx->family, ctx->remote_ip4, ctx->remote_ip6);
-	SET_ADDRESS(&made.to, ctx->family, ctx->local_ip4, ctx->local_ip6);
-	return bpf_map_lookup_elem(&ours, &made) != NULL;
+static __always_inline void ends_of(struct bpf_sk_lookup *ctx, struct steer_connection *ends)
+{
+	ends->from.port = bpf_ntohs((__be16)ctx->remote_port);
+	ends->to.port = (__u16)ctx->local_port;
+	SET_ADDRESS(&ends->from, ctx->family, ctx->remote_ip4, ctx->remote_ip6);
+	SET_ADDRESS(&ends->to, ctx->family, ctx->local_ip4, ctx->local_ip6);
+}
+
+/* A packet of a connection that is being taken over: its old socket is gone, the new one not yet there. */
+static __always_inline void to_pit(struct bpf_sk_lookup *ctx)
+{
+	__u32 key = ctx->family == AF_INET ? STEER_V4 : STEER_V6;
+	struct bpf_sock *sk = bpf_map_lookup_elem(&pits, &key);
+
+	if (!sk)
+		return;
+	bpf_sk_assign(ctx, sk, 0);
+	bpf_sk_release(sk);
 }
 
 static __always_inline void to_private(struct bpf_sk_lookup *ctx)
@@ -178,16 +189,26 @@ static __always_inline void to_web_server(struct bpf_sk_lookup *ctx)
 SEC("sk_lookup")
 int steer(struct bpf_sk_lookup *ctx)
 {
+	bool watching = with_watch && *(volatile __u32 *)&state.watching;
+	struct steer_connection ends = {};
 	__u32 rule;
 
 	if (ctx->protocol != IPPROTO_TCP)
 		return SK_PASS;
-	if (!with_bypass && !is_armed())
+	if (with_watch && *(volatile __u32 *)&state.taking) {
+		ends_of(ctx, &ends);
+		if (bpf_map_lookup_elem(&taken, &ends)) {
+			to_pit(ctx);
+			return SK_PASS;
+		}
+	}
+	if (!with_bypass && (watching || !is_armed()))
 		return SK_PASS;
-	rule = rule_of(ctx);
-	if (rule == STEER_IN_PLACE && is_armed() && !is_ours(ctx))
+	ends_of(ctx, &ends);
+	rule = rule_of(&ends.to);
+	if (rule == STEER_IN_PLACE && !watching && is_armed() && !bpf_map_lookup_elem(&ours, &ends))
 		to_private(ctx);
-	else if (rule == STEER_BYPASS && !is_armed())
+	else if (rule == STEER_BYPASS && (watching || !is_armed()))
 		to_web_server(ctx);
 	return SK_PASS;
 }
@@ -265,14 +286,22 @@ static __always_inline void connection_begins(struct bpf_sock_ops *ops)
 SEC("sockops")
 int watch(struct bpf_sock_ops *ops)
 {
-	if (ops->op != BPF_SOCK_OPS_TCP_LISTEN_CB && ops->op != BPF_SOCK_OPS_TCP_CONNECT_CB)
+	struct steer_connection ends;
+
+	if (ops->op != BPF_SOCK_OPS_TCP_LISTEN_CB && ops->op != BPF_SOCK_OPS_TCP_CONNECT_CB &&
+	    (!with_watch || ops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB))
 		return 1;
 	if (bpf_get_netns_cookie(ops) != netns_cookie)
 		return 1;
-	if (ops->op == BPF_SOCK_OPS_TCP_LISTEN_CB)
+	if (ops->op == BPF_SOCK_OPS_TCP_LISTEN_CB) {
 		listener_came(ops);
-	else
+	} else if (ops->op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
 		connection_begins(ops);
+	} else {
+		remote_end(ops, &ends.from);
+		local_end(ops, &ends.to);
+		connection_made(ops, &ends);
+	}
 	return 1;
 }
 

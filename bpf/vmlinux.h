@@ -13,10 +13,18 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct net {
+	__u64 net_cookie;
+};
+
 struct sock_common {
 	struct {
 		__s64 counter;
 	} skc_cookie; /* 0 until somebody has asked for it */
+	struct {
+		struct net *net;
+	} skc_net;
+	__u32 skc_rcv_wnd; /* of a request: the window it was offered */
 };
 
 struct sock {
@@ -46,15 +54,45 @@ struct inet_connection_sock {
 	struct request_sock_queue icsk_accept_queue;
 };
 
+/* What the two ends agreed on with their SYNs. */
+struct tcp_options_received {
+	__u16 tstamp_ok : 1, wscale_ok : 1, sack_ok : 3, snd_wscale : 4, rcv_wscale : 4;
+	__u16 mss_clamp;
+};
+
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	__u32 copied_seq; /* head of yet unread data */
 	__u32 write_seq;  /* tail(+1) of data held in the TCP send buffer */
 	__u32 max_window; /* largest window the peer has advertised */
+	__u32 rcv_wnd;    /* the window we have advertised … */
+	__u32 rcv_wup;    /* … with this acknowledgement */
+	__u32 tsoffset;   /* of our timestamps */
+	struct tcp_options_received rx_opt;
+};
+
+/* A connection whose handshake is under way. */
+struct request_sock {
+	struct sock_common __req_common;
+	__u16 mss;
+};
+
+struct inet_request_sock {
+	struct request_sock req;
+	__u16 snd_wscale : 4, rcv_wscale : 4, tstamp_ok : 1, sack_ok : 1, wscale_ok : 1;
+};
+
+struct tcp_request_sock {
+	struct inet_request_sock req;
+	__u32 rcv_isn;
+	__u32 snt_isn;
+	__u32 ts_off;
 };
 
 struct sk_buff {
 	char cb[48];
+	__u8 ip_summed : 2, csum_valid : 1;
+	__u16 transport_header, network_header; /* from the buffer's head */
 };
 
 /* Lives in sk_buff.cb while TCP owns the skb (include/net/tcp.h). */

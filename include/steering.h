@@ -79,17 +79,56 @@ struct steer_query {
  * listens. Armed as well while those two differ.
  */
 struct steer_state {
-	__u64 arrivals;              /* sock_ops, user space at the start */
-	__u64 cleared;               /* sk_lookup */
-	__u64 unwatched;             /* as arrivals */
-	__u64 missed;                /* user space */
-	__u64 steered;               /* connections given to the private listeners */
-	__u32 always;                /* armed until alpnbpf ends: asked for, or nothing tells */
+	__u64 arrivals;  /* sock_ops, user space at the start */
+	__u64 cleared;   /* sk_lookup */
+	__u64 unwatched; /* as arrivals */
+	__u64 missed;    /* user space */
+	__u64 steered;   /* connections given to the private listeners */
+	__u64 untakable; /* connections that should have been taken over and cannot be (hello_watch.bpf.h) */
+	__u32 taking;    /* entries of `taken`; the program adds, user space subtracts */
+	__u32 watching;  /* user space: hellos are read as they pass; cleared when that ends */
+	__u32 always;    /* armed until alpnbpf ends: asked for, or nothing tells */
 	__u16 acme_port, https_port; /* user space; the ACME client's, the web server's */
 	__u16 https_port_before;     /* the web server's before a reload; its connections live on. 0: none */
-	__u16 pad[3];
+	__u16 pad;
 	struct steer_query query; /* user space: what `answer` is asked */
 };
+
+/*
+ * A connection that the web server has begun and that is not for it: its ClientHello asks for another route, or did not
+ * fit what can be read in passing. A record of the ring `takeovers`. From here on the program lets nothing of the
+ * client through to the server (but a reset), until user space has the connection and removes the entry of `taken`.
+ *
+ * What TCP agreed on is that of the server's socket, or of the request where there was none yet (TCP_DEFER_ACCEPT).
+ */
+#define STEER_KEPT_AT   3584 /* of a hello in pieces: no piece is kept that begins later than this … */
+#define STEER_PIECE_MAX 4096 /* … or is longer; a power of two */
+#define STEER_KEPT_MAX  (STEER_KEPT_AT + STEER_PIECE_MAX)
+
+struct steer_takeover {
+	struct steer_connection ends; /* from the client, to the web server's address */
+	__u32 ifindex;                /* where it comes in; scope of a link-local client */
+	__u32 first;                  /* sequence number of the first byte in `kept`, or `piece` when nothing is kept */
+	__u32 passed;                 /* … of the first that was not let through to the server, */
+	__u32 expected;               /* … of the first that its TCP did not have, as far as could be seen */
+	__u32 acknowledged;           /* what we send next */
+	__u32 window;                 /* the client's, bytes */
+	__u32 receive_window;         /* ours as the client knows it, bytes, … */
+	__u32 receive_from;           /* … from this sequence number on */
+	__u32 timestamp_offset;
+	__u32 mss;
+	__u8 timestamps, sack, window_scaling, send_scale, receive_scale;
+	__u8 pad;
+	__u16 kept_length;  /* bytes that the server's TCP has acknowledged */
+	__u16 piece_length; /* what follows them, or the first of it; the client sends again what is missing */
+	__u16 pad2;
+	__u8 piece[STEER_PIECE_MAX];
+	__u8 kept[STEER_KEPT_MAX];
+};
+
+/* As a rule a hello comes in one piece, and the record ends after so much of it. */
+#define STEER_BRIEF_MAX  2048
+#define STEER_BRIEF_SIZE (__builtin_offsetof(struct steer_takeover, piece) + STEER_BRIEF_MAX)
 
 /* A record of the ring `arming`: somebody listens on the ACME port. */
 struct steer_arrival {

@@ -13,6 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "diagnose.h"
+#include "hello_watch.h"
 #include "listening.h"
 #include "log.h"
 #include "timer.h"
@@ -258,8 +259,10 @@ static void look_for_unwatched(struct steer *steer)
 
 bool arming_look(struct steer *steer)
 {
+	if (steer->watch)
+		hello_watch_look(steer);
 	if (!steer->arrivals)
-		return false;
+		return steer->watch != NULL;
 	look_for_unwatched(steer);
 	if (steer->was_armed && !arming_is_armed(steer)) {
 		steer->was_armed = false;

@@ -13,7 +13,8 @@ void arming_stop(struct steer *steer);
 
 /* The descriptor that is readable when somebody listens on the ACME port, or -1; arming_look() logs it. */
 int arming_fd(const struct steer *steer);
-/* Logs what has changed. True while armed by a listener: nothing tells when it goes, so look again after a second. */
+/* Logs what has changed. True when only another look, after a second, would see the next change: a listener that goes.
+ */
 bool arming_look(struct steer *steer);
 bool arming_is_armed(const struct steer *steer);
 

@@ -236,7 +236,7 @@ static int open_steering(struct attach *attach)
 	int error = steer_open(&attach->router.steer, &attach->options, attach->router.workers,
 			       attach->router.max_sessions, reason, sizeof(reason));
 
-	if (error && attach->options.in_place_count)
+	if (error && attach->options.in_place_count && strncmp(reason, "--", 2) != 0) /* those name their remedy */
 		log_error("cannot serve the web server in place: %s; instead, move it to another port (--https 8443)",
 			  reason);
 	else if (error)

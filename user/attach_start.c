@@ -29,7 +29,7 @@ static int start_workers(struct attach *attach)
 	return 0;
 }
 
-/* The kernel doubles what it is asked for; above its limit it takes a capability that is gone by now. */
+/* The kernel doubles what it is asked for; above its limit it takes a capability that is gone by now, as a rule. */
 static void warn_of_buffers(const struct options *options)
 {
 	unsigned int wanted = socket_buffer_share(BACKEND, options->buffer_bytes), send = wanted, receive = wanted;
@@ -50,7 +50,8 @@ static void warn_of_buffers(const struct options *options)
 
 /*
  * CAP_KILL: a command that took another user has to be ended all the same; seccomp knows whom it may be used on.
- * CAP_NET_ADMIN: sockets with the clients' addresses are made all the time, and the routes go at the end.
+ * CAP_NET_ADMIN: sockets with the clients' addresses are made all the time, and the routes go at the end; so are
+ * sockets that go on with a connection (TCP_REPAIR), at the web server's port (CAP_NET_BIND_SERVICE).
  */
 static uint64_t kept_capabilities(const struct attach *attach)
 {
@@ -59,6 +60,12 @@ static uint64_t kept_capabilities(const struct attach *attach)
 	if (attach->routed) {
 		keep |= SANDBOX_CAP(CAP_NET_ADMIN);
 		log_info("CAP_NET_ADMIN is kept, for --client-address transparent");
+	}
+	if (attach->router.steer.watch) {
+		keep |= SANDBOX_CAP(CAP_NET_ADMIN) | SANDBOX_CAP(CAP_NET_BIND_SERVICE);
+		log_info(
+			"CAP_NET_ADMIN and CAP_NET_BIND_SERVICE are kept, for connections that are taken over from the "
+			"web server");
 	}
 	if (attach->child.pid)
 		keep |= SANDBOX_CAP(CAP_KILL);

@@ -137,7 +137,8 @@ static int bind_as_client(int fd, const struct address *client, sa_family_t fami
 		return -errno;
 	if (bind(fd, &from.sa, from.len) == 0)
 		return 0;
-	if (errno != EADDRINUSE && errno != EACCES) /* EACCES: a port below 1024, CAP_NET_BIND_SERVICE is gone */
+	if (errno != EADDRINUSE &&
+	    errno != EACCES) /* EACCES: a port below 1024, CAP_NET_BIND_SERVICE is gone, as a rule */
 		return -errno;
 	if (family == AF_INET)
 		from.in.sin_port = 0;

@@ -80,7 +80,8 @@ static void log_totals(struct attach *attach)
 		line, sizeof(line),
 		"sessions=%llu hello_https=%llu hello_acme=%llu hello_not_tls=%llu hello_malformed=%llu "
 		"hello_too_large=%llu hello_rule=%llu hello_incomplete=%llu hello_timeout=%llu hello_silent=%llu acme_fallbacks=%llu "
-		"connect_retries=%llu accept_backoffs=%llu source_refused=%llu stray_refused=%llu kernel_bytes=%llu user_bytes=%llu "
+		"connect_retries=%llu accept_backoffs=%llu source_refused=%llu stray_refused=%llu takeovers=%llu "
+		"takeovers_failed=%llu kernel_bytes=%llu user_bytes=%llu "
 		"trimmed_bytes=%llu",
 		(unsigned long long)sum.sessions, (unsigned long long)sum.hellos[CLIENTHELLO_HTTPS],
 		(unsigned long long)sum.hellos[CLIENTHELLO_ACME], (unsigned long long)sum.hellos[CLIENTHELLO_NOT_TLS],
@@ -90,6 +91,7 @@ static void log_totals(struct attach *attach)
 		(unsigned long long)sum.hello_silent, (unsigned long long)sum.acme_fallbacks,
 		(unsigned long long)sum.connect_retries, (unsigned long long)sum.accept_backoffs,
 		(unsigned long long)sum.source_refused, (unsigned long long)sum.stray_refused,
+		(unsigned long long)sum.takeovers, (unsigned long long)sum.takeovers_failed,
 		(unsigned long long)sum.bytes_kernel, (unsigned long long)sum.bytes_user,
 		(unsigned long long)sum.trimmed);
 	for (int cause = 0; cause < CAUSES && length < sizeof(line); cause++)

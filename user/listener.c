@@ -70,7 +70,7 @@ static int set_defer_accept(int fd, const struct options *options)
 }
 
 /* What accepted sockets inherit. */
-static int set_options(int fd, const struct options *options)
+int socket_set_client_options(int fd, const struct options *options)
 {
 	int on = 1;
 
@@ -90,7 +90,7 @@ static int open_socket(const struct options *options, const struct address *addr
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) || set_options(fd, options) ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) || socket_set_client_options(fd, options) ||
 	    (address->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) ||
 	    set_defer_accept(fd, options))
 		goto fail;
@@ -137,7 +137,7 @@ int listener_share(struct worker *worker, int from, const struct address *addres
 
 	/* A descriptor of its own, so that each worker can close its listeners whatever the others do. */
 	fd = fcntl(from, F_DUPFD_CLOEXEC, 0);
-	if (fd >= 0 && set_options(fd, options) == 0 &&
+	if (fd >= 0 && socket_set_client_options(fd, options) == 0 &&
 	    (getsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &deferred, &length) || deferred ||
 	     set_defer_accept(fd, options) == 0)) {
 		worker->listeners[worker->listener_count++] =
@@ -234,10 +234,21 @@ static void back_off(struct worker *worker, int error)
 			 error == EMFILE ? " (raise LimitNOFILE= or ulimit -n, or lower --max-connections)" : "");
 }
 
+void listener_admit(struct worker *worker, int fd, const struct address *client, const struct address *destination)
+{
+	struct source_table *sources = atomic_load_explicit(&worker->router->sources, memory_order_acquire);
+
+	if (sources && !source_table_enter(sources, client)) {
+		log_source_refused(worker, client);
+		turn_away(fd);
+	} else {
+		session_open(worker, fd, client, destination, sources != NULL);
+	}
+}
+
 /* One connection. False when there is none, or accepting has stopped. */
 static bool accept_one(struct worker *worker, struct listener *listener)
 {
-	struct source_table *sources = atomic_load_explicit(&worker->router->sources, memory_order_acquire);
 	struct address client = {.len = sizeof(client.in6)}, destination;
 	int fd;
 
@@ -265,12 +276,7 @@ static bool accept_one(struct worker *worker, struct listener *listener)
 		turn_away(fd);
 		return true;
 	}
-	if (sources && !source_table_enter(sources, &client)) {
-		log_source_refused(worker, &client);
-		turn_away(fd);
-		return true;
-	}
-	session_open(worker, fd, &client, listener->in_place ? &destination : NULL, sources != NULL);
+	listener_admit(worker, fd, &client, listener->in_place ? &destination : NULL);
 	return true;
 }
 

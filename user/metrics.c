@@ -152,6 +152,14 @@ bool metrics_write(struct text *out, struct attach *attach)
 	       counters->source_refused);
 	simple(out, "alpnbpf_stray_refused_total", "counter", "Connections to a private listener from elsewhere.",
 	       counters->stray_refused);
+	simple(out, "alpnbpf_takeovers_total", "counter", "Connections taken over from the web server at their hello.",
+	       counters->takeovers);
+	simple(out, "alpnbpf_takeovers_failed_total", "counter", "Connections that were reset instead.",
+	       counters->takeovers_failed);
+	if (steer->watch)
+		simple(out, "alpnbpf_untakable_total", "counter",
+		       "Connections left to the web server though their hello was not for it.",
+		       __atomic_load_n(&steer->state->untakable, __ATOMIC_RELAXED));
 	simple(out, "alpnbpf_reloads_total", "counter", "Reloads that took effect.", attach->reloads[true]);
 	simple(out, "alpnbpf_reload_errors_total", "counter", "Reloads that were refused.", attach->reloads[false]);
 	simple(out, "alpnbpf_config_last_reload_successful", "gauge", "0 if the last reload was refused.",

@@ -18,6 +18,8 @@
 enum dataplane_choice { DATAPLANE_AUTO, DATAPLANE_SOCKMAP, DATAPLANE_USER };
 enum proxy_version { PROXY_NONE = 0, PROXY_V1 = 1, PROXY_V2 = 2 };
 enum arm_choice { ARM_AUTO, ARM_ALWAYS };
+/* What happens to connections while armed. AUTO: watch, where that is possible. */
+enum inspect_choice { INSPECT_AUTO, INSPECT_WATCH, INSPECT_STEER };
 /* AUTO: peername where connections are steered and the cgroup allows it, else none. */
 enum client_address { CLIENT_ADDRESS_AUTO, CLIENT_ADDRESS_NONE, CLIENT_ADDRESS_PEERNAME, CLIENT_ADDRESS_TRANSPARENT };
 enum acme_fallback { ACME_FALLBACK_HTTPS, ACME_FALLBACK_CLOSE };
@@ -38,6 +40,7 @@ struct options {
 	bool in_place[LISTENERS_MAX];         /* by listener: --https is that very port, its server keeps it */
 	unsigned int in_place_count;
 	enum arm_choice arm;
+	enum inspect_choice inspect;
 	bool bypass; /* --no-bypass clears it */
 	enum client_address client_address;
 	enum proxy_version client_address_proxy; /* --client-address proxy-vN; is in proxy[ROUTE_HTTPS] as well */

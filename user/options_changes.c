@@ -102,6 +102,7 @@ static const struct {
 	FIELD(log_level, "log-level"),
 	FIELD(log_format, "log-format"),
 	FIXED(arm, "arm"),
+	FIXED(inspect, "inspect"),
 	FIXED(bypass, "no-bypass"),
 	FIXED(workers, "workers"),
 	FIXED(dataplane, "dataplane"),

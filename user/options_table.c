@@ -21,6 +21,7 @@
 static_assert(sizeof(enum dataplane_choice) == sizeof(unsigned int), "enum size");
 static_assert(sizeof(enum acme_fallback) == sizeof(unsigned int), "enum size");
 static_assert(sizeof(enum arm_choice) == sizeof(unsigned int), "enum size");
+static_assert(sizeof(enum inspect_choice) == sizeof(unsigned int), "enum size");
 static_assert(sizeof(enum log_level) == sizeof(unsigned int), "enum size");
 static_assert(sizeof(enum log_format) == sizeof(unsigned int), "enum size");
 
@@ -306,6 +307,12 @@ static const struct choice arm_choices[] = {
 	{"always", ARM_ALWAYS},
 	{NULL, 0},
 };
+static const struct choice inspect_choices[] = {
+	{"auto", INSPECT_AUTO},
+	{"watch", INSPECT_WATCH},
+	{"steer", INSPECT_STEER},
+	{NULL, 0},
+};
 static const struct choice level_choices[] = {
 	{"error", LOG_LEVEL_ERROR},
 	{"warn", LOG_LEVEL_WARN},
@@ -342,9 +349,10 @@ const struct option_spec option_specs[] = {
 	 .help = "how the web server learns it (peername where connections are steered, else none)"},
 	{"arm", "auto|always", parse_choice, "look into connections while an ACME client listens, or always (auto)",
 	 FIELD(arm), .choices = arm_choices},
-	{.name = "no-bypass",
-	 .parse = parse_no_bypass,
-	 .help = "proxy all connections, also while no ACME client listens"},
+	{"inspect", "auto|watch|steer", parse_choice,
+	 "meanwhile: read hellos as they pass, or take every connection (watch where possible)", FIELD(inspect),
+	 .choices = inspect_choices},
+	{.name = "no-bypass", .parse = parse_no_bypass, .help = "proxy all connections, armed or not"},
 	{"hello-timeout", "TIME", parse_duration, "for a whole ClientHello (5s)", FIELD(hello_timeout_ms)},
 	{"connect-timeout", "TIME", parse_duration, "for a backend to accept (5s)", FIELD(connect_timeout_ms)},
 	{"idle-timeout", "TIME", parse_duration, "for a session without a byte, 0: none (10m)", FIELD(idle_timeout_ms),

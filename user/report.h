@@ -25,6 +25,7 @@ struct counters {
 	uint64_t hello_timeout, hello_silent;
 	uint64_t acme_fallbacks, connect_retries;
 	uint64_t accept_backoffs, source_refused, stray_refused;
+	uint64_t takeovers, takeovers_failed;
 	uint64_t bytes_kernel, bytes_user, trimmed;
 	uint64_t causes[CAUSES];
 };

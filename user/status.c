@@ -166,6 +166,8 @@ static void write_json_counters(struct json *json, const struct facts *facts)
 	json_number(json, "accept_backoffs", counters->accept_backoffs);
 	json_number(json, "source_refused", counters->source_refused);
 	json_number(json, "stray_refused", counters->stray_refused);
+	json_number(json, "takeovers", counters->takeovers);
+	json_number(json, "takeovers_failed", counters->takeovers_failed);
 	json_number(json, "passes", counters->passes);
 	json_end_object(json);
 }
@@ -285,6 +287,8 @@ static void write_text_counters(struct text *out, const struct counters *counter
 	add_count(out, &separator, "accept_backoffs", counters->accept_backoffs);
 	add_count(out, &separator, "source_refused", counters->source_refused);
 	add_count(out, &separator, "stray_refused", counters->stray_refused);
+	add_count(out, &separator, "takeovers", counters->takeovers);
+	add_count(out, &separator, "takeovers_failed", counters->takeovers_failed);
 	add_count(out, &separator, "passes", counters->passes);
 	end_counts(out, separator);
 }

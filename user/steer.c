@@ -19,6 +19,7 @@
 #include "arming.h"
 #include "cgroup.h"
 #include "dataplane.h"
+#include "hello_watch.h"
 #include "log.h"
 #include "sockaddr.h"
 
@@ -98,7 +99,7 @@ static int netns_cookie(uint64_t *cookie)
 	return error;
 }
 
-static int load(struct steer *steer, unsigned int max_sessions)
+static int load_programs(struct steer *steer, unsigned int max_sessions)
 {
 	struct steer_bpf *skel = steer_bpf__open();
 	uint64_t cookie;
@@ -114,6 +115,8 @@ static int load(struct steer *steer, unsigned int max_sessions)
 	skel->bss->state.acme_port = (__u16)steer->acme_port;
 	skel->bss->state.https_port = (__u16)steer->https_port;
 	skel->rodata->with_bypass = steer->bypass;
+	skel->rodata->with_watch = !steer->why_not_watched;
+	bpf_program__set_autoload(skel->progs.look, !steer->why_not_watched);
 	bpf_program__set_autoload(skel->progs.peername4, steer->peername);
 	bpf_program__set_autoload(skel->progs.peername6, steer->peername);
 	error = bpf_map__set_max_entries(skel->maps.ours, max_sessions + steer->workers * STEER_ENDED_MAX);
@@ -121,12 +124,39 @@ static int load(struct steer *steer, unsigned int max_sessions)
 		error = bpf_map__set_max_entries(skel->maps.private_listeners, STEER_PRIVATE(steer->workers, STEER_V4));
 	if (!error) /* a worker has one connection on its way at a time; as many as there can be */
 		error = bpf_map__set_max_entries(skel->maps.connecting, max_sessions);
-	if (!error)
-		error = steer_bpf__load(skel);
+	if (!error && steer->why_not_watched) /* its maps stay empty */
+		error = bpf_map__set_max_entries(skel->maps.takeovers, (unsigned int)sysconf(_SC_PAGESIZE));
+	return error ? error : steer_bpf__load(skel);
+}
+
+/* Without the watch, all connections are steered while armed: that is said, and goes on. */
+static void do_without_watch(struct steer *steer, const char *why)
+{
+	log_info("while armed, all connections go through alpnbpf: hellos cannot be read as they pass: %s", why);
+	steer->why_not_watched = "as said above";
+}
+
+static int load(struct steer *steer, const struct options *options, unsigned int max_sessions)
+{
+	char why[DATAPLANE_REASON_MAX];
+	int error = load_programs(steer, max_sessions);
+	struct steer_bpf *skel;
+
+	/* The one program that older kernels might find too much. */
+	if (error && !steer->why_not_watched && options->inspect != INSPECT_WATCH) {
+		dataplane_explain(error, "loading the programs with it", why, sizeof(why));
+		steer_bpf__destroy(steer->skel);
+		steer->skel = NULL;
+		steer->why_not_watched = "as said above";
+		error = load_programs(steer, max_sessions);
+		if (!error)
+			do_without_watch(steer, why);
+	}
 	if (!error)
 		error = steer_ended_open(steer, steer->workers);
 	if (error)
 		return error;
+	skel = steer->skel;
 	steer->state = &skel->bss->state;
 	steer->answer = bpf_program__fd(skel->progs.answer);
 	steer->listened = bpf_map__fd(skel->maps.listened);
@@ -135,6 +165,8 @@ static int load(struct steer *steer, unsigned int max_sessions)
 	steer->https_addresses = bpf_map__fd(skel->maps.https_addresses);
 	steer->ours = bpf_map__fd(skel->maps.ours);
 	steer->connecting = bpf_map__fd(skel->maps.connecting);
+	steer->takeovers = bpf_map__fd(skel->maps.takeovers);
+	steer->taken = bpf_map__fd(skel->maps.taken);
 	return 0;
 }
 
@@ -190,8 +222,24 @@ static bool sees_us(struct steer *steer)
 	return seen;
 }
 
+static int watch_hellos(struct steer *steer, const struct options *options, int cgroup, char *reason,
+			size_t reason_size)
+{
+	char why[DATAPLANE_REASON_MAX];
+	int error = hello_watch_open(steer, cgroup, why, sizeof(why));
+
+	if (!error)
+		return 0;
+	if (options->inspect == INSPECT_WATCH) {
+		snprintf(reason, reason_size, "--inspect watch: %.300s; use auto or steer", why);
+		return error;
+	}
+	do_without_watch(steer, why);
+	return 0;
+}
+
 /* sock_ops, and getpeername if wanted. Leaves `arms`, `by_cgroup` and `peername` as they turn out. */
-static int use_cgroup(struct steer *steer, char *reason, size_t reason_size)
+static int use_cgroup(struct steer *steer, const struct options *options, char *reason, size_t reason_size)
 {
 	char path[1024];
 	int cgroup = cgroup_open_root(path, sizeof(path), reason, reason_size), error;
@@ -211,6 +259,8 @@ static int use_cgroup(struct steer *steer, char *reason, size_t reason_size)
 		error = attach_peername(steer, cgroup);
 	if (error)
 		snprintf(reason, reason_size, "cgroup %s: %s", path, strerror(-error));
+	else if (!steer->why_not_watched)
+		error = watch_hellos(steer, options, cgroup, reason, reason_size);
 	close(cgroup);
 	return error;
 }
@@ -228,7 +278,8 @@ void steer_describe(struct steer *steer)
 		snprintf(armed, sizeof(armed), "armed always (%s)", why_always);
 	else
 		snprintf(armed, sizeof(armed), "armed while port %u is listened on", steer->acme_port);
-	snprintf(steer->mode, sizeof(steer->mode), "%s, %s%s", rule, armed,
+	snprintf(steer->mode, sizeof(steer->mode), "%s, %s%s%s", rule, armed,
+		 steer->watch ? ", hellos read in passing" : "",
 		 steer->peername      ? ", clients shown by peername"
 		 : steer->transparent ? ", clients shown by transparent connections"
 				      : "");
@@ -240,11 +291,17 @@ static int set_up(struct steer *steer, const struct options *options, unsigned i
 {
 	const char *always = steer_why_always(options);
 	char why[DATAPLANE_REASON_MAX];
-	int error = load(steer, max_sessions);
+	int error = load(steer, options, max_sessions);
 
 	if (error)
 		return dataplane_explain(error, "loading the steering programs", reason, reason_size);
-	error = use_cgroup(steer, reason, reason_size);
+	error = use_cgroup(steer, options, reason, reason_size);
+	if (error && options->inspect == INSPECT_WATCH) {
+		snprintf(why, sizeof(why), "%s", reason);
+		if (strncmp(why, "--", 2) != 0)
+			snprintf(reason, reason_size, "--inspect watch: %.300s; use auto or steer", why);
+		return error;
+	}
 	if (error && options->client_address == CLIENT_ADDRESS_PEERNAME) {
 		snprintf(why, sizeof(why), "%s", reason);
 		snprintf(reason, reason_size, "--client-address peername: %.300s; use none or transparent", why);
@@ -252,6 +309,7 @@ static int set_up(struct steer *steer, const struct options *options, unsigned i
 	}
 	if (error) {
 		steer->peername = false;
+		steer->why_not_watched = "the cgroup cannot be used";
 		if (!steer->by_cgroup && !always) {
 			log_warn("nothing tells when the ACME client listens (%s): armed always, as with --arm always",
 				 reason);
@@ -286,6 +344,9 @@ int steer_open(struct steer *steer, const struct options *options, unsigned int 
 	int error;
 
 	*steer = (struct steer){
+		.raw = {-1, -1},
+		.pits = {-1, -1},
+		.why_not_watched = hello_watch_why_not(options),
 		.workers = workers,
 		.in_place = options->in_place_count > 0,
 		.bypass = steer_wants_bypass(options),
@@ -295,6 +356,12 @@ int steer_open(struct steer *steer, const struct options *options, unsigned int 
 	};
 	steer->peername = options->client_address == CLIENT_ADDRESS_PEERNAME ||
 			  (options->client_address == CLIENT_ADDRESS_AUTO && (steer->in_place || steer->bypass));
+	if (!steer->in_place && !steer->bypass && !steer->why_not_watched)
+		steer->why_not_watched = "no connection is the web server's own, in place or by a bypass";
+	if (options->inspect == INSPECT_WATCH && steer->why_not_watched) {
+		snprintf(reason, reason_size, "--inspect watch: %s; use auto or steer", steer->why_not_watched);
+		return -EINVAL;
+	}
 	if (!steer->in_place && !steer->bypass && !steer->peername) {
 		snprintf(steer->mode, sizeof(steer->mode), "front%s",
 			 steer->transparent ? ", clients shown by transparent connections" : "");
@@ -303,7 +370,8 @@ int steer_open(struct steer *steer, const struct options *options, unsigned int 
 	error = set_up(steer, options, max_sessions, reason, reason_size);
 	if (!error)
 		return 0;
-	asked = steer->in_place || options->client_address == CLIENT_ADDRESS_PEERNAME;
+	asked = steer->in_place || options->client_address == CLIENT_ADDRESS_PEERNAME ||
+		options->inspect == INSPECT_WATCH;
 	steer_close(steer);
 	if (asked)
 		return error;
@@ -333,12 +401,15 @@ int steer_start(struct steer *steer, char *reason, size_t reason_size)
 	steer->lookup = bpf_program__attach_netns(steer->skel->progs.steer, netns);
 	if (!steer->lookup)
 		error = dataplane_explain(-errno, "attaching to the network namespace", reason, reason_size);
+	else
+		hello_watch_start(steer);
 	close(netns);
 	return error;
 }
 
 void steer_stop(struct steer *steer)
 {
+	hello_watch_stop(steer);
 	if (steer->lookup)
 		bpf_link__destroy(steer->lookup);
 	steer->lookup = NULL;
@@ -347,10 +418,13 @@ void steer_stop(struct steer *steer)
 unsigned int steer_pending(struct steer *steer)
 {
 	struct steer_query query = {.what = STEER_COUNT_PENDING};
-	unsigned int pending = 0;
+	unsigned int pending;
 
-	if (!steer->skel || !steer->in_place)
+	if (!steer->skel)
 		return 0;
+	pending = __atomic_load_n(&steer->state->taking, __ATOMIC_SEQ_CST);
+	if (!steer->in_place)
+		return pending;
 	for (; query.index < STEER_PRIVATE(steer->workers, STEER_V4); query.index++) {
 		int count = steer_ask(steer, &query);
 
@@ -362,6 +436,7 @@ unsigned int steer_pending(struct steer *steer)
 void steer_close(struct steer *steer)
 {
 	steer_stop(steer);
+	hello_watch_close(steer);
 	for (unsigned int i = 0; i < steer->link_count; i++)
 		bpf_link__destroy(steer->links[i]);
 	arming_stop(steer);

@@ -38,6 +38,11 @@ struct steer {
 	int answer;                /* descriptors: the program, and maps */
 	int listened, acme_listeners, https_listeners, https_addresses, ours, connecting;
 	struct bpf_link *lookup, *links[STEER_LINKS_MAX];
+	struct bpf_link *watch;                        /* on hellos that pass; NULL: none */
+	int raw[STEER_FAMILIES], pits[STEER_FAMILIES]; /* its sockets; -1: none. See hello_watch.c */
+	int takeovers, taken;                          /* descriptors of its ring and its map */
+	uint64_t untakable;                            /* as last logged */
+	const char *why_not_watched;                   /* all are steered while armed; NULL: they are not */
 	unsigned int link_count;
 	struct ring_buffer *arrivals;
 	struct steer_ended *ended; /* of each worker; see steer_forget() */
@@ -52,7 +57,7 @@ struct steer {
 	char armed_by[192];       /* who listens there, as far as it could be seen then */
 	const char *armed_always; /* why; NULL: it is not */
 	unsigned int acme_port, https_port, workers;
-	char mode[256]; /* for the ready line: what is done and why */
+	char mode[288]; /* for the ready line: what is done and why */
 };
 
 /*

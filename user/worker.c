@@ -16,6 +16,7 @@
 
 #include <bpf/libbpf.h>
 
+#include "hello_watch.h"
 #include "listener.h"
 #include "log.h"
 
@@ -153,6 +154,9 @@ static void dispatch(struct worker *worker, const struct epoll_event *event)
 		ring_buffer__consume(worker->ring);
 		look_for_lost_events(worker);
 		break;
+	case SOURCE_TAKEOVERS:
+		takeovers_take(worker);
+		break;
 	case SOURCE_LISTENER:
 		if (worker->listening)
 			listener_accept(worker, &worker->listeners[source.index]);
@@ -174,6 +178,8 @@ static void run_timers(struct worker *worker)
 			worker_resume_accept(worker);
 			continue;
 		}
+		if (takeovers_expired(worker, timer))
+			continue;
 		/* The timers of a session lie inside it. */
 		session = session_of(worker, (uint32_t)(((char *)timer - (char *)worker->sessions) /
 							(ptrdiff_t)sizeof(struct session)));
@@ -306,7 +312,7 @@ static void *run(void *argument)
 		obey(worker);
 		sweep(worker);
 		report_answer(worker);
-		if (worker->accept_off && worker->live == 0)
+		if (worker->accept_off && worker->live == 0 && !takeovers_come(worker))
 			break;
 	}
 	atomic_store(&worker->loops, WORKER_ENDED);
@@ -333,7 +339,7 @@ int worker_init(struct worker *worker, struct router *router, unsigned int index
 	worker->free_count = worker->most;
 	for (unsigned int i = 0; i < worker->free_count; i++) /* the lowest first: their memory is warm */
 		worker->free_slots[i] = worker->free_count - 1 - i;
-	error = timers_init(&worker->timers, 2 * (size_t)slots + 1);
+	error = timers_init(&worker->timers, 2 * (size_t)slots + 1 + takeovers_timers());
 	if (error)
 		return error;
 	worker->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -341,6 +347,11 @@ int worker_init(struct worker *worker, struct router *router, unsigned int index
 	if (worker->epoll < 0 || worker->wake < 0)
 		return -errno;
 	error = watch_descriptor(worker, worker->wake, SOURCE_WAKE);
+	if (!error && index == 0 && router->steer.watch) {
+		error = takeovers_open(worker);
+		if (!error)
+			error = watch_descriptor(worker, router->steer.takeovers, SOURCE_TAKEOVERS);
+	}
 	if (error || !dataplane_has_verdict(&router->dataplane))
 		return error;
 	worker->ring = dataplane_ring(&router->dataplane, index, event_seen, worker);
@@ -379,6 +390,7 @@ void worker_free(struct worker *worker)
 		close(worker->listeners[i].fd);
 	if (worker->ring)
 		ring_buffer__free(worker->ring);
+	takeovers_close(worker);
 	if (worker->epoll > 0)
 		close(worker->epoll);
 	if (worker->wake > 0)

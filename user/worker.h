@@ -45,7 +45,7 @@ struct router {
 enum worker_command { WORKER_RUN, WORKER_DRAIN, WORKER_STOP };
 
 /* What an epoll event is about. */
-enum source_kind { SOURCE_WAKE, SOURCE_RING, SOURCE_LISTENER, SOURCE_SESSION };
+enum source_kind { SOURCE_WAKE, SOURCE_RING, SOURCE_TAKEOVERS, SOURCE_LISTENER, SOURCE_SESSION };
 
 union event_source {
 	struct {
@@ -76,6 +76,7 @@ struct worker {
 		loops; /* how often it came round; WORKER_ENDED: no more, and what it has written may be read */
 	int epoll, wake;
 	struct ring_buffer *ring;
+	struct takeovers *takeovers; /* of the first worker, if hellos are watched; else NULL */
 	uint64_t events_lost;
 	struct timers timers;
 	uint64_t now;   /* us, of this batch */

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The worker's side of the watch on hellos: a record of the ring becomes a socket of ours, and the session begins as if
+ * it had been accepted. As a rule that takes one round; where the server's socket is not gone yet (its process holds
+ * the lock just then) it is tried again.
+ */
+#include "hello_watch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "listener.h"
+#include "log.h"
+#include "takeover.h"
+#include "worker.h"
+
+#define WAITING_MOST 16  /* server's sockets that are not gone yet */
+#define FIRST_TRY_US 100 /* the next after twice the time … */
+#define TRIES        12  /* … so that the last is after half a second */
+
+struct waiting {
+	struct steer_takeover takeover;
+	struct timer timer;
+	unsigned int tries; /* 0: free */
+};
+
+struct takeovers {
+	struct ring_buffer *ring;
+	struct waiting waiting[WAITING_MOST];
+};
+
+static bool has_room(const struct worker *worker)
+{
+	return worker->free_count && worker->live < worker->most;
+}
+
+static int raw_of(const struct worker *worker, const struct steer_takeover *takeover)
+{
+	struct address client = takeover_client(takeover);
+
+	return worker->router->steer.raw[steer_family_of(&client)];
+}
+
+/* The program lets its packets through again. */
+static void release(struct worker *worker, const struct steer_takeover *takeover)
+{
+	struct steer *steer = &worker->router->steer;
+
+	if (bpf_map_delete_elem(steer->taken, &takeover->ends) == 0)
+		__atomic_fetch_sub(&steer->state->taking, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Neither the web server nor we go on with it: the client is told at once. */
+static void give_up(struct worker *worker, const struct steer_takeover *takeover, int error)
+{
+	static struct log_limit limit;
+	struct address client = takeover_client(takeover);
+	char name[ADDRESS_TEXT_MAX];
+	unsigned long suppressed;
+
+	takeover_reset_server(raw_of(worker, takeover), takeover, takeover->passed);
+	takeover_reset_client(raw_of(worker, takeover), takeover);
+	release(worker, takeover);
+	worker->counters.takeovers_failed++;
+	if (log_limit_pass(&limit, &suppressed))
+		log_warn("cannot take over the connection of %s: %s; it was reset (%lu more since)",
+			 address_format(&client, name, sizeof(name)),
+			 error == -EADDRNOTAVAIL ? "the web server's socket stays, whatever it is sent"
+						 : strerror(-error),
+			 suppressed);
+}
+
+static void go_on(struct worker *worker, const struct steer_takeover *takeover, int fd)
+{
+	const struct endpoint *https = &worker->configuration->options.backends[ROUTE_HTTPS];
+	struct address client = takeover_client(takeover), server = takeover_server(takeover);
+	bool in_place = address_port(&server) == address_port(&https->addresses[0]);
+
+	socket_set_client_options(fd, &worker->configuration->options);
+	takeover_acknowledge(raw_of(worker, takeover), takeover);
+	release(worker, takeover);
+	worker->counters.takeovers++;
+	listener_admit(worker, fd, &client, in_place ? &server : NULL);
+}
+
+/*
+ * The server's socket expects what comes after the last byte that was let through to it. If it had no room for that, it
+ * expects what it did before: each is tried in turn.
+ */
+static int try(struct worker *worker, const struct steer_takeover *takeover, unsigned int tries)
+{
+	__u32 seq = tries % 2 ? takeover->expected : takeover->passed;
+	int error = takeover_reset_server(raw_of(worker, takeover), takeover, seq);
+
+	return error ? error : takeover_socket(takeover);
+}
+
+static struct waiting *find_free(struct takeovers *takeovers)
+{
+	for (int i = 0; i < WAITING_MOST; i++)
+		if (takeovers->waiting[i].tries == 0)
+			return &takeovers->waiting[i];
+	return NULL;
+}
+
+static void wait_more(struct worker *worker, struct waiting *waiting)
+{
+	timer_set(&worker->timers, &waiting->timer, worker->now + (FIRST_TRY_US << waiting->tries));
+	waiting->tries++;
+}
+
+static int seen(void *context, void *data, size_t size)
+{
+	struct worker *worker = context;
+	const struct steer_takeover *takeover = data;
+	struct waiting *waiting;
+	int fd;
+
+	if (size < STEER_BRIEF_SIZE)
+		return 0;
+	fd = has_room(worker) ? try(worker, takeover, 0) : -EUSERS;
+	if (fd >= 0) {
+		go_on(worker, takeover, fd);
+		return 0;
+	}
+	waiting = fd == -EADDRNOTAVAIL ? find_free(worker->takeovers) : NULL;
+	if (!waiting) {
+		give_up(worker, takeover, fd);
+		return 0;
+	}
+	memcpy(&waiting->takeover, takeover, size < sizeof(*takeover) ? size : sizeof(*takeover));
+	wait_more(worker, waiting);
+	return 0;
+}
+
+void takeovers_take(struct worker *worker)
+{
+	ring_buffer__consume(worker->takeovers->ring);
+}
+
+bool takeovers_expired(struct worker *worker, struct timer *timer)
+{
+	struct takeovers *takeovers = worker->takeovers;
+	struct waiting *waiting = NULL;
+	int fd;
+
+	for (int i = 0; takeovers && i < WAITING_MOST; i++)
+		if (timer == &takeovers->waiting[i].timer)
+			waiting = &takeovers->waiting[i];
+	if (!waiting)
+		return false;
+	fd = has_room(worker) ? try(worker, &waiting->takeover, waiting->tries) : -EUSERS;
+	if (fd == -EADDRNOTAVAIL && waiting->tries < TRIES) {
+		wait_more(worker, waiting);
+		return true;
+	}
+	if (fd >= 0)
+		go_on(worker, &waiting->takeover, fd);
+	else
+		give_up(worker, &waiting->takeover, fd);
+	waiting->tries = 0;
+	return true;
+}
+
+bool takeovers_come(struct worker *worker)
+{
+	struct steer *steer = &worker->router->steer;
+
+	return worker->takeovers && atomic_load(&worker->command) != WORKER_STOP &&
+	       __atomic_load_n(&steer->state->taking, __ATOMIC_SEQ_CST);
+}
+
+size_t takeovers_timers(void)
+{
+	return WAITING_MOST;
+}
+
+int takeovers_open(struct worker *worker)
+{
+	worker->takeovers = calloc(1, sizeof(struct takeovers));
+	if (!worker->takeovers)
+		return -ENOMEM;
+	worker->takeovers->ring = ring_buffer__new(worker->router->steer.takeovers, seen, worker, NULL);
+	return worker->takeovers->ring ? 0 : -errno;
+}
+
+void takeovers_close(struct worker *worker)
+{
+	if (worker->takeovers && worker->takeovers->ring)
+		ring_buffer__free(worker->takeovers->ring);
+	free(worker->takeovers);
+	worker->takeovers = NULL;
+}
