@@ -22,6 +22,7 @@ from in_place import Ground  # noqa: E402
 from kernel_log import KernelLog, is_known  # noqa: E402
 from router import BINARY, Router  # noqa: E402
 from sockets import Listener, connect  # noqa: E402
+from watched import Plain  # noqa: E402
 
 PLANES = ("sockmap", "user")
 
@@ -189,6 +190,12 @@ def authority(tmp_path_factory):
 def ground(lab, authority, veth):
     """In place: nginx on :443, clients behind the veth pair."""
     return Ground(lab, authority, veth, "nginx")
+
+
+@pytest.fixture(params=[False, True], ids=["accepted", "deferred"])
+def plain(lab, veth, request):
+    """In place: a web server that the test plays, with and without TCP_DEFER_ACCEPT; the program watches."""
+    return Plain(lab, veth, deferred=request.param)
 
 
 @pytest.fixture(params=PLANES)

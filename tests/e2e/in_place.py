@@ -22,9 +22,9 @@ class Ground:
     def server(self, family=4):
         return self.veth.server4 if family == 4 else self.veth.server6
 
-    def attach(self, *options, **keywords):
-        router = self.lab.router(ACME, 443, *options, listen=(), bypass=True, **keywords)
-        return router
+    def attach(self, *options, inspect="steer", **keywords):
+        """Most tests are about connections that go through the program; test_watch.py is about those that do not."""
+        return self.lab.router(ACME, 443, *options, "--inspect", inspect, listen=(), bypass=True, **keywords)
 
     def ask(self, family=4, path="/client"):
         """What the server says to a client of the other namespace; the client's own address."""

@@ -58,11 +58,12 @@ class RawPeer:
         self.received = bytearray()
         self.remote_next = None  # next sequence number expected from the kernel
         self.acked = 0           # offset up to which the kernel acknowledged
+        self.windows = []        # the window field of each segment of the kernel
         self.peer_fin = self.peer_reset = False
 
     # Wire format.
 
-    def _emit(self, sequence, flags, payload=b""):
+    def _emit(self, sequence, flags, payload=b"", spoiled=None):
         header = struct.pack("!HHIIBBHHH", self.local_port, self.remote_port, sequence & 0xFFFFFFFF,
                              (self.remote_next or 0) & 0xFFFFFFFF, 5 << 4, flags, WINDOW, 0, 0)
         source, destination = socket.inet_aton(self.tun.client), socket.inet_aton(self.tun.server)
@@ -72,6 +73,8 @@ class RawPeer:
         ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(header) + len(payload), 0, 0x4000, 64, 6, 0, source,
                          destination)
         ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
+        if spoiled is not None:  # on the way: the checksum is that of the payload before
+            payload = payload[:spoiled] + bytes([payload[spoiled] ^ 0x55]) + payload[spoiled + 1:]
         os.write(self.tun.fd, ip + header + payload)
 
     def _next_packet(self, deadline):
@@ -84,10 +87,11 @@ class RawPeer:
             if packet[0] >> 4 != 4 or packet[9] != 6:
                 continue  # router solicitations and the like
             tcp = packet[(packet[0] & 15) * 4:]
-            source, destination, sequence, acknowledged, offset, flags = struct.unpack("!HHIIBB", tcp[:14])
+            source, destination, sequence, acknowledged, offset, flags, window = struct.unpack("!HHIIBBH", tcp[:16])
             if destination != self.local_port or (self.remote_port and source != self.remote_port):
                 continue
             self.remote_port = source
+            self.windows.append(window)
             return flags, sequence, acknowledged, tcp[(offset >> 4) * 4:]
 
     def _take(self, deadline):
@@ -119,14 +123,15 @@ class RawPeer:
 
     # Opening.
 
-    def connect(self, port):
+    def connect(self, port, acknowledge=True):
         self.local_port, self.remote_port = self.tun.port(), port
         self.sent_end = 0
         self._emit(self.iss, SYN)
         flags, sequence, acknowledged, _ = self._expect("a SYN-ACK")
         assert flags & (SYN | ACK) == SYN | ACK and acknowledged == (self.iss + 1) & 0xFFFFFFFF
         self.remote_next = sequence + 1
-        self._emit(self.iss + 1, ACK)
+        if acknowledge:
+            self._emit(self.iss + 1, ACK)
         return self
 
     def accept(self, port):
@@ -146,11 +151,12 @@ class RawPeer:
 
     # What the tests use.
 
-    def segment(self, stream, start, end, fin=False):
-        """Send stream[start:end] as one segment, whatever was sent before."""
+    def segment(self, stream, start, end, fin=False, spoiled=None):
+        """Send stream[start:end] as one segment, whatever was sent before; the byte at `spoiled` changes on the way."""
         assert end - start <= 1460
         self.sent_end = max(self.sent_end, end + (1 if fin else 0))
-        self._emit(self.iss + 1 + start, ACK | (PSH if end > start else 0) | (FIN if fin else 0), stream[start:end])
+        self._emit(self.iss + 1 + start, ACK | (PSH if end > start else 0) | (FIN if fin else 0), stream[start:end],
+                   None if spoiled is None else spoiled - start)
 
     def finish(self, end):
         """A bare FIN behind `end` bytes."""

@@ -29,9 +29,10 @@ class Front:
         self.web = WebServer(lab, kind, self.port, authority, hosts=hosts)
         self.context = client_context(authority.file)
 
-    def attach(self, *options, **keywords):
+    def attach(self, *options, inspect="steer", **keywords):
+        """Most of these tests are about sessions; test_watch.py is about connections that become none."""
         keywords.setdefault("bypass", True)
-        return self.lab.router(ACME, self.port, *options, listen=(), **keywords)
+        return self.lab.router(ACME, self.port, "--inspect", inspect, *options, listen=(), **keywords)
 
     def server(self, family=4):
         return self.veth.server4 if family == 4 else self.veth.server6
@@ -227,7 +228,7 @@ def test_client_address_in_front(front, way, family, plane):
 @pytest.mark.parametrize("family", [4, 6])
 def test_transparent_in_place(lab, authority, veth, family):
     web = WebServer(lab, "nginx", 443, authority)
-    router = lab.router(ACME, 443, "--client-address", "transparent", listen=(), bypass=True)
+    router = lab.router(ACME, 443, "--client-address", "transparent", "--inspect", "steer", listen=(), bypass=True)
     context = client_context(authority.file)
     address = (veth.server4 if family == 4 else veth.server6, 443)
     with responder():
@@ -242,7 +243,7 @@ def test_transparent_in_place(lab, authority, veth, family):
 def test_link_local_client_in_place(lab, authority, veth, way):
     """By transparent it cannot be shown, since its address means nothing beyond its interface; but it is served."""
     WebServer(lab, "nginx", 443, authority)
-    router = lab.router(ACME, 443, "--client-address", way, listen=(), bypass=True)
+    router = lab.router(ACME, 443, "--client-address", way, "--inspect", "steer", listen=(), bypass=True)
     (server, _), (client, scope) = (link_local(*end) for end in (("e2e-srv",), ("e2e-cli", veth.namespace.prefix())))
     with responder():
         local, body = ask((server, 443, 0, scope), client_context(authority.file), "/client", veth.namespace)

@@ -72,7 +72,7 @@ def test_they_count_what_happens(lab, stage):
 def test_the_dashboard_asks_for_what_there_is(lab, ground):
     """Every metric and label value's name in it is one that a scrape has; every counter is looked at as a rate."""
     port = free_port()
-    ground.attach("--metrics", port)
+    ground.attach("--metrics", port, inspect="watch")
     metrics = {re.split("[{ ]", name)[0] for name in scrape(port)}
     labels = {label for name in scrape(port) for label in re.findall(r'(\w+)="', name)}
     with open(os.path.join(ROOT, "tools", "grafana", "alpnbpf.json")) as file:

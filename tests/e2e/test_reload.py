@@ -189,7 +189,7 @@ def test_buffers_of_new_sessions(lab, config):
 # In place and bypassed
 
 def test_the_acme_port_in_place(ground, tmp_path):
-    config = Config(ground.lab, tmp_path, acme=10443, https=443, listen=None, **{"no-bypass": None})
+    config = Config(ground.lab, tmp_path, acme=10443, https=443, inspect="steer", listen=None, **{"no-bypass": None})
     router = config.start(listen=())
     config.reload(acme=10444)
     with responder(port=10443):

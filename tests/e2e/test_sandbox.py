@@ -17,12 +17,20 @@ from test_lifecycle import UNPRIVILEGED
 from waiting import wait_until
 
 HELLO = https_hello()
-NET_ADMIN, KILL = 1 << 12, 1 << 5
-FOUR = 1 << 39 | 1 << 12 | 1 << 38 | 1 << 10  # CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_NET_BIND_SERVICE
-_NAMES = "bpf,+net_admin,+perfmon,+net_bind_service"
+NET_ADMIN, KILL, NET_RAW = 1 << 12, 1 << 5, 1 << 13
+FIVE = 1 << 39 | NET_ADMIN | 1 << 38 | 1 << 10 | NET_RAW  # CAP_BPF, …, CAP_PERFMON, CAP_NET_BIND_SERVICE, …
+FOR_TAKING_OVER = NET_ADMIN | 1 << 10  # CAP_NET_ADMIN, CAP_NET_BIND_SERVICE
+
+
+def as_service(*names):
+    names = ",".join(f"+{name}" for name in names)
+    return ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", f"--inh-caps=-all,{names}",
+            f"--ambient-caps=-all,{names}", f"--bounding-set=-all,{names}", "--no-new-privs", "--"]
+
+
 # As the unit has it.
-SERVICE = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", f"--inh-caps=-all,+{_NAMES}",
-           f"--ambient-caps=-all,+{_NAMES}", f"--bounding-set=-all,+{_NAMES}", "--no-new-privs", "--"]
+SERVICE = as_service("bpf", "net_admin", "perfmon", "net_bind_service", "net_raw")
+WITHOUT_RAW = as_service("bpf", "net_admin", "perfmon", "net_bind_service")
 
 
 def status(pid, task):
@@ -58,27 +66,55 @@ def test_as_root(lab, plane):
 
 @pytest.mark.parametrize("plane", ["auto", "sockmap"])
 def test_as_service(lab, plane):
-    """The four capabilities are enough to set all up: the data plane, the bypass, a port below 1024."""
+    """The five capabilities are enough to set all up: the data plane, the bypass, the watch, a port below 1024."""
     acme, https = lab.backends()
     router = lab.router(acme, https, plane=plane, prefix=SERVICE, listen=[("127.0.0.1", 443)], bypass=True)
-    assert router.find("with bypass, armed while port") and not router.find(" warn ")
-    expect_sandbox(router, bounding=FOUR)  # shrinking that takes CAP_SETPCAP, which a service does not have
+    assert router.find("with bypass, armed while port .* hellos read in passing") and not router.find(" warn ")
+    # Shrinking the bounding set takes CAP_SETPCAP, which a service does not have.
+    expect_sandbox(router, kept=FOR_TAKING_OVER, bounding=FIVE)
     client, server = lab.session(router, acme_hello(), acme)  # the ACME client listens: armed
     server.send(b"answer").close()
     assert client.read_to_end() == b"answer"
+    client.close()
+    router.finish()
+    assert router.totals()["takeovers"] == 1
+
+
+@pytest.mark.parametrize("rights, options, said", [
+    (WITHOUT_RAW, (), "all connections go through alpnbpf: .*CAP_NET_RAW is missing"),
+    (SERVICE, ("--inspect", "steer"), None),
+], ids=["no-raw", "steer"])
+def test_what_takes_nothing_over_keeps_nothing(lab, rights, options, said):
+    acme, https = lab.backends()
+    router = lab.router(acme, https, *options, prefix=rights, bypass=True)
+    assert router.find("ready: .* with bypass, armed while port") and not router.find("read in passing")
+    assert bool(router.find("all connections go through alpnbpf")) == bool(said) and (not said or router.find(said))
+    expect_sandbox(router, bounding=FIVE if rights is SERVICE else FIVE & ~NET_RAW)
+    client, server = lab.session(router, HELLO, https)
+    server.send(b"answer").close()
+    assert client.read_to_end() == b"answer"
+    client.close()
+    assert router.closed(client).cause == "done"
+
+
+def test_watch_says_what_it_lacks(lab):
+    acme, https = lab.backends()
+    router = lab.failing_router(acme, https, "--inspect", "watch", prefix=WITHOUT_RAW, bypass=True)
+    router.expected_exit = 1
+    assert router.wait(10) == 1 and "--inspect watch: a raw socket" in router.text() and "CAP_NET_RAW" in router.text()
 
 
 def test_arming_goes_on(lab):
     """It takes maps, a test run of a program, and the list of listeners, all without a capability."""
     acme, https = lab.backends()
-    router = lab.router(acme, https, prefix=SERVICE, bypass=True)
+    router = lab.router(acme, https, "--inspect", "steer", prefix=SERVICE, bypass=True)
     router.wait_line("armed: 127.0.0.1", 5)
     acme.close()
     router.wait_line("disarmed", 5)
     again = lab.listener(port=acme.port)
     wait_until(lambda: len([line for line in router.lines() if " armed: " in line]) == 2, 5, "armed again")
     lab.session(router, acme_hello(), again)
-    expect_sandbox(router, bounding=FOUR)
+    expect_sandbox(router, bounding=FIVE)
 
 
 def test_without_rights(lab):

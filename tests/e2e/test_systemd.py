@@ -20,7 +20,7 @@ from as_service import allowed_by
 from conftest import free_port
 from hellos import acme_hello, https_hello
 from router import BINARY, ROOT, is_sanitized
-from test_sandbox import FOUR, SERVICE, expect_sandbox
+from test_sandbox import FIVE, FOR_TAKING_OVER, SERVICE, expect_sandbox
 from waiting import now, pause, wait_until
 
 HELLO = https_hello()
@@ -117,7 +117,7 @@ def test_start_as_the_unit_says(lab, units, manager):
                         env={"NOTIFY_SOCKET": manager.path})
     assert manager.wait("READY=1") and not router.find(" (warn|error) ")
     assert manager.wait("STATUS=") == "STATUS=serving: with bypass, armed while port " \
-        f"{acme.port} is listened on, clients shown by peername; data plane sockmap (the self-test moved bytes in the kernel)"
+        f"{acme.port} is listened on, hellos read in passing, clients shown by peername; data plane sockmap (the self-test moved bytes in the kernel)"
     expect_sandbox_under_filter(router)
     client, server = lab.session(router, acme_hello(), acme)
     router.terminate()
@@ -130,7 +130,7 @@ def test_start_as_the_unit_says(lab, units, manager):
 
 
 def expect_sandbox_under_filter(router):
-    expect_sandbox(router, bounding=FOUR)
+    expect_sandbox(router, kept=FOR_TAKING_OVER, bounding=FIVE)
     with open(f"/proc/{router.pid}/status") as file:
         filters = int(re.search(r"Seccomp_filters:\s+(\d+)", file.read()).group(1))
     assert filters == 2  # the unit's, and its own

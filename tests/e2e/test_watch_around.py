@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+Around the watch on hellos: what TCP agreed on lives on, firewalls, servers that restart, many at once, the ends of the
+program; and what is said where hellos cannot be watched.
+"""
+import contextlib
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from hellos import acme_hello, https_hello
+from in_place import ACME, WITHOUT_CGROUP, Ground, responder, visitors
+from netns import run
+from sockets import connect
+from waiting import wait_until
+from watched import BULK, H, Plain, exchange, validate
+
+
+class Sniffer:
+    """The TCP headers that come from a port to the client's namespace."""
+
+    def __init__(self, namespace, port):
+        self.port = port
+        with namespace.inside():
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+
+    def headers(self):
+        """(flags, options by kind, payload length) of each, in order."""
+        found = []
+        self.sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                packet, origin = self.sock.recvfrom(65536)
+                tcp = packet[(packet[0] & 15) * 4:]
+                if packet[9] != 6 or origin[2] == socket.PACKET_OUTGOING or int.from_bytes(tcp[:2], "big") != self.port:
+                    continue
+                end = (tcp[12] >> 4) * 4
+                found.append((tcp[13], self.options(tcp[20:end]), len(packet) - (packet[0] & 15) * 4 - end))
+        return found
+
+    @staticmethod
+    def options(data):
+        found = {}
+        while data and data[0]:
+            if data[0] == 1:
+                data = data[1:]
+                continue
+            found[data[0]] = data[2:data[1]]
+            data = data[data[1]:]
+        return found
+
+
+def test_what_tcp_agreed_on_lives_on(plain):
+    """Timestamps, segment size and window scaling go on as the server's socket had them."""
+    timestamps = 8
+    sniffer = Sniffer(plain.veth.namespace, 443)
+    with contextlib.closing(sniffer.sock), responder() as acme:
+        client = plain.client()
+        client.send(acme_hello())
+        server = acme.accept()
+        assert server.read(H) == acme_hello()
+        ours = run("ss", "-Htin", "sport = 443", "and", f"dport = :{client.local[1]}").split()
+        exchange(client, server, BULK)
+        headers = sniffer.headers()
+    assert "mss:1448" in ours  # 1500 without the headers, and without the timestamps
+    flags, options, _ = headers[0]
+    assert flags & 18 == 18, "a SYN-ACK"
+    agreed = int.from_bytes(options[timestamps][:4], "big")
+    data = [options for _, options, length in headers if length]
+    assert data and all(timestamps in options for options in data)
+    steps = [(int.from_bytes(options[timestamps][:4], "big") - agreed) & 0xFFFFFFFF for options in data]
+    assert steps == sorted(steps) and steps[-1] < 10000, "they never go back, and are milliseconds"
+    assert plain.totals()["takeovers"] == 1
+
+
+@pytest.mark.parametrize("kind", ["nginx", "apache", "haproxy"])
+def test_server_that_restarts(lab, authority, veth, kind):
+    """Nothing of a take-over keeps the server from its port."""
+    ground = Ground(lab, authority, veth, kind)
+    ground.attach(inspect="watch")
+    with responder() as acme:
+        for closes_first in (True, False):
+            client = lab.connect((ground.server(), 443), namespace=veth.namespace)
+            client.send(acme_hello())
+            server = acme.accept()
+            assert server.read(H) == acme_hello()
+            (server if closes_first else client).close()
+            (client if closes_first else server).close()
+        held = lab.connect((ground.server(), 443), namespace=veth.namespace)
+        held.send(acme_hello())
+        acme.accept()
+        ground.web.stop()
+        ground.web.start()
+        seen, own = ground.ask()
+        assert seen == own
+
+
+def test_stateful_firewall(plain):
+    """Only what belongs to a connection gets in; of the reset to the server the connection must not be the victim."""
+    rules = """table inet e2e {
+        chain input { type filter hook input priority 0; policy drop;
+            ct state invalid drop; ct state established,related accept; iif lo accept;
+            tcp dport 443 tcp flags & (fin|syn|rst|ack) == syn ct state new accept; meta l4proto ipv6-icmp accept; }
+    }"""
+    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+    try:
+        with responder() as acme:
+            for _ in range(3):
+                validate(plain.client(), acme, acme_hello(), count=BULK)
+                other = plain.client()
+                other.send(https_hello())
+                server = plain.served(https_hello())
+                exchange(other, server)
+    finally:
+        run("nft", "delete", "table", "inet", "e2e")
+    assert plain.totals()["takeovers"] == 3
+
+
+def test_many_at_once(ground):
+    """As many perspectives as there will ever be, while visitors come."""
+    router = ground.attach(inspect="watch")
+    count = 150
+    with visitors(ground) as crowd, responder() as acme:
+        clients = [connect((ground.server(), 443), namespace=ground.veth.namespace) for _ in range(count)]
+        for number, client in enumerate(clients):
+            hello = acme_hello()
+            client.send(hello[:number % H])
+        for number, client in enumerate(clients):
+            client.send(acme_hello()[number % H:])
+        servers = [acme.accept() for _ in clients]
+        for server in servers:
+            assert server.read(H) == acme_hello()
+            server.send(b"answer")
+        for client in clients:
+            assert client.read(6) == b"answer"
+            client.close()
+        for server in servers:
+            assert server.read_to_end() == b""
+        for visitor in crowd:
+            visitor.wait_more(3)
+    router.finish()
+    assert router.totals()["takeovers"] == router.totals()["sessions"] == count
+
+
+def test_table_full(lab, veth):
+    """No slot: the client is told at once, the server's socket goes, and nothing stays behind."""
+    plain = Plain(lab, veth, "--max-connections", "1", "--workers", "1")
+    with responder() as acme:
+        first = plain.client()
+        first.send(acme_hello())
+        acme.accept()
+        second = plain.client()
+        second.send(acme_hello())
+        assert second.outcome() == "reset"
+        first.close()
+    totals = plain.totals()
+    assert totals["takeovers"] == totals["takeovers_failed"] == 1
+
+
+def test_disarmed_in_the_midst(plain):
+    """The hello began while armed: it is looked at to its end, and then nobody listens: https gets it."""
+    hello = acme_hello()
+    with responder():
+        client = plain.client()
+        client.send(hello[:100])
+        wait_until(lambda: plain.web.pending(), 5, "the connection at the server")
+    client.send(hello[100:])
+    server = plain.served(hello)
+    exchange(client, server)
+    totals = plain.totals()
+    assert totals["takeovers"] == totals["acme_fallbacks"] == 1
+
+
+def test_sessions_live_through_detaching(lab, veth):
+    plain = Plain(lab, veth)
+    with responder() as acme:
+        client = plain.client()
+        client.send(acme_hello())
+        server = acme.accept()
+        assert server.read(H) == acme_hello()
+        plain.router.terminate()
+        plain.router.wait_line("draining", 5)
+        other = plain.client()
+        other.send(acme_hello())  # nobody looks any more
+        assert plain.web.accept().read(H) == acme_hello()
+        exchange(client, server)
+    assert plain.totals()["end_done"] == 1
+
+
+def test_killed(lab, veth):
+    """kill -9: what was taken over is lost, the web server's connections are not."""
+    plain = Plain(lab, veth)
+    with responder() as acme:
+        other = plain.client()
+        other.send(https_hello()[:50])
+        client = plain.client()
+        client.send(acme_hello())
+        acme.accept()
+        plain.router.signal(signal.SIGKILL)
+        assert client.outcome() in ("end", "reset")
+        other.send(https_hello()[50:])
+        server = plain.web.accept()
+        assert server.read(len(https_hello())) == https_hello()
+        exchange(other, server)
+    plain.router.expected_exit = -signal.SIGKILL
+    plain.router.abandon()
+
+
+# --- where it cannot be done ---
+
+
+@pytest.mark.parametrize("options, why", [(("--no-bypass",), "no connection is the web server's own"),
+                                          (("--proxy-protocol", "https=v2"), "PROXY header"),
+                                          (("--route", "sni=a.test -> 9443"), "--route is given")])
+def test_asked_for_where_it_cannot_be(lab, options, why):
+    acme, https = lab.backends()
+    router = lab.failing_router(acme, https, "--inspect", "watch", *options, bypass=True)
+    router.wait(10)
+    assert router.find(rf"error --inspect watch: .*{why}.*; use auto or steer"), router.text()
+
+
+@pytest.mark.parametrize("rights, why", [("-net_raw", "CAP_NET_RAW is missing")])
+def test_without_a_right(lab, veth, rights, why):
+    """All connections are steered then, and that is said."""
+    web = lab.listener(host="0.0.0.0", port=443)
+    prefix = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
+    router = lab.router(ACME, 443, prefix=prefix, listen=[("0.0.0.0", 443)], bypass=True)
+    assert router.find(rf"info while armed, all connections go through alpnbpf: .*{why}")
+    assert not router.find("hellos read in passing")
+    with responder() as acme:
+        validate(lab.connect((veth.server4, 443), namespace=veth.namespace), acme, acme_hello())
+        client = lab.connect((veth.server4, 443), namespace=veth.namespace)
+        client.send(https_hello())
+        server = web.accept()
+        assert server.read(len(https_hello())) == https_hello()
+        exchange(client, server)
+    router.finish()
+    assert router.totals()["sessions"] == 2 and router.totals()["takeovers"] == 0
+
+
+def test_without_a_cgroup(lab, veth):
+    lab.listener(host="0.0.0.0", port=443)
+    router = lab.failing_router(ACME, 443, "--inspect", "watch", prefix=WITHOUT_CGROUP, listen=[("0.0.0.0", 443)],
+                                bypass=True)
+    router.wait(10)
+    assert "no cgroup v2" in router.text()
+
+
+def test_a_server_bound_to_its_device(lab, veth):
+    """A reset by loopback would not reach it: its connections stay its own, and that is said."""
+    web = lab.listener(host="0.0.0.0", port=443)
+    web.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"e2e-srv")
+    router = lab.router(ACME, 443, "--inspect", "watch", listen=[("0.0.0.0", 443)], bypass=True)
+    with responder():
+        client = lab.connect((veth.server4, 443), namespace=veth.namespace)
+        client.send(acme_hello())
+        server = web.accept()
+        assert server.read(H) == acme_hello()
+        router.wait_line("left to the web server though their hello was not for it: 1 so far", 5)
+    client.close()

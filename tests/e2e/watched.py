@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The ground for tests of the watch on hellos: a web server that the test plays itself, on :443, and a validation."""
+import contextlib
+import json
+import socket
+import subprocess
+
+from hellos import acme_hello, noise
+from in_place import ACME
+from netns import run
+from sockets import RESET
+from stream_thread import sending
+from waiting import wait_until
+
+H = len(acme_hello())
+BULK = 4 << 20
+
+
+def exchange(client, server, count=50000):
+    """Bytes both ways, then the ends."""
+    for source, target in ((server, client), (client, server)):
+        with sending(source, noise(count)):
+            assert target.read(count) == noise(count)
+    client.finish_sending()
+    assert server.read_to_end() == b""
+    server.close()
+    assert client.read_to_end() == b""
+    client.close()
+
+
+def validate(client, acme, hello, split=None, count=50000):
+    """A validation from hello to end."""
+    client.send_split(hello, split) if split else client.send(hello)
+    server = acme.accept()
+    assert server.read(len(hello)) == hello
+    exchange(client, server, count)
+
+
+def entries(router, name):
+    """Of a BPF map of this program."""
+    ids = subprocess.run(f"grep -h map_id /proc/{router.pid}/fdinfo/*", shell=True, capture_output=True, text=True)
+    for number in {line.split()[1] for line in ids.stdout.splitlines()}:
+        if json.loads(run("bpftool", "-j", "map", "show", "id", number))["name"] == name:
+            return len(json.loads(run("bpftool", "-j", "map", "dump", "id", number)))
+    raise LookupError(f"no map {name}")
+
+
+class Plain:
+    """A web server that the test plays itself, on :443."""
+
+    def __init__(self, lab, veth, *options, deferred=False, **keywords):
+        self.lab, self.veth = lab, veth
+        self.web = lab.listener(host="0.0.0.0", port=443)
+        if deferred:
+            self.web.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
+        self.router = lab.router(ACME, 443, "--inspect", "watch", *options, listen=[("0.0.0.0", 443)], bypass=True,
+                                 **keywords)
+
+    def client(self):
+        return self.lab.connect((self.veth.server4, 443), namespace=self.veth.namespace)
+
+    def served(self, hello):
+        """The connection with that hello; one that was taken over, and perhaps had some of it, ends in a reset."""
+        while True:
+            connection = self.web.accept_any()
+            try:
+                assert connection.read(len(hello)) == hello
+                return connection
+            except RESET:
+                connection.close()
+
+    def totals(self):
+        if self.router.running():
+            with contextlib.suppress(LookupError, RuntimeError):  # it ended meanwhile
+                wait_until(lambda: entries(self.router, "taken") == 0, 5, "nothing on its way to us")
+        self.router.finish()
+        return self.router.totals()
