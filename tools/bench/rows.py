@@ -17,8 +17,9 @@ from children import Child, wait_port  # noqa: E402
 LOAD = os.path.join(ROOT, "build", "bench-load")
 ALPNBPF = os.path.join(ROOT, "alpnbpf")
 PEERS = ("nginx", "haproxy")
-ALL = ("direct", "nginx", "haproxy", "alpnbpf", "alpnbpf-sockmap", "alpnbpf-user", "in-place-idle", "in-place-armed")
-QUICK = ("direct", "nginx", "haproxy", "alpnbpf", "in-place-idle")
+ALL = ("direct", "nginx", "haproxy", "alpnbpf", "alpnbpf-sockmap", "alpnbpf-user", "in-place-idle", "in-place-armed",
+       "in-place-steered")
+QUICK = ("direct", "nginx", "haproxy", "alpnbpf", "in-place-armed")
 
 NGINX = """
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;
@@ -91,8 +92,8 @@ class Servers:
     """The ports behind the routers, and the two that are served in place."""
 
     def __init__(self, first):
-        self.backend, self.in_place_idle, self.in_place_armed = first, first + 1, first + 2
-        self.ports = (self.backend, self.in_place_idle, self.in_place_armed)
+        self.backend, self.in_place_idle, self.in_place_armed, self.in_place_steered = range(first, first + 4)
+        self.ports = (self.backend, self.in_place_idle, self.in_place_armed, self.in_place_steered)
         self.children = []
 
     def run(self, port, *command):
@@ -156,7 +157,10 @@ def start_row(name, port, servers, directory):
         return Row(name, own, attach("--https", own, "--listen", own))
     if name == "in-place-armed":
         own = servers.in_place_armed
-        return Row(name, own, attach("--https", own, "--listen", own, "--arm", "always"))
+        return Row(name, own, attach("--https", own, "--listen", own, "--arm", "always", "--inspect", "watch"))
+    if name == "in-place-steered":
+        own = servers.in_place_steered
+        return Row(name, own, attach("--https", own, "--listen", own, "--arm", "always", "--inspect", "steer"))
     sys.exit(f"no row {name}: there are {', '.join(ALL)}")
 
 
