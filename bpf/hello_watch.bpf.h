@@ -337,6 +337,10 @@ int look(struct __sk_buff *skb)
 	struct tcp_sock *tcp;
 	struct bpf_sock *sk = skb->sk;
 
+	/* This is all that packets cost while we are not armed; then a hello that is half there is the server's, too.
+	 */
+	if (!taking && !may_be_armed())
+		return LET_THROUGH;
 	if (!sk)
 		return LET_THROUGH;
 	sk = bpf_sk_fullsock(sk);
@@ -346,7 +350,7 @@ int look(struct __sk_buff *skb)
 	if (!counts)
 		return LET_THROUGH;
 	hello = bpf_sk_storage_get(&hellos, sk, NULL, 0);
-	/* Most packets end here: of a connection whose hello is behind it, or that came while we were not armed. */
+	/* Most packets end here: those of a connection whose hello is behind it. */
 	if (!hello && !taking && (counts->bytes_received || !*(volatile __u32 *)&state.watching || !is_armed()))
 		return LET_THROUGH;
 	tcp = bpf_skc_to_tcp_sock(sk);

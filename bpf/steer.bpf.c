@@ -97,14 +97,22 @@ static __always_inline bool is_https_address(const struct steer_endpoint *at)
 
 /* --- sk_lookup: once for each SYN to this namespace, whatever its port --- */
 
+/* False: we are not. True: somebody has to look. */
+static __always_inline bool may_be_armed(void)
+{
+	return *(volatile __u32 *)&state.always ||
+	       *(volatile __u64 *)&state.unwatched != *(volatile __u64 *)&state.missed ||
+	       *(volatile __u64 *)&state.arrivals != *(volatile __u64 *)&state.cleared;
+}
+
 static __noinline bool is_armed(void)
 {
-	__u64 arrivals = *(volatile __u64 *)&state.arrivals;
+	__u64 arrivals;
 
+	if (!may_be_armed())
+		return false;
 	if (*(volatile __u32 *)&state.always || *(volatile __u64 *)&state.unwatched != *(volatile __u64 *)&state.missed)
 		return true;
-	if (arrivals == *(volatile __u64 *)&state.cleared)
-		return false;
 	arrivals = __sync_fetch_and_add(&state.arrivals, 0); /* a barrier: read before the slots are */
 	for (__u32 i = 0; i < STEER_LISTENERS; i++) {
 		__u32 key = i; /* older verifiers lose sight of a counter whose address is taken */
