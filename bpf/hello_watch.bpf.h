@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Reads ClientHellos as they pass to the web server, while we are armed. It looks at packets and never changes one; a
- * connection that stays the server's is never anything else. Only one that is not for the server is kept from it, and
- * user space takes it over (struct steer_takeover).
+ * Reads ClientHellos as they pass to the web server; attached while we are armed. It looks at packets and never changes
+ * one; a connection that stays the server's is never anything else. Only one that is not for the server is kept from
+ * it, and user space takes it over (struct steer_takeover).
  *
  * It sees packets where sockets get them, before TCP has put them in order: a segment of a hello that comes too early
  * is dropped, as the network might have done, and comes again in its place. What it has read of a hello in several
@@ -337,8 +337,7 @@ int look(struct __sk_buff *skb)
 	struct tcp_sock *tcp;
 	struct bpf_sock *sk = skb->sk;
 
-	/* This is all that packets cost while we are not armed; then a hello that is half there is the server's, too.
-	 */
+	/* Nobody listens any more, and this program is about to be detached: what is half there is the server's. */
 	if (!taking && !may_be_armed())
 		return LET_THROUGH;
 	if (!sk)

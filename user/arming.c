@@ -78,6 +78,7 @@ static void note_armed(struct steer *steer, const struct steer_endpoint *at, con
 	struct address address;
 	char holder[DIAGNOSE_TEXT_MAX];
 
+	hello_watch_follow(steer, true); /* before it is said that we are armed */
 	steer->was_armed = true;
 	steer->armed_at = monotonic_us();
 	steer->armed_by[0] = '\0';
@@ -259,10 +260,12 @@ static void look_for_unwatched(struct steer *steer)
 
 bool arming_look(struct steer *steer)
 {
-	if (steer->watch)
+	if (steer->watches)
 		hello_watch_look(steer);
-	if (!steer->arrivals)
-		return steer->watch != NULL;
+	if (!steer->arrivals) {
+		hello_watch_follow(steer, true); /* always, if it did not succeed before */
+		return steer->watches;
+	}
 	look_for_unwatched(steer);
 	if (steer->was_armed && !arming_is_armed(steer)) {
 		steer->was_armed = false;
@@ -273,5 +276,6 @@ bool arming_look(struct steer *steer)
 		note_armed(steer, NULL, NULL);
 		log_info("armed: port %u is listened on; new connections are looked into", steer->acme_port);
 	}
-	return steer->was_armed;
+	hello_watch_follow(steer, steer->was_armed);
+	return steer->was_armed || steer->watch;
 }

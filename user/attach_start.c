@@ -61,7 +61,7 @@ static uint64_t kept_capabilities(const struct attach *attach)
 		keep |= SANDBOX_CAP(CAP_NET_ADMIN);
 		log_info("CAP_NET_ADMIN is kept, for --client-address transparent");
 	}
-	if (attach->router.steer.watch) {
+	if (attach->router.steer.watches) {
 		keep |= SANDBOX_CAP(CAP_NET_ADMIN) | SANDBOX_CAP(CAP_NET_BIND_SERVICE);
 		log_info(
 			"CAP_NET_ADMIN and CAP_NET_BIND_SERVICE are kept, for connections that are taken over from the "
@@ -109,6 +109,7 @@ int attach_start(struct attach *attach)
 	struct sandbox sandbox = {.capabilities = kept_capabilities(attach),
 				  .config = attach->options.config,
 				  .writable = {control_directory(), metrics_folder(attach, metrics, sizeof(metrics))},
+				  .attaches = attach->router.steer.watches,
 				  .child = attach->child.pid};
 	char reason[SANDBOX_REASON_MAX];
 	int error = sandbox_enter(&sandbox, reason, sizeof(reason));

@@ -3,6 +3,7 @@
 #include "hello_watch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -101,6 +102,19 @@ static int open_family(struct steer *steer, uint32_t family, char *reason, size_
 	return error;
 }
 
+static int attach(struct steer *steer)
+{
+	steer->watch = bpf_program__attach_cgroup(steer->skel->progs.look, steer->cgroup);
+	return steer->watch ? 0 : -errno;
+}
+
+static void detach(struct steer *steer)
+{
+	if (steer->watch)
+		bpf_link__destroy(steer->watch);
+	steer->watch = NULL;
+}
+
 int hello_watch_open(struct steer *steer, int cgroup, char *reason, size_t reason_size)
 {
 	int error = check_repair();
@@ -111,25 +125,47 @@ int hello_watch_open(struct steer *steer, int cgroup, char *reason, size_t reaso
 	for (uint32_t family = 0; !error && family < STEER_FAMILIES; family++)
 		error = open_family(steer, family, reason, reason_size);
 	if (!error) {
-		steer->watch = bpf_program__attach_cgroup(steer->skel->progs.look, cgroup);
-		if (!steer->watch) {
-			error = -errno;
+		steer->cgroup = fcntl(cgroup, F_DUPFD_CLOEXEC, 0);
+		error = steer->cgroup < 0 ? -errno : attach(steer);
+		if (error)
 			snprintf(reason, reason_size, "the program on the cgroup: %s", strerror(-error));
-		}
 	}
-	if (error)
+	if (error) {
 		hello_watch_close(steer);
-	return error;
+		return error;
+	}
+	detach(steer);
+	steer->watches = true;
+	return 0;
 }
 
-void hello_watch_start(struct steer *steer)
+void hello_watch_follow(struct steer *steer, bool armed)
 {
-	if (steer->watch)
+	static struct log_limit limit;
+	unsigned long suppressed;
+	int error = 0;
+
+	if (!steer->watches)
+		return;
+	if (!armed) {
+		__atomic_store_n(&steer->state->watching, 0, __ATOMIC_SEQ_CST);
+		/* Else what is on its way to us would reach the server after all: at the next look. */
+		if (__atomic_load_n(&steer->state->taking, __ATOMIC_SEQ_CST) == 0)
+			detach(steer);
+		return;
+	}
+	if (!steer->watch)
+		error = attach(steer);
+	if (!error)
 		__atomic_store_n(&steer->state->watching, 1, __ATOMIC_SEQ_CST);
+	else if (log_limit_pass(&limit, &suppressed))
+		log_warn("all connections are steered, hellos cannot be read as they pass: %s (%lu more since)",
+			 strerror(-error), suppressed);
 }
 
 void hello_watch_stop(struct steer *steer)
 {
+	steer->watches = false;
 	if (steer->state)
 		__atomic_store_n(&steer->state->watching, 0, __ATOMIC_SEQ_CST);
 }
@@ -153,9 +189,10 @@ void hello_watch_look(struct steer *steer)
 
 void hello_watch_close(struct steer *steer)
 {
-	if (steer->watch)
-		bpf_link__destroy(steer->watch);
-	steer->watch = NULL;
+	detach(steer);
+	if (steer->cgroup >= 0)
+		close(steer->cgroup);
+	steer->cgroup = -1;
 	for (int family = 0; family < STEER_FAMILIES; family++) {
 		if (steer->raw[family] >= 0)
 			close(steer->raw[family]);

@@ -18,12 +18,16 @@ struct takeovers; /* of the worker: those whose server's socket is not gone yet 
 const char *hello_watch_why_not(const struct options *options);
 
 /*
- * After the steering programs are loaded: raw sockets, pits, the program on the cgroup `cgroup`. 0, or -errno with a
- * sentence in reason, and then nothing is left of it.
+ * After the steering programs are loaded: raw sockets, pits, and a proof that the program can be attached to the cgroup
+ * `cgroup`. 0, or -errno with a sentence in reason, and then nothing is left of it.
  */
 int hello_watch_open(struct steer *steer, int cgroup, char *reason, size_t reason_size);
-/* From now on, and no more; what is on its way to us comes. */
-void hello_watch_start(struct steer *steer);
+/*
+ * The program is attached while armed, so that packets cost nothing else. Who connects before it is, after the ACME
+ * client has begun to listen, is steered. Main thread, whenever `armed` may have changed.
+ */
+void hello_watch_follow(struct steer *steer, bool armed);
+/* No more, whatever follows; what is on its way to us comes. */
 void hello_watch_stop(struct steer *steer);
 void hello_watch_close(struct steer *steer);
 /* Logs what could not be taken over since the last look. */

@@ -156,7 +156,7 @@ bool metrics_write(struct text *out, struct attach *attach)
 	       counters->takeovers);
 	simple(out, "alpnbpf_takeovers_failed_total", "counter", "Connections that were reset instead.",
 	       counters->takeovers_failed);
-	if (steer->watch)
+	if (steer->watches)
 		simple(out, "alpnbpf_untakable_total", "counter",
 		       "Connections left to the web server though their hello was not for it.",
 		       __atomic_load_n(&steer->state->untakable, __ATOMIC_RELAXED));

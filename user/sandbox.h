@@ -6,6 +6,7 @@
 #ifndef ALPNBPF_SANDBOX_H
 #define ALPNBPF_SANDBOX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -19,6 +20,7 @@ struct sandbox {
 	uint64_t capabilities;                      /* SANDBOX_CAP(CAP_…), in so far as it has them */
 	const char *config;                         /* a file whose folder stays readable; NULL: none */
 	const char *writable[SANDBOX_WRITABLE_MAX]; /* folders; NULL: none */
+	bool attaches;                              /* BPF programs that are loaded, while it runs */
 	pid_t child;                                /* the one process that may be sent signals; 0: none */
 };
 

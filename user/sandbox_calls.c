@@ -156,6 +156,8 @@ static int allow_others(const struct sandbox *sandbox, scmp_filter_ctx filter)
 		error = allow(filter, "prlimit64", 1, &only_read);
 	for (size_t i = 0; !error && i < sizeof(bpf_commands) / sizeof(bpf_commands[0]); i++)
 		error = allow_value(filter, "bpf", 0, bpf_commands[i]);
+	if (!error && sandbox->attaches)
+		error = allow_value(filter, "bpf", 0, BPF_LINK_CREATE);
 	for (size_t i = 0; !error && i < sizeof(ioctls) / sizeof(ioctls[0]); i++)
 		error = allow_value(filter, "ioctl", 1, ioctls[i]);
 	return error;

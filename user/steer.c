@@ -279,7 +279,7 @@ void steer_describe(struct steer *steer)
 	else
 		snprintf(armed, sizeof(armed), "armed while port %u is listened on", steer->acme_port);
 	snprintf(steer->mode, sizeof(steer->mode), "%s, %s%s%s", rule, armed,
-		 steer->watch ? ", hellos read in passing" : "",
+		 steer->watches ? ", hellos read in passing" : "",
 		 steer->peername      ? ", clients shown by peername"
 		 : steer->transparent ? ", clients shown by transparent connections"
 				      : "");
@@ -346,6 +346,7 @@ int steer_open(struct steer *steer, const struct options *options, unsigned int 
 	*steer = (struct steer){
 		.raw = {-1, -1},
 		.pits = {-1, -1},
+		.cgroup = -1,
 		.why_not_watched = hello_watch_why_not(options),
 		.workers = workers,
 		.in_place = options->in_place_count > 0,
@@ -402,7 +403,7 @@ int steer_start(struct steer *steer, char *reason, size_t reason_size)
 	if (!steer->lookup)
 		error = dataplane_explain(-errno, "attaching to the network namespace", reason, reason_size);
 	else
-		hello_watch_start(steer);
+		hello_watch_follow(steer, arming_is_armed(steer));
 	close(netns);
 	return error;
 }

@@ -38,7 +38,9 @@ struct steer {
 	int answer;                /* descriptors: the program, and maps */
 	int listened, acme_listeners, https_listeners, https_addresses, ours, connecting;
 	struct bpf_link *lookup, *links[STEER_LINKS_MAX];
-	struct bpf_link *watch;                        /* on hellos that pass; NULL: none */
+	bool watches;                                  /* hellos are read as they pass, while armed */
+	struct bpf_link *watch;                        /* … by this program; NULL: not now. Main thread */
+	int cgroup;                                    /* … at this cgroup; -1: none */
 	int raw[STEER_FAMILIES], pits[STEER_FAMILIES]; /* its sockets; -1: none. See hello_watch.c */
 	int takeovers, taken;                          /* descriptors of its ring and its map */
 	uint64_t untakable;                            /* as last logged */

@@ -347,7 +347,7 @@ int worker_init(struct worker *worker, struct router *router, unsigned int index
 	if (worker->epoll < 0 || worker->wake < 0)
 		return -errno;
 	error = watch_descriptor(worker, worker->wake, SOURCE_WAKE);
-	if (!error && index == 0 && router->steer.watch) {
+	if (!error && index == 0 && router->steer.watches) {
 		error = takeovers_open(worker);
 		if (!error)
 			error = watch_descriptor(worker, router->steer.takeovers, SOURCE_TAKEOVERS);

@@ -5,6 +5,7 @@ import subprocess
 
 from sockets import Listener, connect
 from visitors import Visitor, ask, client_context
+from waiting import wait_until
 from web_servers import WebServer
 
 ACME = 10443
@@ -58,6 +59,15 @@ def responder(host="127.0.0.1", port=ACME):
         yield listener
     finally:
         listener.close()
+
+
+@contextlib.contextmanager
+def armed(router, **options):
+    """Somebody listens on the ACME port, and the program has noticed: it watches, if that is its way."""
+    start = len(router.lines())
+    with responder(**options) as listener:
+        wait_until(lambda: router.find(r"armed: .* is listened on", start), 5, "armed")
+        yield listener
 
 
 def proxied(router, route="https"):

@@ -16,9 +16,10 @@ from waiting import wait_until
 IPPROTO_MPTCP = 262  # not in every Python
 
 
-def test_first_connection_after_listen_is_seen(ground):
-    """No polling: arming is over when listen() returns."""
-    ground.attach()
+@pytest.mark.parametrize("inspect", ["steer", "watch"])
+def test_first_connection_after_listen_is_seen(ground, inspect):
+    """No polling: arming is over when listen() returns, also where connections are steered until they are watched."""
+    ground.attach(inspect=inspect)
     hello = acme_hello()
     for round_ in range(100):
         with responder(host=("127.0.0.1", "::1")[round_ % 2]) as acme:

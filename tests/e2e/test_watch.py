@@ -4,11 +4,14 @@ Hellos read in passing: while armed, the web server's connections stay its own, 
 from the hello on. The client must notice nothing, whatever way its hello comes in, and neither must the server's other
 clients.
 """
+import re
+import subprocess
+
 import pytest
 
 from hellos import ACME as ACME_NAME
 from hellos import acme_hello, https_hello, message, noise, padding, record
-from in_place import Ground, proxied, responder, switches
+from in_place import Ground, armed, proxied, switches
 from rawtcp import RawPeer, Tun
 from services import need
 from test_bypass import Front
@@ -24,7 +27,7 @@ from watched import BULK, H, Plain, exchange, validate
 @pytest.mark.parametrize("family", [4, 6])
 def test_only_the_validation_is_taken_over(ground, plane, family):
     router = ground.attach(plane=plane, inspect="auto")
-    with responder() as acme:
+    with armed(router) as acme:
         seen, own = ground.ask(family)
         assert seen == own
         client = ground.lab.connect((ground.server(family), 443), namespace=ground.veth.namespace)
@@ -42,7 +45,7 @@ def test_in_front(lab, authority, veth, kind):
     """The web server at another port: the same by the bypass."""
     front = Front(lab, authority, veth, kind)
     router = front.attach(inspect="watch")
-    with responder() as acme:
+    with armed(router) as acme:
         for family in (4, 6):
             seen, own = front.ask(family)
             assert seen == own
@@ -56,7 +59,7 @@ def test_dual_stack_listener(lab, authority, veth):
     """One [::]:443 for both: IPv4 clients are v4-mapped there."""
     ground = Ground(lab, authority, veth, "nginx", hosts=("[::]",), dual=True)
     router = ground.attach(inspect="watch")
-    with responder() as acme:
+    with armed(router) as acme:
         for family in (4, 6):
             seen, own = ground.ask(family)
             assert seen == own
@@ -67,7 +70,7 @@ def test_dual_stack_listener(lab, authority, veth):
 
 def test_client_on_the_same_host(ground):
     router = ground.attach(inspect="watch")
-    with responder() as acme:
+    with armed(router) as acme:
         for family, address in ((4, "127.0.0.1"), (6, "::1"), (4, ground.server())):
             validate(ground.lab.connect((address, 443)), acme, acme_hello())
             assert ask((address, 443), ground.context, "/client")[1].removeprefix("::ffff:") == address
@@ -89,7 +92,7 @@ def test_the_web_server_answers_itself(lab, veth):
 def test_no_wake_up_while_armed(ground):
     """Requests of others cost us nothing, though each hello is looked at."""
     router = ground.attach(inspect="watch", log_level="info")
-    with responder():
+    with armed(router):
         router.wait_line("armed", 5)
         before = switches(router)
         output = ground.lab.child(need("h2load"), "--h1", "-n", "2000", "-c", "20", "-m", "1",
@@ -101,13 +104,28 @@ def test_no_wake_up_while_armed(ground):
     assert router.totals()["sessions"] == 0
 
 
+def attached(router):
+    """Programs of it that see packets of the cgroup's sockets."""
+    links = subprocess.run(f"cat /proc/{router.pid}/fdinfo/*", shell=True, capture_output=True, text=True).stdout
+    return len(re.findall(r"link_type:\s+cgroup\n(?:.+\n)*?attach_type:\s+0\n", links))
+
+
+def test_nobody_looks_at_packets_while_unarmed(ground):
+    router = ground.attach(inspect="watch")
+    for _ in range(3):
+        assert attached(router) == 0
+        with armed(router):
+            assert attached(router) == 1
+        wait_until(lambda: attached(router) == 0, 5, "detached")
+
+
 # --- how hellos come ---
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
 def test_pieces(plain, size):
     hello = acme_hello()
-    with responder() as acme:
+    with armed(plain.router) as acme:
         client = plain.client()
         validate(client, acme, hello, split=size)
         other = plain.client()
@@ -123,7 +141,7 @@ def test_pieces(plain, size):
 def test_long_hellos(plain, length, route):
     """What does not fit what is kept is taken over undecided; the bytes are the same."""
     hello = record(message(ACME_NAME if route == "acme" else b"h2", extra=[padding(length)]))
-    with responder() as acme:
+    with armed(plain.router) as acme:
         client = plain.client()
         client.send_split(hello, 1400)
         if route == "acme":
@@ -139,7 +157,7 @@ def test_long_hellos(plain, length, route):
 
 def test_more_behind_the_hello(plain):
     """What a client sends in the same breath is not lost, however much it is."""
-    with responder() as acme:
+    with armed(plain.router) as acme:
         for count in (1, 4096, 100000):
             client = plain.client()
             client.send(acme_hello() + noise(count))
@@ -151,7 +169,7 @@ def test_more_behind_the_hello(plain):
 
 
 def test_end_behind_the_hello(plain):
-    with responder() as acme:
+    with armed(plain.router) as acme:
         client = plain.client()
         client.send(acme_hello())
         client.finish_sending()
@@ -198,7 +216,7 @@ def raw(tun):
 def test_crafted_segments(plain, raw, route, case):
     stream = (acme_hello() if route == "acme" else https_hello()) + noise(300)
     length = len(stream) - 300
-    with responder() as acme:
+    with armed(plain.router) as acme:
         raw.connect(443)
         for start, end in CASES[case]:
             raw.segment(stream, min(start, length), length if end == H else min(end, length))
@@ -220,7 +238,7 @@ def test_crafted_segments(plain, raw, route, case):
 def test_handshake_without_its_last_packet(plain, raw):
     """The client's acknowledgement is lost: the hello comes to a server that has no socket for it yet."""
     stream = acme_hello()
-    with responder() as acme:
+    with armed(plain.router) as acme:
         raw.connect(443, acknowledge=False)
         raw.segment(stream, 0, 100)
         raw.segment(stream, 100, H)
@@ -235,7 +253,7 @@ def test_handshake_without_its_last_packet(plain, raw):
 
 def test_reset_between_pieces(plain, raw):
     """The client gives up: nothing of it is left, and the next is served."""
-    with responder() as acme:
+    with armed(plain.router) as acme:
         raw.connect(443)
         raw.segment(acme_hello(), 0, 100)
         raw.wait_acked(100)

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from hellos import acme_hello, https_hello
-from in_place import ACME, WITHOUT_CGROUP, Ground, responder, visitors
+from in_place import ACME, WITHOUT_CGROUP, Ground, armed, visitors
 from netns import run
 from sockets import connect
 from waiting import wait_until
@@ -56,7 +56,7 @@ def test_what_tcp_agreed_on_lives_on(plain):
     """Timestamps, segment size and window scaling go on as the server's socket had them."""
     timestamps = 8
     sniffer = Sniffer(plain.veth.namespace, 443)
-    with contextlib.closing(sniffer.sock), responder() as acme:
+    with contextlib.closing(sniffer.sock), armed(plain.router) as acme:
         client = plain.client()
         client.send(acme_hello())
         server = acme.accept()
@@ -79,8 +79,8 @@ def test_what_tcp_agreed_on_lives_on(plain):
 def test_server_that_restarts(lab, authority, veth, kind):
     """Nothing of a take-over keeps the server from its port."""
     ground = Ground(lab, authority, veth, kind)
-    ground.attach(inspect="watch")
-    with responder() as acme:
+    router = ground.attach(inspect="watch")
+    with armed(router) as acme:
         for closes_first in (True, False):
             client = lab.connect((ground.server(), 443), namespace=veth.namespace)
             client.send(acme_hello())
@@ -106,7 +106,7 @@ def test_stateful_firewall(plain):
     }"""
     subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
     try:
-        with responder() as acme:
+        with armed(plain.router) as acme:
             for _ in range(3):
                 validate(plain.client(), acme, acme_hello(), count=BULK)
                 other = plain.client()
@@ -122,7 +122,7 @@ def test_many_at_once(ground):
     """As many perspectives as there will ever be, while visitors come."""
     router = ground.attach(inspect="watch")
     count = 150
-    with visitors(ground) as crowd, responder() as acme:
+    with visitors(ground) as crowd, armed(router) as acme:
         clients = [connect((ground.server(), 443), namespace=ground.veth.namespace) for _ in range(count)]
         for number, client in enumerate(clients):
             hello = acme_hello()
@@ -147,7 +147,7 @@ def test_many_at_once(ground):
 def test_table_full(lab, veth):
     """No slot: the client is told at once, the server's socket goes, and nothing stays behind."""
     plain = Plain(lab, veth, "--max-connections", "1", "--workers", "1")
-    with responder() as acme:
+    with armed(plain.router) as acme:
         first = plain.client()
         first.send(acme_hello())
         acme.accept()
@@ -162,7 +162,7 @@ def test_table_full(lab, veth):
 def test_disarmed_in_the_midst(plain):
     """The hello began while armed, and then nobody listens: https gets it, whether it is looked at to its end or not."""
     hello = acme_hello()
-    with responder():
+    with armed(plain.router):
         client = plain.client()
         client.send(hello[:100])
         wait_until(lambda: plain.web.pending(), 5, "the connection at the server")
@@ -175,7 +175,7 @@ def test_disarmed_in_the_midst(plain):
 
 def test_sessions_live_through_detaching(lab, veth):
     plain = Plain(lab, veth)
-    with responder() as acme:
+    with armed(plain.router) as acme:
         client = plain.client()
         client.send(acme_hello())
         server = acme.accept()
@@ -192,7 +192,7 @@ def test_sessions_live_through_detaching(lab, veth):
 def test_killed(lab, veth):
     """kill -9: what was taken over is lost, the web server's connections are not."""
     plain = Plain(lab, veth)
-    with responder() as acme:
+    with armed(plain.router) as acme:
         other = plain.client()
         other.send(https_hello()[:50])
         client = plain.client()
@@ -229,7 +229,7 @@ def test_without_a_right(lab, veth, rights, why):
     router = lab.router(ACME, 443, prefix=prefix, listen=[("0.0.0.0", 443)], bypass=True)
     assert router.find(rf"info while armed, all connections go through alpnbpf: .*{why}")
     assert not router.find("hellos read in passing")
-    with responder() as acme:
+    with armed(router) as acme:
         validate(lab.connect((veth.server4, 443), namespace=veth.namespace), acme, acme_hello())
         client = lab.connect((veth.server4, 443), namespace=veth.namespace)
         client.send(https_hello())
@@ -253,7 +253,7 @@ def test_a_server_bound_to_its_device(lab, veth):
     web = lab.listener(host="0.0.0.0", port=443)
     web.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"e2e-srv")
     router = lab.router(ACME, 443, "--inspect", "watch", listen=[("0.0.0.0", 443)], bypass=True)
-    with responder():
+    with armed(router):
         client = lab.connect((veth.server4, 443), namespace=veth.namespace)
         client.send(acme_hello())
         server = web.accept()

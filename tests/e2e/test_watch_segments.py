@@ -13,7 +13,7 @@ import pytest
 
 from hello_cases import sized, record_or_records
 from hellos import acme_hello, https_hello, noise
-from in_place import ACME, responder
+from in_place import ACME, armed
 from netns import run
 from rawtcp import RawPeer, Tun
 from sockets import Peer
@@ -114,7 +114,7 @@ def end(raw, server, sent):
 
 def test_windows_for_a_client_without_scaling(plain, raw):
     """The window field is in bytes then: scaled as for others it would be a few of them."""
-    with responder() as acme:
+    with armed(plain.router) as acme:
         raw.connect(443)
         before = len(raw.windows)
         raw.segment(acme_hello(), 0, H)
@@ -130,7 +130,7 @@ def test_windows_for_a_client_without_scaling(plain, raw):
 def test_shorter_retransmission(plain, raw, route):
     """Two segments came as one (GRO); the first of them comes again, its acknowledgement was late."""
     hello = HELLOS[route]
-    with responder() as acme:
+    with armed(plain.router) as acme:
         raw.connect(443)
         raw.segment(hello, 0, 80)
         raw.wait_acked(80)
@@ -150,7 +150,7 @@ def test_untakable_in_pieces(lab, veth, tun, raw, hello, piece):
     web = lab.listener(host="0.0.0.0", port=443)
     web.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, tun.name.encode())
     router = lab.router(ACME, 443, "--inspect", "watch", listen=[("0.0.0.0", 443)], bypass=True)
-    with responder():
+    with armed(router):
         raw.connect(443)
         raw.insist(stream, len(stream), piece)
         server = web.accept()
@@ -163,7 +163,7 @@ def test_untakable_in_pieces(lab, veth, tun, raw, hello, piece):
 @pytest.mark.parametrize("start, at", [(0, 20), (50, 70), (90, H - 1)], ids=["whole", "second", "last byte"])
 def test_spoiled_segment(plain, raw, start, at):
     """A byte changes on the way, the checksum tells: it counts for nothing, and comes again right."""
-    with responder() as acme:
+    with armed(plain.router) as acme:
         raw.connect(443)
         if start:
             raw.segment(acme_hello(), 0, start)
@@ -181,7 +181,7 @@ def test_spoiled_segment(plain, raw, start, at):
 def test_orders(plain, raw, route, script):
     hello = HELLOS[route]
     stream = hello + noise(3000, "behind")
-    with responder() as acme:
+    with armed(plain.router) as acme:
         raw.connect(443)
         for start, stop in SCRIPTS[script]:
             raw.segment(stream, start, stop or len(hello) + BEHIND)
@@ -198,7 +198,7 @@ def test_orders(plain, raw, route, script):
 @pytest.mark.parametrize("fin", [False, True], ids=["open", "fin"])
 def test_hello_acknowledges_the_handshake(plain, raw, cut, fin):
     """The last packet of the handshake is lost: the hello is what the server sees first, perhaps with its FIN."""
-    with responder() as acme:
+    with armed(plain.router) as acme:
         raw.connect(443, acknowledge=False)
         if cut:
             raw.segment(acme_hello(), 0, cut)
@@ -242,7 +242,7 @@ def test_what_was_agreed_on(lab, veth, missing):
     with contextlib.ExitStack() as stack:
         stack.callback(setting, 1)
         setting(0)
-        acme = stack.enter_context(responder())
+        acme = stack.enter_context(armed(plain.router))
         other = plain.client()
         other.send(https_hello())
         server = plain.served(https_hello())
@@ -264,7 +264,7 @@ def test_what_was_agreed_on(lab, veth, missing):
 
 def test_same_ends_again(plain):
     """The same address and port, again and again: nothing of the one before is in its way."""
-    with responder() as acme:
+    with armed(plain.router) as acme:
         for _ in range(5):
             with plain.veth.namespace.inside():
                 sock = socket.socket()
@@ -282,7 +282,7 @@ def test_same_ends_again(plain):
 
 
 def test_end_in_the_midst(plain):
-    with responder():
+    with armed(plain.router):
         half = Half(plain.client(), plain.web)
         plain.router.finish()
         half.served()
@@ -297,7 +297,7 @@ def test_draining_without_worker_0(lab, veth, attempt):
     web = lab.listener(host="0.0.0.0", port=443)
     router = lab.router(ACME, 443, "--inspect", "watch", "--workers", "2", "--drain-timeout", "20",
                         listen=[("0.0.0.0", 443), ("127.0.0.1", 7443)])
-    with responder():
+    with armed(router):
         held = lab.connect(("127.0.0.1", 7443)).send(https_hello())
         server = web.accept()
         assert server.read(len(https_hello())) == https_hello()
