@@ -189,6 +189,8 @@ void hello_watch_look(struct steer *steer)
 
 void hello_watch_close(struct steer *steer)
 {
+	if (!steer->skel) /* nothing was opened: the descriptors mean nothing */
+		return;
 	detach(steer);
 	if (steer->cgroup >= 0)
 		close(steer->cgroup);
