@@ -3,10 +3,12 @@
 Both ends of a connection, driven by the test itself: no threads, every operation with a deadline. A Listener is a
 backend whose accept() gives the test the connection which the program made; a Peer is one end of it, or a client.
 """
+import errno
 import select
 import socket
 import struct
 import subprocess
+import warnings
 
 from waiting import SCALE, now
 
@@ -104,7 +106,7 @@ class Listener:
             if shared:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             self._buffers(receive_buffer, send_buffer)
-            self.sock.bind((host, port))
+            self._bind(host, port)
             self.host, self.port = host, self.sock.getsockname()[1]
             self.endpoint = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         self.sock.listen(backlog)
@@ -116,6 +118,21 @@ class Listener:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if send_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+
+    def _bind(self, host, port):
+        """As web servers do: a port that is still taken may be free in a moment. If not, say who has it."""
+        deadline = now() + IO_TIMEOUT * SCALE
+        while True:
+            try:
+                return self.sock.bind((host, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                self.port = port
+                holders = self.known_to_kernel()
+                assert now() < deadline, f"port {port} is taken:\n{holders}"
+                warnings.warn(f"port {port} was taken for a moment: {' | '.join(holders.split())}", stacklevel=3)
+                select.select([], [], [], 0.1)
 
     def pending(self, timeout=0.0):
         return bool(select.select([self.sock], [], [], timeout)[0])

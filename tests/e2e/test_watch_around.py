@@ -141,7 +141,8 @@ def test_many_at_once(ground):
         for visitor in crowd:
             visitor.wait_more(3)
     router.finish()
-    assert router.totals()["takeovers"] == router.totals()["sessions"] == count
+    # A visitor that came in the moment before hellos were watched was steered.
+    assert router.totals()["takeovers"] == router.totals()["hello_acme"] == count
 
 
 def test_table_full(lab, veth):

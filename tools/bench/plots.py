@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 COLOURS = {"direct": "#9a9a9a", "nginx": "#2e8b57", "haproxy": "#3b6fb6", "alpnbpf": "#d1495b",
-           "alpnbpf-sockmap": "#e8a0a9", "alpnbpf-user": "#7d2b38", "in-place-idle": "#edae49",
+           "alpnbpf-sockmap": "#e8a0a9", "alpnbpf-user": "#7d2b38", "front-armed": "#8f6bb3", "in-place-idle": "#edae49",
            "in-place-armed": "#b07d1f", "in-place-steered": "#6b5a2e"}
 CPU = ("cpu_s_per_GB", "cpu_us")
 

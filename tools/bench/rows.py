@@ -5,6 +5,7 @@ before the load generator's server and once before an nginx that speaks TLS, and
 """
 import os
 import re
+import socket
 import subprocess
 import sys
 
@@ -17,8 +18,9 @@ from children import Child, wait_port  # noqa: E402
 LOAD = os.path.join(ROOT, "build", "bench-load")
 ALPNBPF = os.path.join(ROOT, "alpnbpf")
 PEERS = ("nginx", "haproxy")
-ALL = ("direct", "nginx", "haproxy", "alpnbpf", "alpnbpf-sockmap", "alpnbpf-user", "in-place-idle", "in-place-armed",
-       "in-place-steered")
+ALL = ("direct", "nginx", "haproxy", "alpnbpf", "alpnbpf-sockmap", "alpnbpf-user", "front-armed", "in-place-idle",
+       "in-place-armed", "in-place-steered")
+ACME, RESPONDER = 10443, 10444  # nobody listens on the first; the second is listened on, so that who has it is armed
 QUICK = ("direct", "nginx", "haproxy", "alpnbpf", "in-place-armed")
 
 NGINX = """
@@ -68,6 +70,9 @@ http {{
     server {{ {listen} location / {{ }} }}
 }}
 """
+
+
+responders = []  # kept open
 
 
 class Row:
@@ -132,14 +137,24 @@ def start_tls_servers(directory):
     return servers
 
 
-def attach(*options):
-    child = Child(ALPNBPF, "attach", "--acme", "10443", *map(str, options))
+def attach(*options, acme=ACME):
+    child = Child(ALPNBPF, "attach", "--acme", str(acme), *map(str, options))
     child.wait_line(r"\bready\b", 15)
     return child
 
 
+def attach_armed(*options):
+    """Somebody listens on the ACME port, as long as this process lives."""
+    if not responders:
+        responders.append(socket.create_server(("127.0.0.1", RESPONDER)))
+    child = attach(*options, "--inspect", "watch", acme=RESPONDER)
+    child.wait_line(r"\barmed: ", 15)
+    return child
+
+
 def start_row(name, port, servers, directory):
-    front = ["--https", servers.backend, "--no-bypass", "--listen", f"0.0.0.0:{port}", "--listen", f"[::]:{port}"]
+    bypass = ["--https", servers.backend, "--listen", f"0.0.0.0:{port}", "--listen", f"[::]:{port}"]
+    front = [*bypass, "--no-bypass"]
     if name == "direct":
         return Row(name, servers.backend)
     if name == "nginx":
@@ -152,6 +167,8 @@ def start_row(name, port, servers, directory):
         return Row(name, port, attach(*front))
     if name in ("alpnbpf-sockmap", "alpnbpf-user"):
         return Row(name, port, attach(*front, "--dataplane", name.partition("-")[2]))
+    if name == "front-armed":
+        return Row(name, port, attach_armed(*bypass))
     if name == "in-place-idle":
         own = servers.in_place_idle
         return Row(name, own, attach("--https", own, "--listen", own))
