@@ -48,7 +48,7 @@ struct passing_hello {
 	struct clienthello before; /* up to `last`: that segment may come again, with more in it */
 	struct clienthello trial;  /* with the segment that is looked at, until it is known what becomes of that */
 	__u32 first, last, next;   /* sequence numbers; what is before `next` was let through */
-	__u32 busy;                /* a segment of it is being looked at on another CPU */
+	__u32 busy; /* with a socket: a CPU is at it; of a CPU: a deferred connection waits for its socket */
 	__u8 kept[STEER_KEPT_MAX]; /* what the server has by now, from `first` on */
 };
 
