@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import warnings
 
 import pytest
@@ -22,6 +23,7 @@ from in_place import Ground  # noqa: E402
 from kernel_log import KernelLog, is_known  # noqa: E402
 from router import BINARY, Router  # noqa: E402
 from sockets import Listener, connect  # noqa: E402
+from waiting import SCALE  # noqa: E402
 from watched import Plain  # noqa: E402
 
 PLANES = ("sockmap", "user")
@@ -42,14 +44,6 @@ def pytest_configure(config):
     # The control sockets of the run, apart from those of this machine.
     os.environ["RUNTIME_DIRECTORY"] = tempfile.mkdtemp(prefix="alpnbpf-run-")
     os.chmod(os.environ["RUNTIME_DIRECTORY"], 0o1777)  # some are started as another user
-
-
-def pytest_collection_modifyitems(items):
-    """
-    Tests of the watch first. A thread that an earlier test has left in a system call keeps a closed listener of :443 alive
-    (ss shows it without an owner); which test that is, is not known yet.
-    """
-    items.sort(key=lambda item: not item.path.name.startswith("test_watch"))
 
 
 def pytest_unconfigure():
@@ -81,6 +75,21 @@ def kernel_log():
         warnings.warn("the kernel's accounting of a closed socket: " + " | ".join(report[:4]), stacklevel=1)
     reports = [report for report in reports if not is_known(report)]
     assert not reports, "the kernel warned:\n" + "\n\n".join("\n".join(report[:40]) for report in reports)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left():
+    """
+    A test's threads end with it. One that stays in accept() keeps the closed listener of its test alive, and the port
+    taken; when a signal of the process restarts the call (ERESTARTSYS: by descriptor number), it goes on with whatever
+    listener of a later test has got that number, and takes its connections.
+    """
+    before = set(threading.enumerate())
+    yield
+    left = set(threading.enumerate()) - before
+    for thread in left:
+        thread.join(10 * SCALE)
+    assert not {thread for thread in left if thread.is_alive()}
 
 
 @pytest.fixture(scope="session")

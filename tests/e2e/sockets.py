@@ -8,7 +8,6 @@ import select
 import socket
 import struct
 import subprocess
-import warnings
 
 from waiting import SCALE, now
 
@@ -120,19 +119,13 @@ class Listener:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
 
     def _bind(self, host, port):
-        """As web servers do: a port that is still taken may be free in a moment. If not, say who has it."""
-        deadline = now() + IO_TIMEOUT * SCALE
-        while True:
-            try:
-                return self.sock.bind((host, port))
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-                self.port = port
-                holders = self.known_to_kernel()
-                assert now() < deadline, f"port {port} is taken:\n{holders}"
-                warnings.warn(f"port {port} was taken for a moment: {' | '.join(holders.split())}", stacklevel=3)
-                select.select([], [], [], 0.1)
+        try:
+            self.sock.bind((host, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            self.port = port
+            raise AssertionError(f"port {port} is taken:\n{self.known_to_kernel()}") from None
 
     def pending(self, timeout=0.0):
         return bool(select.select([self.sock], [], [], timeout)[0])

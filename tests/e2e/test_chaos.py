@@ -89,8 +89,19 @@ class Backends:
 
     def __init__(self, seed, *listeners):
         self.seed, self.ends, self.listeners = seed, {}, listeners
-        for listener in listeners:
-            threading.Thread(target=self._accept, args=(listener.sock,), daemon=True).start()
+        self.threads = [threading.Thread(target=self._accept, args=(listener.sock,), daemon=True) for listener in listeners]
+        for thread in self.threads:
+            thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *failure):
+        """close() alone would not wake accept(): the call holds the listener."""
+        for listener in self.listeners:
+            listener.sock.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join(10 * SCALE)
 
     def _accept(self, listener):
         while True:
@@ -158,7 +169,6 @@ def run_session(seed, number, address, backends, failures):
 def test_chaos(lab, plane, seed, buffer):
     acme, https = lab.backends()
     router = lab.router(acme, https, "--buffer", buffer, plane=plane, log_level="info")
-    backends = Backends(seed, acme, https)
     numbers, failures = iter(range(SESSIONS)), []
     lock = threading.Lock()
 
@@ -174,10 +184,11 @@ def test_chaos(lab, plane, seed, buffer):
                 failures.append(f"session {number}: {error!r}")
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(AT_ONCE)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(90 * SCALE)
+    with Backends(seed, acme, https) as backends:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(90 * SCALE)
     assert not any(thread.is_alive() for thread in threads), "sessions hang"
     assert not failures, "\n".join(failures)
     router.finish()
