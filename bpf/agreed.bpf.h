@@ -8,19 +8,11 @@
 
 #include <bpf/bpf_core_read.h>
 
+#include "steering.h"
 #include "tcp_segment.bpf.h"
 
-/* What TCP agreed on with the client. */
-struct agreed {
-	__u32 expected; /* sequence number of the first byte that the server's TCP does not have */
-	__u32 next;     /* … of the first it will send */
-	__u32 mss, receive_window, receive_from, timestamp_offset;
-	__u8 timestamps, sack, window_scaling, send_scale, receive_scale;
-	bool deferred; /* there is no socket yet */
-};
-
 static __noinline void agreed_with_socket(struct tcp_sock *tcp, const struct bpf_tcp_sock *counts,
-					  struct agreed *agreed)
+					  struct steer_agreed *agreed)
 {
 	struct tcp_options_received *options = &tcp->rx_opt;
 
@@ -39,7 +31,7 @@ static __noinline void agreed_with_socket(struct tcp_sock *tcp, const struct bpf
 
 /* False: there is no such request. */
 static __always_inline bool agreed_with_request(struct __sk_buff *skb, const struct segment *segment,
-						struct agreed *agreed)
+						struct steer_agreed *agreed)
 {
 	const struct steer_connection *ends = &segment->ends;
 	struct tcp_request_sock *request = NULL;

@@ -100,7 +100,7 @@ static __always_inline __u32 bounded(__u32 length, __u32 most)
 
 /* Not one whose server has spoken first, nor one that a packet from loopback would not reach. */
 static __always_inline bool can_take(const struct bpf_sock *sk, const struct segment *segment,
-				     const struct agreed *agreed)
+				     const struct steer_agreed *agreed)
 {
 	bool link_local = (segment->ends.from.addr[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
 
@@ -112,32 +112,21 @@ static __always_inline bool can_take(const struct bpf_sock *sk, const struct seg
 
 /* All but the bytes. */
 static __always_inline void describe(struct __sk_buff *skb, const struct segment *segment,
-				     const struct passing_hello *hello, const struct agreed *agreed,
+				     const struct passing_hello *hello, const struct steer_agreed *agreed,
 				     struct steer_takeover *record)
 {
 	record->ends = segment->ends;
 	record->ifindex = skb->ifindex;
 	record->first = hello->first;
 	record->passed = hello->next;
-	record->expected = agreed->expected;
 	record->acknowledged = segment->ack;
 	record->window = (__u32)segment->window << (agreed->window_scaling ? agreed->send_scale & 15 : 0);
-	record->receive_window = agreed->receive_window;
-	record->receive_from = agreed->receive_from;
-	record->timestamp_offset = agreed->timestamp_offset;
-	record->mss = agreed->mss;
-	record->timestamps = agreed->timestamps;
-	record->sack = agreed->sack;
-	record->window_scaling = agreed->window_scaling;
-	record->send_scale = agreed->send_scale;
-	record->receive_scale = agreed->receive_scale;
-	record->pad = 0;
-	record->pad2 = 0;
+	record->agreed = *agreed;
 }
 
 /* Of the hello `kept` bytes go before the segment, without its first `skip`. */
 static __noinline int take_over(struct __sk_buff *skb, const struct segment *segment, const struct passing_hello *hello,
-				const struct agreed *agreed, __u32 skip)
+				const struct steer_agreed *agreed, __u32 skip)
 {
 	__u32 kept = segment->seq + skip - hello->first, piece = segment->length - skip;
 	bool brief = kept == 0 && piece <= STEER_BRIEF_MAX;
@@ -247,7 +236,7 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 					 const struct bpf_tcp_sock *counts, const struct segment *segment)
 {
 	struct passing_hello *hello, *with_socket;
-	struct agreed agreed = {};
+	struct steer_agreed agreed = {};
 	__u32 zero = 0, skip = 0;
 
 	hello = bpf_map_lookup_elem(&first_segment, &zero);
@@ -297,7 +286,7 @@ static __always_inline int look_at_next(struct __sk_buff *skb, struct bpf_sock *
 					const struct bpf_tcp_sock *counts, const struct segment *segment,
 					struct passing_hello *hello)
 {
-	struct agreed agreed = {};
+	struct steer_agreed agreed = {};
 	__u32 skip = 0;
 	int verdict = DROP;
 

@@ -142,6 +142,7 @@ static __noinline __u32 rule_of(const struct steer_endpoint *to)
 }
 
 #include "hello_watch.bpf.h"
+#include "peername.bpf.h"
 
 static __always_inline void ends_of(struct bpf_sk_lookup *ctx, struct steer_connection *ends)
 {
@@ -387,70 +388,6 @@ int answer(struct __sk_buff *skb)
 		return (int)count_pending(&query);
 	keep_listener(skb, &query);
 	return 0;
-}
-
-/* --- getpeername, and what accept() returns --- */
-
-/* The client of a connection of ours, when it is the web server that asks. `made.from` holds the peer's address. */
-static __always_inline struct steer_endpoint *client_of(struct bpf_sock_addr *ctx, struct steer_connection *made)
-{
-	struct bpf_sock *sk = ctx->sk;
-	struct tcp_sock *tcp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
-	struct steer_client *known;
-	__u16 port;
-
-	/* Not sk->src_port: that is 0 once the connection has been reset (inet_put_port), and it may still be accepted.
-	 */
-	if (!tcp)
-		return NULL;
-	port = bpf_ntohs(tcp->inet_conn.icsk_inet.inet_sport);
-	if (!port ||
-	    (port != *(volatile __u16 *)&state.https_port && port != *(volatile __u16 *)&state.https_port_before))
-		return NULL;
-	if (bpf_get_netns_cookie(ctx) != netns_cookie)
-		return NULL;
-	made->from.port = bpf_ntohs((__be16)ctx->user_port);
-	made->to.port = port;
-	SET_ADDRESS(&made->to, sk->family, sk->src_ip4, sk->src_ip6);
-	known = bpf_map_lookup_elem(&ours, made);
-	return known ? &known->client : NULL;
-}
-
-SEC("cgroup/getpeername4")
-int peername4(struct bpf_sock_addr *ctx)
-{
-	struct steer_connection made = {};
-	struct steer_endpoint *client;
-
-	set_v4(&made.from, ctx->user_ip4);
-	client = client_of(ctx, &made);
-	if (client && is_v4(client)) {
-		ctx->user_ip4 = client->addr[3];
-		ctx->user_port = bpf_htons(client->port);
-	}
-	return 1;
-}
-
-/* A dual-stack socket shows IPv4 clients as v4-mapped, and that is how they are kept. */
-SEC("cgroup/getpeername6")
-int peername6(struct bpf_sock_addr *ctx)
-{
-	struct steer_connection made = {};
-	struct steer_endpoint *client;
-
-	made.from.addr[0] = ctx->user_ip6[0];
-	made.from.addr[1] = ctx->user_ip6[1];
-	made.from.addr[2] = ctx->user_ip6[2];
-	made.from.addr[3] = ctx->user_ip6[3];
-	client = client_of(ctx, &made);
-	if (client) {
-		ctx->user_ip6[0] = client->addr[0];
-		ctx->user_ip6[1] = client->addr[1];
-		ctx->user_ip6[2] = client->addr[2];
-		ctx->user_ip6[3] = client->addr[3];
-		ctx->user_port = bpf_htons(client->port);
-	}
-	return 1;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -95,11 +95,25 @@ struct steer_state {
 };
 
 /*
+ * What TCP agreed on with a client, and where it is: of the web server's socket, or of the request where there is none
+ * yet (TCP_DEFER_ACCEPT).
+ */
+struct steer_agreed {
+	__u32 expected;       /* sequence number of the first byte that the server's TCP does not have, */
+	__u32 next;           /* … of the first it will send */
+	__u32 receive_window; /* the server's as the client knows it, bytes, … */
+	__u32 receive_from;   /* … from this sequence number on */
+	__u32 timestamp_offset;
+	__u32 mss;
+	__u8 timestamps, sack, window_scaling, send_scale, receive_scale;
+	__u8 deferred; /* there is no socket yet */
+	__u16 pad;
+};
+
+/*
  * A connection that the web server has begun and that is not for it: its ClientHello asks for another route, or did not
  * fit what can be read in passing. A record of the ring `takeovers`. From here on the program lets nothing of the
  * client through to the server (but a reset), until user space has the connection and removes the entry of `taken`.
- *
- * What TCP agreed on is that of the server's socket, or of the request where there was none yet (TCP_DEFER_ACCEPT).
  */
 #define STEER_KEPT_AT   3584 /* of a hello in pieces: no piece is kept that begins later than this … */
 #define STEER_PIECE_MAX 4096 /* … or is longer; a power of two */
@@ -109,19 +123,12 @@ struct steer_takeover {
 	struct steer_connection ends; /* from the client, to the web server's address */
 	__u32 ifindex;                /* where it comes in; scope of a link-local client */
 	__u32 first;                  /* sequence number of the first byte in `kept`, or `piece` when nothing is kept */
-	__u32 passed;                 /* … of the first that was not let through to the server, */
-	__u32 expected;               /* … of the first that its TCP did not have, as far as could be seen */
+	__u32 passed;                 /* … of the first that was not let through to the server */
 	__u32 acknowledged;           /* what we send next */
 	__u32 window;                 /* the client's, bytes */
-	__u32 receive_window;         /* ours as the client knows it, bytes, … */
-	__u32 receive_from;           /* … from this sequence number on */
-	__u32 timestamp_offset;
-	__u32 mss;
-	__u8 timestamps, sack, window_scaling, send_scale, receive_scale;
-	__u8 pad;
+	struct steer_agreed agreed;
 	__u16 kept_length;  /* bytes that the server's TCP has acknowledged */
 	__u16 piece_length; /* what follows them, or the first of it; the client sends again what is missing */
-	__u16 pad2;
 	__u8 piece[STEER_PIECE_MAX];
 	__u8 kept[STEER_KEPT_MAX];
 };

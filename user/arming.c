@@ -264,7 +264,7 @@ bool arming_look(struct steer *steer)
 		hello_watch_look(steer);
 	if (!steer->arrivals) {
 		hello_watch_follow(steer, true); /* always, if it did not succeed before */
-		return steer->watches;
+		return steer->watches && !steer->watch_ended;
 	}
 	look_for_unwatched(steer);
 	if (steer->was_armed && !arming_is_armed(steer)) {

@@ -145,7 +145,7 @@ void hello_watch_follow(struct steer *steer, bool armed)
 	unsigned long suppressed;
 	int error = 0;
 
-	if (!steer->watches)
+	if (!steer->watches || steer->watch_ended)
 		return;
 	if (!armed) {
 		__atomic_store_n(&steer->state->watching, 0, __ATOMIC_SEQ_CST);
@@ -165,7 +165,7 @@ void hello_watch_follow(struct steer *steer, bool armed)
 
 void hello_watch_stop(struct steer *steer)
 {
-	steer->watches = false;
+	steer->watch_ended = true;
 	if (steer->state)
 		__atomic_store_n(&steer->state->watching, 0, __ATOMIC_SEQ_CST);
 }

@@ -33,7 +33,7 @@ void hello_watch_close(struct steer *steer);
 /* Logs what could not be taken over since the last look. */
 void hello_watch_look(struct steer *steer);
 
-/* The worker's side. Timers: hello_watch_timers() more than its own. 0 or -errno. */
+/* The worker's side (takeovers.c). Timers: takeovers_timers() more than its own. 0 or -errno. */
 int takeovers_open(struct worker *worker);
 size_t takeovers_timers(void);
 /* The descriptor becomes readable: connections are to be taken over. */

@@ -38,7 +38,8 @@ struct steer {
 	int answer;                /* descriptors: the program, and maps */
 	int listened, acme_listeners, https_listeners, https_addresses, ours, connecting;
 	struct bpf_link *lookup, *links[STEER_LINKS_MAX];
-	bool watches;                                  /* hellos are read as they pass, while armed */
+	bool watches;                                  /* hellos are read as they pass, while armed, … */
+	bool watch_ended;                              /* … but not any more */
 	struct bpf_link *watch;                        /* … by this program; NULL: not now. Main thread */
 	int cgroup;                                    /* … at this cgroup; -1: none */
 	int raw[STEER_FAMILIES], pits[STEER_FAMILIES]; /* its sockets; -1: none. See hello_watch.c */

@@ -153,8 +153,8 @@ int takeover_acknowledge(int raw, const struct steer_takeover *takeover)
 {
 	struct address client = takeover_client(takeover), server = takeover_server(takeover);
 	uint32_t arrived = takeover->first + takeover->kept_length + takeover->piece_length;
-	uint32_t left = takeover->receive_from + takeover->receive_window - arrived;
-	uint32_t window = left >> (takeover->window_scaling ? takeover->receive_scale : 0);
+	uint32_t left = takeover->agreed.receive_from + takeover->agreed.receive_window - arrived;
+	uint32_t window = left >> (takeover->agreed.window_scaling ? takeover->agreed.receive_scale : 0);
 
 	/* Of the window no more than what was offered before is left. */
 	if ((int32_t)left < 0)
@@ -188,15 +188,15 @@ static bool set_options(int fd, const struct steer_takeover *takeover)
 	struct repair_option options[4];
 	size_t count = 0;
 
-	options[count++] = (struct repair_option){OPTION_MSS, takeover->mss};
+	options[count++] = (struct repair_option){OPTION_MSS, takeover->agreed.mss};
 	/* Where none was agreed on that is said too: connect() has chosen a scale of its own. */
 	options[count] = (struct repair_option){OPTION_WINDOW, 0};
-	if (takeover->window_scaling)
-		options[count].value = takeover->send_scale | (uint32_t)takeover->receive_scale << 16;
+	if (takeover->agreed.window_scaling)
+		options[count].value = takeover->agreed.send_scale | (uint32_t)takeover->agreed.receive_scale << 16;
 	count++;
-	if (takeover->sack)
+	if (takeover->agreed.sack)
 		options[count++] = (struct repair_option){OPTION_SACK, 0};
-	if (takeover->timestamps)
+	if (takeover->agreed.timestamps)
 		options[count++] = (struct repair_option){OPTION_TIMESTAMPS, 0};
 	return set(fd, TCP_REPAIR_OPTIONS, options, count * sizeof(options[0]));
 }
@@ -210,11 +210,11 @@ static bool set_timestamps(int fd, const struct steer_takeover *takeover)
 	socklen_t length = sizeof(uint32_t);
 	uint32_t clock = 0;
 
-	if (!takeover->timestamps)
+	if (!takeover->agreed.timestamps)
 		return true;
 	if (getsockopt(fd, IPPROTO_TCP, TCP_TIMESTAMP, &clock, &length))
 		return false;
-	clock = (clock + takeover->timestamp_offset + 1) & ~1U;
+	clock = (clock + takeover->agreed.timestamp_offset + 1) & ~1U;
 	return set(fd, TCP_TIMESTAMP, &clock, sizeof(clock));
 }
 
@@ -229,11 +229,14 @@ static bool refresh_segment_size(int fd, int family)
 	return setsockopt(fd, IPPROTO_IPV6, IPV6_2292PKTOPTIONS, NULL, 0) == 0;
 }
 
+/* The queue that repair has chosen. */
 static bool fill(int fd, const uint8_t *bytes, size_t length)
 {
 	while (length) {
 		ssize_t count = send(fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 
+		if (count == 0)
+			errno = ENOBUFS;
 		if (count <= 0)
 			return false;
 		bytes += count;
@@ -248,8 +251,8 @@ static bool set_window(int fd, const struct steer_takeover *takeover)
 	struct repair_window window = {.snd_wl1 = takeover->first,
 				       .snd_wnd = takeover->window,
 				       .max_window = takeover->window,
-				       .rcv_wnd = takeover->receive_window,
-				       .rcv_wup = takeover->receive_from};
+				       .rcv_wnd = takeover->agreed.receive_window,
+				       .rcv_wup = takeover->agreed.receive_from};
 
 	return set(fd, TCP_REPAIR_WINDOW, &window, sizeof(window));
 }

@@ -93,7 +93,7 @@ static void go_on(struct worker *worker, const struct steer_takeover *takeover, 
  */
 static int try(struct worker *worker, const struct steer_takeover *takeover, unsigned int tries)
 {
-	__u32 seq = tries % 2 ? takeover->expected : takeover->passed;
+	__u32 seq = tries % 2 ? takeover->agreed.expected : takeover->passed;
 	int error = takeover_reset_server(raw_of(worker, takeover), takeover, seq);
 
 	return error ? error : takeover_socket(takeover);

@@ -10,10 +10,12 @@ import subprocess
 
 import pytest
 
+from conftest import free_port
 from hellos import acme_hello, https_hello
 from in_place import ACME, WITHOUT_CGROUP, Ground, armed, visitors
 from netns import run
 from sockets import connect
+from test_metrics import scrape
 from waiting import wait_until
 from watched import BULK, H, Plain, exchange, validate
 
@@ -253,11 +255,20 @@ def test_a_server_bound_to_its_device(lab, veth):
     """A reset by loopback would not reach it: its connections stay its own, and that is said."""
     web = lab.listener(host="0.0.0.0", port=443)
     web.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"e2e-srv")
-    router = lab.router(ACME, 443, "--inspect", "watch", listen=[("0.0.0.0", 443)], bypass=True)
-    with armed(router):
+    metrics, front = free_port(), free_port()
+    router = lab.router(ACME, 443, "--inspect", "watch", "--metrics", metrics, bypass=True,
+                        listen=[("0.0.0.0", 443), ("127.0.0.1", front)])
+    with armed(router) as acme:
         client = lab.connect((veth.server4, 443), namespace=veth.namespace)
         client.send(acme_hello())
         server = web.accept()
         assert server.read(H) == acme_hello()
         router.wait_line("left to the web server though their hello was not for it: 1 so far", 5)
+        assert scrape(metrics)["alpnbpf_untakable_total"] == 1
+        held = lab.connect(("127.0.0.1", front)).send(acme_hello())
+        assert acme.accept().read(H) == acme_hello()
+        router.terminate()
+        router.wait_line("draining", 5)
+        assert scrape(metrics)["alpnbpf_untakable_total"] == 1
+        held.close()
     client.close()
