@@ -98,6 +98,8 @@ def test_a_listener_the_kernel_cannot_watch(ground):
             connection = listener.accept()[0]
             assert connection.recv(5)
             connection.close()
+        # One that is gone again before the main thread has looked is not worth a line.
+        wait_until(lambda: router.text().count("info armed:") == round_ + 1, 5, "armed")
         listener.close()
         wait_until(lambda: router.text().count("disarmed") == round_ + 1, 5, "disarmed")
         ground.ask()
