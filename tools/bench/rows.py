@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-What is compared: a direct connection, the peers, and the program in its ways. Each row is up during the whole run, once
-before the load generator's server and once before an nginx that speaks TLS, and idle while the others are measured.
+What is compared: a direct connection, the peers, and the program in its ways. Each row is up while it is measured and not
+otherwise: programs of BPF on the cgroup or the network namespace would be part of what the others cost.
 """
+import contextlib
 import os
 import re
 import socket
@@ -20,7 +21,7 @@ ALPNBPF = os.path.join(ROOT, "alpnbpf")
 PEERS = ("nginx", "haproxy")
 ALL = ("direct", "nginx", "haproxy", "alpnbpf", "alpnbpf-sockmap", "alpnbpf-user", "front-armed", "in-place-idle",
        "in-place-armed", "in-place-steered")
-ACME, RESPONDER = 10443, 10444  # nobody listens on the first; the second is listened on, so that who has it is armed
+ACME, RESPONDER = 10443, 10444  # the second is listened on while a row is measured that is armed
 QUICK = ("direct", "nginx", "haproxy", "alpnbpf", "in-place-armed")
 
 NGINX = """
@@ -72,14 +73,21 @@ http {{
 """
 
 
-responders = []  # kept open
-
-
 class Row:
-    """Something between client and server: its port, and the processes whose memory counts."""
+    """Something between client and server: its port, and while it is up the processes whose memory counts."""
 
-    def __init__(self, name, port, child=None):
-        self.name, self.port, self.child = name, port, child
+    def __init__(self, name, port, begin=None):
+        self.name, self.port, self._begin, self.child, self._end = name, port, begin, None, contextlib.ExitStack()
+
+    def __enter__(self):
+        if self._begin:
+            self.child = self._begin(self._end)
+        wait_port(("127.0.0.1", self.port), self.child)
+        return self
+
+    def __exit__(self, *failure):
+        self._end.close()
+        self.child = None
 
     def rss(self):
         if not self.child:
@@ -94,11 +102,10 @@ class Row:
 
 
 class Servers:
-    """The ports behind the routers, and the two that are served in place."""
+    """The port behind the routers, and the one that is served in place."""
 
     def __init__(self, first):
-        self.backend, self.in_place_idle, self.in_place_armed, self.in_place_steered = range(first, first + 4)
-        self.ports = (self.backend, self.in_place_idle, self.in_place_armed, self.in_place_steered)
+        self.ports = (self.backend, self.in_place) = range(first, first + 2)
         self.children = []
 
     def run(self, port, *command):
@@ -137,32 +144,45 @@ def start_tls_servers(directory):
     return servers
 
 
+def program(*command):
+    """How a row begins: the program is started, and stopped when the stack of its end is closed."""
+    def begin(end):
+        child = Child(*command)
+        end.callback(child.stop)
+        return child
+    return begin
+
+
 def attach(*options, acme=ACME):
-    child = Child(ALPNBPF, "attach", "--acme", str(acme), *map(str, options))
-    child.wait_line(r"\bready\b", 15)
-    return child
+    def begin(end):
+        child = program(ALPNBPF, "attach", "--acme", str(acme), *map(str, options))(end)
+        child.wait_line(r"\bready\b", 15)
+        return child
+    return begin
 
 
 def attach_armed(*options):
-    """Somebody listens on the ACME port, as long as this process lives."""
-    if not responders:
-        responders.append(socket.create_server(("127.0.0.1", RESPONDER)))
-    child = attach(*options, "--inspect", "watch", acme=RESPONDER)
-    child.wait_line(r"\barmed: ", 15)
-    return child
+    """Somebody listens on the ACME port meanwhile."""
+    def begin(end):
+        end.enter_context(socket.create_server(("127.0.0.1", RESPONDER)))
+        child = attach(*options, "--inspect", "watch", acme=RESPONDER)(end)
+        child.wait_line(r"\barmed: ", 15)
+        return child
+    return begin
 
 
-def start_row(name, port, servers, directory):
+def make(name, port, servers, directory):
     bypass = ["--https", servers.backend, "--listen", f"0.0.0.0:{port}", "--listen", f"[::]:{port}"]
     front = [*bypass, "--no-bypass"]
+    in_place = ["--https", servers.in_place, "--listen", servers.in_place]
     if name == "direct":
         return Row(name, servers.backend)
     if name == "nginx":
         config = write(f"{directory}/stream-{port}.conf", NGINX.format(dir=directory, port=port, backend=servers.backend))
-        return Row(name, port, Child("/usr/sbin/nginx", "-c", config, "-p", directory))
+        return Row(name, port, program("/usr/sbin/nginx", "-c", config, "-p", directory))
     if name == "haproxy":
         config = write(f"{directory}/haproxy-{port}.cfg", HAPROXY.format(port=port, backend=servers.backend))
-        return Row(name, port, Child("/usr/sbin/haproxy", "-db", "-f", config))
+        return Row(name, port, program("/usr/sbin/haproxy", "-db", "-f", config))
     if name == "alpnbpf":
         return Row(name, port, attach(*front))
     if name in ("alpnbpf-sockmap", "alpnbpf-user"):
@@ -170,20 +190,13 @@ def start_row(name, port, servers, directory):
     if name == "front-armed":
         return Row(name, port, attach_armed(*bypass))
     if name == "in-place-idle":
-        own = servers.in_place_idle
-        return Row(name, own, attach("--https", own, "--listen", own))
+        return Row(name, servers.in_place, attach(*in_place))
     if name == "in-place-armed":
-        own = servers.in_place_armed
-        return Row(name, own, attach("--https", own, "--listen", own, "--arm", "always", "--inspect", "watch"))
+        return Row(name, servers.in_place, attach_armed(*in_place))
     if name == "in-place-steered":
-        own = servers.in_place_steered
-        return Row(name, own, attach("--https", own, "--listen", own, "--arm", "always", "--inspect", "steer"))
+        return Row(name, servers.in_place, attach(*in_place, "--arm", "always", "--inspect", "steer"))
     sys.exit(f"no row {name}: there are {', '.join(ALL)}")
 
 
-def start(names, first_port, servers, directory):
-    rows = []
-    for port, name in enumerate(names, first_port):
-        rows.append(start_row(name, port, servers, directory))
-        wait_port(("127.0.0.1", rows[-1].port))
-    return rows
+def make_all(names, first_port, servers, directory):
+    return [make(name, port, servers, directory) for port, name in enumerate(names, first_port)]

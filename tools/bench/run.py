@@ -18,7 +18,7 @@ import sys
 
 import rows as rows_module
 from rows import ALPNBPF, PEERS, QUICK, ROOT, write
-from scenarios import Bench, load_scenarios, tls_scenarios
+from scenarios import Bench, load_scenarios, tls_scenarios, wait_quiet
 
 import netns  # noqa: E402  (rows.py has put the tests' directory on the path)
 import plots  # noqa: E402
@@ -66,6 +66,7 @@ def prepare_namespaces(veth, congestion):
         # Thousands of connections a second, over and over; and the machine's own choice of congestion control would be
         # part of the figures: BBR paces with timers, which cost most where they are virtual.
         netns.run(*prefix, "sysctl", "-qw", "net.ipv4.tcp_tw_reuse=1", "net.ipv4.ip_local_port_range=10000 65000",
+                  f"net.ipv4.ip_local_reserved_ports={rows_module.ACME},{rows_module.RESPONDER}",
                   f"net.ipv4.tcp_congestion_control={congestion}")
 
 
@@ -76,7 +77,9 @@ def measure(scenarios, rows, rounds):
         results = {row.name: [] for row in rows}
         for _ in range(rounds):
             for row in rows:
-                results[row.name].append(work(row))
+                with row:
+                    wait_quiet()
+                    results[row.name].append(work(row))
         every[name] = summary(results)
         print_scenario(name, every[name])
     return every
@@ -109,13 +112,10 @@ def main():
         if not scenarios:
             continue
         servers = start_servers()
-        rows = rows_module.start(wanted, first_port, servers, arguments.out)
+        rows = rows_module.make_all(wanted, first_port, servers, arguments.out)
         try:
             every |= measure(scenarios, rows, rounds)
         finally:  # nginx's workers would outlive us
-            for row in rows:
-                if row.child:
-                    row.child.stop()
             servers.stop()
     document = {"machine": machine, "scenarios": every}
     write(os.path.join(arguments.out, "results.json"), json.dumps(document, indent=1))
