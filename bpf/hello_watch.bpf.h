@@ -77,15 +77,18 @@ static __always_inline bool is_watched(const struct segment *segment)
 	return rule_of(&segment->ends.to) && !bpf_map_lookup_elem(&ours, &segment->ends);
 }
 
+/* A bit for every port that connections to a watched address may have, or the listener they are for. */
+__u32 watched_ports[65536 / 32] = {};
+
+static __always_inline bool is_watched_port(__u32 port)
+{
+	return *(volatile __u32 *)&watched_ports[(port & 0xffff) / 32] & 1U << (port & 31);
+}
+
 static __always_inline bool is_here(struct tcp_sock *tcp)
 {
-	struct net *net = NULL;
-	__u64 cookie = 0;
-
 	/* There is no helper that tells before 6.14. */
-	bpf_probe_read_kernel(&net, sizeof(net), &tcp->inet_conn.icsk_inet.sk.__sk_common.skc_net.net);
-	bpf_probe_read_kernel(&cookie, sizeof(cookie), &net->net_cookie);
-	return cookie == netns_cookie;
+	return tcp->inet_conn.icsk_inet.sk.__sk_common.skc_net.net->net_cookie == netns_cookie;
 }
 
 /* A length from 1 to `most`, a power of two, as it is, in a form in which every verifier sees that. */
@@ -332,17 +335,19 @@ int look(struct __sk_buff *skb)
 	if (!sk)
 		return LET_THROUGH;
 	sk = bpf_sk_fullsock(sk);
-	if (!sk)
+	if (!sk || !is_watched_port(sk->src_port))
 		return LET_THROUGH;
 	counts = bpf_tcp_sock(sk);
 	if (!counts)
 		return LET_THROUGH;
 	hello = bpf_sk_storage_get(&hellos, sk, NULL, 0);
-	/* Most packets end here: those of a connection whose hello is behind it. */
-	if (!hello && !taking && (counts->bytes_received || !*(volatile __u32 *)&state.watching || !is_armed()))
+	/* Most packets end here: those of a connection whose hello is behind it, and those that say nothing. */
+	if (!hello && !taking && (counts->bytes_received || !*(volatile __u32 *)&state.watching))
+		return LET_THROUGH;
+	if (!read_segment(skb, &segment) || (!taking && !segment.length))
 		return LET_THROUGH;
 	tcp = bpf_skc_to_tcp_sock(sk);
-	if (!tcp || !read_segment(skb, &segment) || !is_here(tcp))
+	if (!tcp || !is_here(tcp) || !read_addresses(skb, &segment))
 		return LET_THROUGH;
 	if (taking && bpf_map_lookup_elem(&taken, &segment.ends))
 		return segment.flags & TCPHDR_RST ? LET_THROUGH : DROP;

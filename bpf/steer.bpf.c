@@ -298,7 +298,7 @@ int watch(struct bpf_sock_ops *ops)
 	struct steer_connection ends;
 
 	if (ops->op != BPF_SOCK_OPS_TCP_LISTEN_CB && ops->op != BPF_SOCK_OPS_TCP_CONNECT_CB &&
-	    (!with_watch || ops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB))
+	    (!with_watch || ops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB || !*(volatile __u32 *)&state.watching))
 		return 1;
 	if (bpf_get_netns_cookie(ops) != netns_cookie)
 		return 1;

@@ -12,6 +12,10 @@
 #define TCPHDR_RST   0x04
 #define TCPHDR_ACK   0x10
 #define IPV6_VERSION 6
+#define IPV4_HEADER  20 /* bytes, without options */
+#define IPV6_HEADER  40
+#define TCP_HEADER   20
+#define OFFSET_MOST  0x3fff /* of the TCP header; packet pointers have bounds */
 
 enum { VERIFIED_BY_DEVICE = 1, NOT_COMPUTED_YET = 3 }; /* CHECKSUM_UNNECESSARY, CHECKSUM_PARTIAL: skb->ip_summed */
 
@@ -25,18 +29,37 @@ struct segment {
 	__u8 flags;
 };
 
-static __noinline bool read_segment(struct __sk_buff *skb, struct segment *segment)
+/* Where its TCP header begins, from the IP header on. IPv6 may have headers in between. */
+static __always_inline __u32 transport_offset(struct __sk_buff *skb, const __u8 *ip)
 {
 	struct sk_buff *kernel_skb = (struct sk_buff *)skb;
 	__u16 network = 0, transport = 0;
-	__u32 at, v4[2], v6[8];
-	__u8 version, tcp[16];
 
-	/* IPv6 may have headers in between. */
+	if (ip[0] >> 4 != IPV6_VERSION)
+		return (ip[0] & 15) * 4;
+	if (ip[6] == IPPROTO_TCP)
+		return IPV6_HEADER;
 	bpf_probe_read_kernel(&network, sizeof(network), &kernel_skb->network_header);
 	bpf_probe_read_kernel(&transport, sizeof(transport), &kernel_skb->transport_header);
-	at = (__u16)(transport - network);
-	if (bpf_skb_load_bytes(skb, at, tcp, sizeof(tcp)) || bpf_skb_load_bytes(skb, 0, &version, sizeof(version)))
+	return (__u16)(transport - network);
+}
+
+/*
+ * All but the addresses. Read where they are: TCP has made its header linear before (tcp_v4_rcv), and with it what
+ * comes first.
+ */
+static __always_inline bool read_segment(struct __sk_buff *skb, struct segment *segment)
+{
+	const __u8 *ip = (const __u8 *)(long)skb->data, *end = (const __u8 *)(long)skb->data_end, *tcp;
+	__u32 at;
+
+	if (ip + IPV4_HEADER + TCP_HEADER > end)
+		return false;
+	at = transport_offset(skb, ip);
+	if (at > OFFSET_MOST)
+		return false;
+	tcp = ip + at;
+	if (tcp + TCP_HEADER > end)
 		return false;
 	segment->ends.from.port = (__u16)(tcp[0] << 8 | tcp[1]);
 	segment->ends.to.port = (__u16)(tcp[2] << 8 | tcp[3]);
@@ -47,17 +70,24 @@ static __noinline bool read_segment(struct __sk_buff *skb, struct segment *segme
 	segment->header = at;
 	segment->offset = at + (__u32)(tcp[12] >> 4) * 4;
 	segment->length = skb->len > segment->offset ? skb->len - segment->offset : 0;
-	if (version >> 4 == IPV6_VERSION) {
-		if (bpf_skb_load_bytes(skb, 8, v6, sizeof(v6)))
-			return false;
-		__builtin_memcpy(segment->ends.from.addr, v6, 16);
-		__builtin_memcpy(segment->ends.to.addr, v6 + 4, 16);
-	} else {
-		if (bpf_skb_load_bytes(skb, 12, v4, sizeof(v4)))
-			return false;
-		set_v4(&segment->ends.from, v4[0]);
-		set_v4(&segment->ends.to, v4[1]);
+	return true;
+}
+
+static __always_inline bool read_addresses(struct __sk_buff *skb, struct segment *segment)
+{
+	const __u8 *ip = (const __u8 *)(long)skb->data, *end = (const __u8 *)(long)skb->data_end;
+
+	if (ip + IPV4_HEADER > end)
+		return false;
+	if (ip[0] >> 4 != IPV6_VERSION) {
+		set_v4(&segment->ends.from, *(const __be32 *)(ip + 12));
+		set_v4(&segment->ends.to, *(const __be32 *)(ip + 16));
+		return true;
 	}
+	if (ip + IPV6_HEADER > end)
+		return false;
+	__builtin_memcpy(segment->ends.from.addr, ip + 8, 16);
+	__builtin_memcpy(segment->ends.to.addr, ip + 24, 16);
 	return true;
 }
 

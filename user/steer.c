@@ -158,6 +158,7 @@ static int load(struct steer *steer, const struct options *options, unsigned int
 		return error;
 	skel = steer->skel;
 	steer->state = &skel->bss->state;
+	steer->watched_ports = skel->bss->watched_ports;
 	steer->answer = bpf_program__fd(skel->progs.answer);
 	steer->listened = bpf_map__fd(skel->maps.listened);
 	steer->acme_listeners = bpf_map__fd(skel->maps.acme_listeners);

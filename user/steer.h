@@ -34,7 +34,8 @@ struct steer_ended;
 
 struct steer {
 	struct steer_bpf *skel;    /* NULL: nothing is steered */
-	struct steer_state *state; /* shared with the programs */
+	struct steer_state *state; /* shared with the programs, as is … */
+	uint32_t *watched_ports;   /* … a bit for each port whose connections may have to be looked at */
 	int answer;                /* descriptors: the program, and maps */
 	int listened, acme_listeners, https_listeners, https_addresses, ours, connecting;
 	struct bpf_link *lookup, *links[STEER_LINKS_MAX];

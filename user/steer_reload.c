@@ -49,6 +49,14 @@ static void remove_old(struct steer *steer, const struct options *old, const str
 	}
 }
 
+/* One bit more; those of earlier configurations stay, since their connections may. */
+static void watch_port(struct steer *steer, const struct address *address)
+{
+	unsigned int port = address_port(address);
+
+	steer->watched_ports[port / 32] |= 1U << port % 32;
+}
+
 int steer_fill_maps(struct steer *steer, const struct options *old, const struct options *new)
 {
 	const struct endpoint *https = &new->backends[ROUTE_HTTPS];
@@ -62,12 +70,14 @@ int steer_fill_maps(struct steer *steer, const struct options *old, const struct
 
 		if (rule == STEER_BYPASS && !steer->bypass)
 			continue;
+		watch_port(steer, &new->listeners[i]);
 		if (bpf_map_update_elem(listened, &at, &rule, BPF_ANY))
 			return -errno;
 	}
 	for (unsigned int i = 0; steer->bypass && i < https->count; i++) {
 		struct steer_endpoint at = host_of(&https->addresses[i]);
 
+		watch_port(steer, &https->addresses[i]);
 		if (bpf_map_update_elem(addresses, &at, &present, BPF_ANY))
 			return -errno;
 	}

@@ -5,6 +5,7 @@ from the hello on. The client must notice nothing, whatever way its hello comes 
 clients.
 """
 import re
+import socket
 import subprocess
 
 import pytest
@@ -66,6 +67,23 @@ def test_dual_stack_listener(lab, authority, veth):
             validate(lab.connect((ground.server(family), 443), namespace=veth.namespace), acme, acme_hello())
     router.finish()
     assert router.totals()["sessions"] == router.totals()["takeovers"] == 2
+
+
+LONGER_HEADERS = {4: (socket.IPPROTO_IP, socket.IP_OPTIONS, b"\x01\x01\x01\x00"),
+                  6: (socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, b"\x00\x00\x01\x04\x00\x00\x00\x00")}  # PadN
+
+
+@pytest.mark.parametrize("split", [None, 60])
+@pytest.mark.parametrize("family", LONGER_HEADERS)
+def test_ip_options(ground, family, split):
+    """TCP's header does not begin where it does as a rule: three NOPs, or a header of destination options before it."""
+    router = ground.attach(inspect="watch")
+    with armed(router) as acme:
+        client = ground.lab.connect((ground.server(family), 443), namespace=ground.veth.namespace)
+        client.sock.setsockopt(*LONGER_HEADERS[family])
+        validate(client, acme, acme_hello(), split)
+    router.finish()
+    assert router.totals()["sessions"] == router.totals()["takeovers"] == 1
 
 
 def test_client_on_the_same_host(ground):
