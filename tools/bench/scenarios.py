@@ -109,7 +109,7 @@ class Bench:
 
     def tls_http1(self, row, path, *headers):
         """wrk: 16 connections, one request at a time each."""
-        command = ["wrk", "-t1", "-c16", f"-d{self.seconds + 1}s", "--latency"]
+        command = ["wrk", "-t1", "-c16", f"-d{self.seconds if self.quick else self.seconds + 1}s", "--latency"]
         for header in headers:
             command += ["-H", header]
         output, cpu = self._measured(row, [*command, f"https://{self.veth.server4}:{row.port}{path}"])
