@@ -123,7 +123,7 @@ def test_there_and_back(lab, chapter):
         router.ended, ground.shows = True, False
 
 
-@pytest.mark.parametrize("chapter", ["nginx", "HAProxy", "ualpn"])
+@pytest.mark.parametrize("chapter", ["nginx", "HAProxy"])
 def test_in_place(lab, chapter):
     ground = Ground(lab)
     web = ground.web(443)
@@ -179,7 +179,7 @@ class Ualpn:
 def test_ualpn_replaced(lab):
     ground = Ground(lab, acme=False)
     web = ground.web(8443)
-    front, _ = split_by_place("ualpn")
+    front = commands("ualpn", "alpnbpf attach")[0]
     old = Ualpn(ground, commands("ualpn", "ualpn")[0])
     ground.passes(https_hello(), web, read_v1)
     assert old.validates()
@@ -191,13 +191,17 @@ def test_ualpn_replaced(lab):
 
 
 def test_ualpn_kept(lab):
-    """Behind alpnbpf, in place; a name it has no authorization for comes to the web server without a header."""
+    """Behind alpnbpf; a name it has no authorization for comes to the web server without a header, and does not come back."""
     ground = Ground(lab, acme=False)
-    web = ground.web(443)
+    web = ground.web(8443)
     kept = Ualpn(ground, commands("ualpn", "ualpn")[1])
-    ground.attach(split_by_place("ualpn")[1])
+    router = ground.attach(commands("ualpn", "alpnbpf attach")[1])
     ground.passes(https_hello(), web)
     assert kept.validates()
+    ground.shows = False  # it is ualpn's connection
+    ground.passes(acme_hello().replace(NAME.encode(), NAME.encode().replace(b"www", b"new")), web)
+    router.finish()
+    assert router.totals()["takeovers"] == 2
 
 
 def test_a_dead_responder(lab):
