@@ -31,6 +31,7 @@ struct attach {
 	struct control control;
 	struct service control_service, metrics_service;
 	int signals;
+	bool at_terminal; /* stderr was one at the start */
 	struct child child;
 	uint64_t reloads[2]; /* failed, done */
 	bool last_reload_failed;

@@ -172,8 +172,8 @@ static void take_signal(struct attach *attach)
 		child_signal(&attach->child, (int)info.ssi_signo);
 		return;
 	}
-	/* A terminal that goes away sends one as well, and its shell does in its place. */
-	if (info.ssi_signo == SIGHUP && !isatty(STDERR_FILENO)) {
+	/* A terminal that goes away sends one as well, and is none any more by then. */
+	if (info.ssi_signo == SIGHUP && !(attach->at_terminal && !isatty(STDERR_FILENO))) {
 		reload(attach, sentence, sizeof(sentence));
 		return;
 	}
@@ -278,6 +278,7 @@ static int open_signals(struct attach *attach)
 		sigaddset(&set, SIGWINCH);
 	}
 	sigprocmask(SIG_BLOCK, &set, NULL); /* before threads start: they inherit it */
+	attach->at_terminal = isatty(STDERR_FILENO) == 1;
 	attach->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	attach->router.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	attach->router.reported = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -4,14 +4,16 @@ Start and end: readiness told to the service manager, ports that are taken, righ
 and the second TERM.
 """
 import os
+import pty
 import re
 import signal
 import socket
-
+import subprocess
 
 from conftest import free_port
 from hellos import acme_hello, https_hello
 from pattern import Pattern
+from router import BINARY
 from sockets import connect
 from stream_thread import sending
 from waiting import SCALE, now, pause, wait_until
@@ -95,6 +97,28 @@ def test_hup_ends_nothing(lab, plane):
     client.send(b"still")
     assert server.read(5) == b"still"
     lab.session(router, HELLO, https)
+
+
+def test_hup_and_the_terminal(lab):
+    """Started from a terminal: a reload as ever, but the end when the terminal has gone."""
+    master, terminal = pty.openpty()
+    port = free_port()
+    command = [BINARY, "attach", "--acme", "20998", "--https", "20999", "--no-bypass", "--listen", f"127.0.0.1:{port}"]
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
+    os.close(terminal)
+    said = b""
+    try:
+        for signal_number, words in ((None, b"ready: "), (signal.SIGHUP, b"reloaded: nothing has changed")):
+            if signal_number:
+                process.send_signal(signal_number)
+            while words not in said:
+                said += os.read(master, 4096)
+        os.close(master)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(10 * SCALE) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_drain_timeout(lab, plane):
