@@ -223,7 +223,8 @@ static void warn_of_nobody(const struct options *options)
 			continue;
 		if (diagnose_port_taken(&options->listeners[i]))
 			return;
-		nobody = i;
+		if (nobody == LISTENERS_MAX)
+			nobody = i;
 	}
 	if (nobody < LISTENERS_MAX)
 		log_warn("nobody listens on %s yet; connections are refused until the web server does",

@@ -171,6 +171,10 @@ static void check_steering(struct report *report)
 		say(report, VERDICT_WARN, "bypass: not possible: %s; all connections would go through alpnbpf", reason);
 	else if (*reason)
 		say(report, VERDICT_WARN, "mode: %s: %s", steer.mode, reason);
+	else if (*steer.cannot_watch)
+		say(report, VERDICT_WARN,
+		    "mode: %s; while armed, all connections would go through alpnbpf: hellos cannot be read as they pass: %s",
+		    steer.mode, steer.cannot_watch);
 	else
 		say(report, VERDICT_OK, "mode: %s", steer.mode);
 	if (!error)

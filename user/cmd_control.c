@@ -97,8 +97,9 @@ int cmd_sessions(int argc, char **argv)
 static const char trace_usage[] =
 	"Usage: alpnbpf trace [--json] [--route ROUTE] [--name NAME]\n"
 	"\n"
-	"A line for every hello as it is decided: who, SNI, ALPN, route, backend, what came of\n"
-	"it and how long that took. Until interrupted.\n"
+	"A line for the hello of every session as it is decided: who, SNI, ALPN, route, backend,\n"
+	"what came of it and how long that took. Hellos that are only read in passing, on their way\n"
+	"to the web server, are not shown. Until interrupted.\n"
 	"\n"
 	"  --json         one JSON object a line\n"
 	"  --route ROUTE  only those of this route: acme, https, route-1 ...\n" NAME_USAGE;

@@ -54,18 +54,35 @@ static uint64_t effective_capabilities(void)
 	return effective;
 }
 
-uint64_t diagnose_capabilities_listen(const struct options *options)
+static unsigned int first_unprivileged_port(void)
 {
 	FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
-	unsigned int start = 1024;
+	unsigned int first = 1024;
 
 	if (file) {
-		if (fscanf(file, "%u", &start) != 1)
-			start = 1024;
+		if (fscanf(file, "%u", &first) != 1)
+			first = 1024;
 		fclose(file);
 	}
+	return first;
+}
+
+uint64_t diagnose_capabilities_listen(const struct options *options)
+{
+	unsigned int first = first_unprivileged_port();
+
 	for (unsigned int i = 0; !options->activated && i < options->listener_count; i++)
-		if (!options->in_place[i] && address_port(&options->listeners[i]) < start)
+		if (!options->in_place[i] && address_port(&options->listeners[i]) < first)
+			return 1ULL << NET_BIND_SERVICE;
+	return 0;
+}
+
+uint64_t diagnose_capabilities_take_over(const struct options *options)
+{
+	unsigned int first = first_unprivileged_port();
+
+	for (unsigned int i = 0; i < options->listener_count; i++)
+		if (address_port(&options->listeners[i]) < first)
 			return 1ULL << NET_BIND_SERVICE;
 	return 0;
 }

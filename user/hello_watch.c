@@ -15,6 +15,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "diagnose.h"
 #include "log.h"
 #include "takeover.h"
 
@@ -115,13 +116,26 @@ static void detach(struct steer *steer)
 	steer->watch = NULL;
 }
 
-int hello_watch_open(struct steer *steer, int cgroup, char *reason, size_t reason_size)
+/* A port below 1024 takes a right that nothing else in place needs. */
+static int check_bind(const struct options *options, char *reason, size_t reason_size)
+{
+	char missing[64];
+
+	if (!diagnose_missing_capabilities(diagnose_capabilities_take_over(options), missing, sizeof(missing)))
+		return 0;
+	snprintf(reason, reason_size, "a socket at the web server's port: %s (%s is missing)", strerror(EACCES), missing);
+	return -EACCES;
+}
+
+int hello_watch_open(struct steer *steer, const struct options *options, int cgroup, char *reason, size_t reason_size)
 {
 	int error = check_repair();
 
 	if (error)
 		snprintf(reason, reason_size, "TCP_REPAIR: %s%s", strerror(-error),
 			 error == -EPERM ? " (CAP_NET_ADMIN is missing)" : "");
+	else
+		error = check_bind(options, reason, reason_size);
 	for (uint32_t family = 0; !error && family < STEER_FAMILIES; family++)
 		error = open_family(steer, family, reason, reason_size);
 	if (!error) {
@@ -170,10 +184,15 @@ void hello_watch_stop(struct steer *steer)
 		__atomic_store_n(&steer->state->watching, 0, __ATOMIC_SEQ_CST);
 }
 
+uint64_t hello_watch_untakable(const struct steer *steer)
+{
+	return steer->state ? __atomic_load_n(&steer->state->untakable, __ATOMIC_RELAXED) : 0;
+}
+
 void hello_watch_look(struct steer *steer)
 {
 	static struct log_limit limit;
-	uint64_t untakable = __atomic_load_n(&steer->state->untakable, __ATOMIC_RELAXED);
+	uint64_t untakable = hello_watch_untakable(steer);
 	unsigned long suppressed;
 
 	if (untakable == steer->untakable)
@@ -182,8 +201,8 @@ void hello_watch_look(struct steer *steer)
 	if (log_limit_pass(&limit, &suppressed))
 		log_warn(
 			"connections left to the web server though their hello was not for it: %llu so far; it is bound "
-			"to a device, the client's address is link-local, or it had said something before the hello "
-			"(--inspect steer takes them all)",
+			"to a device, the client's address is link-local, it had said something before the hello, or "
+			"there was no memory (--inspect steer takes them all)",
 			(unsigned long long)untakable);
 }
 

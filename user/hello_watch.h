@@ -7,6 +7,7 @@
 #define ALPNBPF_HELLO_WATCH_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "steer.h"
 #include "timer.h"
@@ -21,7 +22,7 @@ const char *hello_watch_why_not(const struct options *options);
  * After the steering programs are loaded: raw sockets, pits, and a proof that the program can be attached to the cgroup
  * `cgroup`. 0, or -errno with a sentence in reason, and then nothing is left of it.
  */
-int hello_watch_open(struct steer *steer, int cgroup, char *reason, size_t reason_size);
+int hello_watch_open(struct steer *steer, const struct options *options, int cgroup, char *reason, size_t reason_size);
 /*
  * The program is attached while armed, so that packets cost nothing else. Who connects before it is, after the ACME
  * client has begun to listen, is steered. Main thread, whenever `armed` may have changed.
@@ -32,6 +33,8 @@ void hello_watch_stop(struct steer *steer);
 void hello_watch_close(struct steer *steer);
 /* Logs what could not be taken over since the last look. */
 void hello_watch_look(struct steer *steer);
+/* Connections so far that should have been taken over and could not be. */
+uint64_t hello_watch_untakable(const struct steer *steer);
 
 /* The worker's side (takeovers.c). Timers: takeovers_timers() more than its own. 0 or -errno. */
 int takeovers_open(struct worker *worker);

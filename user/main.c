@@ -21,11 +21,11 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
-	{"attach", cmd_attach, "listen, and switch connections between the ACME client and the web server"},
+	{"attach", cmd_attach, "take validations from port 443 to the ACME client, in place or in front"},
 	{"check", cmd_check, "say what attach with the same options would find: kernel, rights, ports, backends"},
 	{"status", cmd_status, "what a running alpnbpf says of itself"},
 	{"sessions", cmd_sessions, "its live sessions"},
-	{"trace", cmd_trace, "watch hellos as they are decided"},
+	{"trace", cmd_trace, "watch the hellos of its sessions as they are decided"},
 	{"reload", cmd_reload, "make it read its configuration again"},
 	{"detach", cmd_detach, "drain and end it"},
 	{"inspect", cmd_inspect, "read a ClientHello and say where it would go"},
@@ -52,7 +52,8 @@ static int unknown_command(const char *name)
 static void print_usage(FILE *stream)
 {
 	fprintf(stream, "Usage: alpnbpf COMMAND [OPTION ...]\n"
-			"       alpnbpf attach --acme 10443 --https 8443\n"
+			"       alpnbpf attach --acme 10443 --https 443   (the web server stays on port 443)\n"
+			"       alpnbpf attach --acme 10443 --https 8443  (it listens on 8443 instead)\n"
 			"\n"
 			"Puts a TLS-ALPN switch on port 443: ACME validations (acme-tls/1) go to the ACME client,\n"
 			"everything else to the web server.\n"

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "hello_watch.h"
 #include "status.h"
 #include "validation.h"
 
@@ -159,7 +160,7 @@ bool metrics_write(struct text *out, struct attach *attach)
 	if (steer->watches)
 		simple(out, "alpnbpf_untakable_total", "counter",
 		       "Connections left to the web server though their hello was not for it.",
-		       __atomic_load_n(&steer->state->untakable, __ATOMIC_RELAXED));
+		       hello_watch_untakable(steer));
 	simple(out, "alpnbpf_reloads_total", "counter", "Reloads that took effect.", attach->reloads[true]);
 	simple(out, "alpnbpf_reload_errors_total", "counter", "Reloads that were refused.", attach->reloads[false]);
 	simple(out, "alpnbpf_config_last_reload_successful", "gauge", "0 if the last reload was refused.",

@@ -55,8 +55,8 @@ static const char *const plain[] = {
 	/* what libc asks now and then */
 	"getrandom", "uname", "sysinfo", "getrusage", "membarrier"};
 
-/* Maps by descriptor and the test run of `answer`: steering, arming, sockmaps. No loading, making, pinning, attaching;
- * links and programs go when their descriptors close. */
+/* Maps by descriptor and the test run of `answer`: steering, arming, sockmaps. No loading, making or pinning, and
+ * attaching only where hellos are watched; links and programs go when their descriptors close. */
 static const unsigned int bpf_commands[] = {BPF_MAP_LOOKUP_ELEM,   BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,
 					    BPF_MAP_GET_NEXT_KEY,  BPF_PROG_TEST_RUN,   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
 					    BPF_OBJ_GET_INFO_BY_FD};

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "arming.h"
+#include "hello_watch.h"
 #include "json.h"
 #include "validation.h"
 
@@ -168,6 +169,7 @@ static void write_json_counters(struct json *json, const struct facts *facts)
 	json_number(json, "stray_refused", counters->stray_refused);
 	json_number(json, "takeovers", counters->takeovers);
 	json_number(json, "takeovers_failed", counters->takeovers_failed);
+	json_number(json, "untakable", hello_watch_untakable(&facts->attach->router.steer));
 	json_number(json, "passes", counters->passes);
 	json_end_object(json);
 }
@@ -257,8 +259,9 @@ static void end_counts(struct text *out, const char *separator)
 	text_add(out, "%s\n", *separator ? "" : "none");
 }
 
-static void write_text_counters(struct text *out, const struct counters *counters)
+static void write_text_counters(struct text *out, const struct facts *facts)
 {
+	const struct counters *counters = &facts->report.counters;
 	const char *separator = "";
 
 	text_add(out, "bytes        kernel %llu, user %llu, trimmed %llu\n", (unsigned long long)counters->bytes_kernel,
@@ -289,6 +292,7 @@ static void write_text_counters(struct text *out, const struct counters *counter
 	add_count(out, &separator, "stray_refused", counters->stray_refused);
 	add_count(out, &separator, "takeovers", counters->takeovers);
 	add_count(out, &separator, "takeovers_failed", counters->takeovers_failed);
+	add_count(out, &separator, "untakable", hello_watch_untakable(&facts->attach->router.steer));
 	add_count(out, &separator, "passes", counters->passes);
 	end_counts(out, separator);
 }
@@ -339,7 +343,7 @@ static void write_text(struct text *out, const struct facts *facts)
 	text_add(out, "sessions     %llu now, %llu in all, %u at most\n", (unsigned long long)facts->report.live,
 		 (unsigned long long)facts->report.counters.sessions,
 		 atomic_load(&attach->router.configuration)->max_sessions);
-	write_text_counters(out, &facts->report.counters);
+	write_text_counters(out, facts);
 	text_add(out, "reloads      %llu done, %llu failed%s\n", (unsigned long long)attach->reloads[true],
 		 (unsigned long long)attach->reloads[false], attach->last_reload_failed ? ", the last one too" : "");
 	text_add(out, "watchers     %u\n", service_watchers(&attach->services));

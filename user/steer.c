@@ -134,6 +134,7 @@ static void do_without_watch(struct steer *steer, const char *why)
 {
 	log_info("while armed, all connections go through alpnbpf: hellos cannot be read as they pass: %s", why);
 	steer->why_not_watched = "as said above";
+	snprintf(steer->cannot_watch, sizeof(steer->cannot_watch), "%.250s", why);
 }
 
 static int load(struct steer *steer, const struct options *options, unsigned int max_sessions)
@@ -227,7 +228,7 @@ static int watch_hellos(struct steer *steer, const struct options *options, int 
 			size_t reason_size)
 {
 	char why[DATAPLANE_REASON_MAX];
-	int error = hello_watch_open(steer, cgroup, why, sizeof(why));
+	int error = hello_watch_open(steer, options, cgroup, why, sizeof(why));
 
 	if (!error)
 		return 0;
@@ -312,7 +313,7 @@ static int set_up(struct steer *steer, const struct options *options, unsigned i
 		steer->peername = false;
 		steer->why_not_watched = "the cgroup cannot be used";
 		if (!steer->by_cgroup && !always) {
-			log_warn("nothing tells when the ACME client listens (%s): armed always, as with --arm always",
+			log_warn("nothing tells when the ACME client listens (%s): all connections come through alpnbpf, always",
 				 reason);
 			always = "the cgroup cannot be used";
 			steer->bypass = false;

@@ -47,6 +47,7 @@ struct steer {
 	int takeovers, taken;                          /* descriptors of its ring and its map */
 	uint64_t untakable;                            /* as last logged */
 	const char *why_not_watched;                   /* all are steered while armed; NULL: they are not */
+	char cannot_watch[256];                        /* … and could be watched but for this; "": as asked for */
 	unsigned int link_count;
 	struct ring_buffer *arrivals;
 	struct steer_ended *ended; /* of each worker; see steer_forget() */

@@ -4,6 +4,7 @@ Around the watch on hellos: what TCP agreed on lives on, firewalls, servers that
 program; and what is said where hellos cannot be watched.
 """
 import contextlib
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import subprocess
 import pytest
 
 from conftest import free_port
+from control import command, status
 from hellos import acme_hello, https_hello
 from in_place import ACME, WITHOUT_CGROUP, Ground, armed, visitors
 from netns import run
@@ -224,11 +226,14 @@ def test_asked_for_where_it_cannot_be(lab, options, why):
     assert router.find(rf"error --inspect watch: .*{why}.*; use auto or steer"), router.text()
 
 
-@pytest.mark.parametrize("rights, why", [("-net_raw", "CAP_NET_RAW is missing")])
+@pytest.mark.parametrize("rights, why", [("-net_raw", "CAP_NET_RAW is missing"),
+                                         ("-net_bind_service", "CAP_NET_BIND_SERVICE is missing")])
 def test_without_a_right(lab, veth, rights, why):
     """All connections are steered then, and that is said."""
     web = lab.listener(host="0.0.0.0", port=443)
     prefix = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
+    report = command("check", "--acme", ACME, "--https", 443, prefix=prefix)[1]
+    assert re.search(rf"^warn mode: .* hellos cannot be read as they pass: .*{why}", report, re.MULTILINE), report
     router = lab.router(ACME, 443, prefix=prefix, listen=[("0.0.0.0", 443)], bypass=True)
     assert router.find(rf"info while armed, all connections go through alpnbpf: .*{why}")
     assert not router.find("hellos read in passing")
@@ -267,6 +272,7 @@ def test_a_server_bound_to_its_device(lab, veth):
         assert scrape(metrics)["alpnbpf_untakable_total"] == 1
         held = lab.connect(("127.0.0.1", front)).send(acme_hello())
         assert acme.accept().read(H) == acme_hello()
+        assert status(router)["events"]["untakable"] == 1
         router.terminate()
         router.wait_line("draining", 5)
         assert scrape(metrics)["alpnbpf_untakable_total"] == 1
