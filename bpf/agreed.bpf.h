@@ -27,6 +27,8 @@ static __noinline void agreed_with_socket(struct tcp_sock *tcp, const struct bpf
 	agreed->window_scaling = BPF_CORE_READ_BITFIELD_PROBED(options, wscale_ok);
 	agreed->send_scale = BPF_CORE_READ_BITFIELD_PROBED(options, snd_wscale);
 	agreed->receive_scale = BPF_CORE_READ_BITFIELD_PROBED(options, rcv_wscale);
+	if (bpf_core_field_exists(tcp->is_mptcp))
+		agreed->mptcp = BPF_CORE_READ_BITFIELD_PROBED(tcp, is_mptcp) != 0;
 }
 
 /* False: there is no such request. */
@@ -71,6 +73,8 @@ static __always_inline bool agreed_with_request(struct __sk_buff *skb, const str
 		agreed->send_scale = BPF_CORE_READ_BITFIELD_PROBED(inet, snd_wscale);
 		agreed->receive_scale = BPF_CORE_READ_BITFIELD_PROBED(inet, rcv_wscale);
 		agreed->deferred = true;
+		if (bpf_core_field_exists(request->is_mptcp))
+			agreed->mptcp = BPF_CORE_READ_BITFIELD_PROBED(request, is_mptcp) != 0;
 	}
 	bpf_sk_release(sk);
 	return is_request;

@@ -41,6 +41,14 @@ struct {
 	__type(value, __u64);
 } pits SEC(".maps");
 
+/* Listeners of ours, and what they accept: sessions already, or about to be. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, __u8);
+} own_sockets SEC(".maps");
+
 /* A hello of which more is to come. */
 struct passing_hello {
 	struct steer_connection ends;
@@ -77,7 +85,7 @@ static __always_inline bool is_watched(const struct segment *segment)
 	return rule_of(&segment->ends.to) && !bpf_map_lookup_elem(&ours, &segment->ends);
 }
 
-/* A bit for every port that connections to a watched address may have, or the listener they are for. */
+/* A bit for every port that connections to a watched address may have. */
 __u32 watched_ports[65536 / 32] = {};
 
 static __always_inline bool is_watched_port(__u32 port)
@@ -101,13 +109,18 @@ static __always_inline __u32 bounded(__u32 length, __u32 most)
 
 /* --- taking over --- */
 
-/* Not one whose server has spoken first, nor one that a packet from loopback would not reach. */
-static __always_inline bool can_take(const struct bpf_sock *sk, const struct segment *segment,
-				     const struct steer_agreed *agreed)
+/*
+ * Not one whose server has said something, or its end, already; nor a subflow of MPTCP, which TCP alone could not go on
+ * with; nor one that a packet from loopback would not reach.
+ */
+static __always_inline bool can_take(const struct bpf_sock *sk, const struct bpf_tcp_sock *counts,
+				     const struct segment *segment, const struct steer_agreed *agreed)
 {
 	bool link_local = (segment->ends.from.addr[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+	bool silent = agreed->deferred ||
+		      (!counts->data_segs_out && (sk->state == BPF_TCP_ESTABLISHED || sk->state == BPF_TCP_SYN_RECV));
 
-	if (!sk->bound_dev_if && !link_local && segment->ack == agreed->next)
+	if (!sk->bound_dev_if && !link_local && !agreed->mptcp && silent && segment->ack == agreed->next)
 		return true;
 	__sync_fetch_and_add(&state.untakable, 1);
 	return false;
@@ -266,7 +279,7 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 	case READ_KEPT:
 		break;
 	default:
-		if (!can_take(sk, segment, &agreed))
+		if (!can_take(sk, counts, segment, &agreed))
 			return LET_THROUGH;
 		return take_over(skb, segment, hello, &agreed, 0);
 	}
@@ -309,7 +322,7 @@ static __always_inline int look_at_next(struct __sk_buff *skb, struct bpf_sock *
 		break;
 	default:
 		agreed_with_socket(tcp, counts, &agreed);
-		if (!can_take(sk, segment, &agreed)) {
+		if (!can_take(sk, counts, segment, &agreed)) {
 			bpf_sk_storage_delete(&hellos, sk);
 			return LET_THROUGH;
 		}
@@ -335,7 +348,8 @@ int look(struct __sk_buff *skb)
 	if (!sk)
 		return LET_THROUGH;
 	sk = bpf_sk_fullsock(sk);
-	if (!sk || !is_watched_port(sk->src_port))
+	/* A listener may have been given a connection to another port than its own. */
+	if (!sk || (sk->state != BPF_TCP_LISTEN && !is_watched_port(sk->src_port)))
 		return LET_THROUGH;
 	counts = bpf_tcp_sock(sk);
 	if (!counts)
@@ -360,6 +374,8 @@ int look(struct __sk_buff *skb)
 	}
 	if (hello)
 		return is_intact(skb, &segment) ? look_at_next(skb, sk, tcp, counts, &segment, hello) : DROP;
+	if (bpf_sk_storage_get(&own_sockets, sk, NULL, 0))
+		return LET_THROUGH;
 	if (counts->bytes_received || !*(volatile __u32 *)&state.watching || !is_armed() || !is_watched(&segment))
 		return LET_THROUGH;
 	return is_intact(skb, &segment) ? look_at_first(skb, sk, tcp, counts, &segment) : DROP;
@@ -382,6 +398,8 @@ static __always_inline void connection_made(struct bpf_sock_ops *ops, const stru
 	with_socket = bpf_sk_storage_get(&hellos, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (with_socket)
 		bpf_probe_read_kernel(with_socket, sizeof(*with_socket), hello);
+	else
+		__sync_fetch_and_add(&state.untakable, 1);
 }
 
 #endif

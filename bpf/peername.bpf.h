@@ -21,8 +21,7 @@ static __always_inline struct steer_endpoint *client_of(struct bpf_sock_addr *ct
 	if (!tcp)
 		return NULL;
 	port = bpf_ntohs(tcp->inet_conn.icsk_inet.inet_sport);
-	if (!port ||
-	    (port != *(volatile __u16 *)&state.https_port && port != *(volatile __u16 *)&state.https_port_before))
+	if (!port || !may_be_ours(port))
 		return NULL;
 	if (bpf_get_netns_cookie(ctx) != netns_cookie)
 		return NULL;

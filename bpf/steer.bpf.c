@@ -141,6 +141,12 @@ static __noinline __u32 rule_of(const struct steer_endpoint *to)
 	return rule ? *rule : 0;
 }
 
+/* Connections of ours may be entered in `ours` for this port of the web server. */
+static __always_inline bool may_be_ours(__u16 port)
+{
+	return port == *(volatile __u16 *)&state.https_port || port == *(volatile __u16 *)&state.https_port_before;
+}
+
 #include "hello_watch.bpf.h"
 #include "peername.bpf.h"
 
@@ -277,9 +283,10 @@ static __always_inline void connection_begins(struct bpf_sock_ops *ops)
 {
 	struct steer_client value = {.cookie = bpf_get_socket_cookie(ops)};
 	struct steer_connecting *entry = bpf_map_lookup_elem(&connecting, &value.cookie);
+	__u16 port = (__u16)bpf_ntohl(ops->remote_port);
 	struct steer_connection made;
 
-	if (!entry && (__u16)bpf_ntohl(ops->remote_port) != *(volatile __u16 *)&state.https_port)
+	if (!entry && !may_be_ours(port))
 		return;
 	local_end(ops, &made.from);
 	remote_end(ops, &made.to);

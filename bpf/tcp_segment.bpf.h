@@ -76,12 +76,16 @@ static __always_inline bool read_segment(struct __sk_buff *skb, struct segment *
 static __always_inline bool read_addresses(struct __sk_buff *skb, struct segment *segment)
 {
 	const __u8 *ip = (const __u8 *)(long)skb->data, *end = (const __u8 *)(long)skb->data_end;
+	__be32 from, to;
 
 	if (ip + IPV4_HEADER > end)
 		return false;
 	if (ip[0] >> 4 != IPV6_VERSION) {
-		set_v4(&segment->ends.from, *(const __be32 *)(ip + 12));
-		set_v4(&segment->ends.to, *(const __be32 *)(ip + 16));
+		/* By bytes: not every machine has them aligned. */
+		__builtin_memcpy(&from, ip + 12, sizeof(from));
+		__builtin_memcpy(&to, ip + 16, sizeof(to));
+		set_v4(&segment->ends.from, from);
+		set_v4(&segment->ends.to, to);
 		return true;
 	}
 	if (ip + IPV6_HEADER > end)

@@ -68,6 +68,7 @@ struct tcp_sock {
 	__u32 rcv_wnd;    /* the window we have advertised … */
 	__u32 rcv_wup;    /* … with this acknowledgement */
 	__u32 tsoffset;   /* of our timestamps */
+	bool is_mptcp;    /* a subflow of MPTCP; where the kernel has that */
 	struct tcp_options_received rx_opt;
 };
 
@@ -87,6 +88,7 @@ struct tcp_request_sock {
 	__u32 rcv_isn;
 	__u32 snt_isn;
 	__u32 ts_off;
+	bool is_mptcp; /* as in struct tcp_sock */
 };
 
 struct sk_buff {

@@ -107,7 +107,8 @@ struct steer_agreed {
 	__u32 mss;
 	__u8 timestamps, sack, window_scaling, send_scale, receive_scale;
 	__u8 deferred; /* there is no socket yet */
-	__u16 pad;
+	__u8 mptcp;    /* it is a subflow */
+	__u8 pad;
 };
 
 /*

@@ -123,7 +123,8 @@ static int check_bind(const struct options *options, char *reason, size_t reason
 
 	if (!diagnose_missing_capabilities(diagnose_capabilities_take_over(options), missing, sizeof(missing)))
 		return 0;
-	snprintf(reason, reason_size, "a socket at the web server's port: %s (%s is missing)", strerror(EACCES), missing);
+	snprintf(reason, reason_size, "a socket at the web server's port: %s (%s is missing)", strerror(EACCES),
+		 missing);
 	return -EACCES;
 }
 
@@ -184,6 +185,15 @@ void hello_watch_stop(struct steer *steer)
 		__atomic_store_n(&steer->state->watching, 0, __ATOMIC_SEQ_CST);
 }
 
+int hello_watch_own(const struct steer *steer, int listener)
+{
+	uint8_t yes = 1;
+
+	if (!steer->watches)
+		return 0;
+	return bpf_map_update_elem(steer->own_sockets, &listener, &yes, BPF_ANY) ? -errno : 0;
+}
+
 uint64_t hello_watch_untakable(const struct steer *steer)
 {
 	return steer->state ? __atomic_load_n(&steer->state->untakable, __ATOMIC_RELAXED) : 0;
@@ -199,11 +209,11 @@ void hello_watch_look(struct steer *steer)
 		return;
 	steer->untakable = untakable;
 	if (log_limit_pass(&limit, &suppressed))
-		log_warn(
-			"connections left to the web server though their hello was not for it: %llu so far; it is bound "
-			"to a device, the client's address is link-local, it had said something before the hello, or "
-			"there was no memory (--inspect steer takes them all)",
-			(unsigned long long)untakable);
+		log_warn("connections left to the web server though their hello was not, or may not have been, for it: "
+			 "%llu so far; it is bound to a device, the client's address is link-local, it had said "
+			 "something before the hello, the connection is of MPTCP, or there was no memory (--inspect "
+			 "steer takes them all)",
+			 (unsigned long long)untakable);
 }
 
 void hello_watch_close(struct steer *steer)

@@ -31,6 +31,8 @@ void hello_watch_follow(struct steer *steer, bool armed);
 /* No more, whatever follows; what is on its way to us comes. */
 void hello_watch_stop(struct steer *steer);
 void hello_watch_close(struct steer *steer);
+/* This listener, and what it accepts, is ours: nothing is taken over from it. 0 or -errno. */
+int hello_watch_own(const struct steer *steer, int listener);
 /* Logs what could not be taken over since the last look. */
 void hello_watch_look(struct steer *steer);
 /* Connections so far that should have been taken over and could not be. */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "diagnose.h"
+#include "hello_watch.h"
 #include "log.h"
 #include "options_changes.h"
 
@@ -81,7 +82,7 @@ int socket_set_client_options(int fd, const struct options *options)
 	return 0;
 }
 
-static int open_socket(const struct options *options, const struct address *address)
+static int open_socket(const struct steer *steer, const struct options *options, const struct address *address)
 {
 	int on = 1, error;
 	/* IPPROTO_TCP by name: a socket that could be MPTCP cannot be in a sockmap. */
@@ -96,18 +97,22 @@ static int open_socket(const struct options *options, const struct address *addr
 		goto fail;
 	if (bind(fd, &address->sa, address->len) || listen(fd, BACKLOG))
 		goto fail;
+	error = hello_watch_own(steer, fd);
+	if (error)
+		goto close;
 	return fd;
 fail:
 	error = -errno;
+close:
 	close(fd);
 	return error;
 }
 
-int listener_prepare(struct listener *listener, const struct options *options, const struct address *address,
-		     char *error, size_t error_size)
+int listener_prepare(struct listener *listener, const struct steer *steer, const struct options *options,
+		     const struct address *address, char *error, size_t error_size)
 {
 	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
-	int fd = open_socket(options, address);
+	int fd = open_socket(steer, options, address);
 
 	if (fd < 0) {
 		diagnose_bind_error(address, -fd, reason, sizeof(reason));
@@ -121,8 +126,8 @@ int listener_prepare(struct listener *listener, const struct options *options, c
 
 int listener_open(struct worker *worker, const struct address *address, char *error, size_t error_size)
 {
-	int result = listener_prepare(&worker->listeners[worker->listener_count], &worker->configuration->options,
-				      address, error, error_size);
+	int result = listener_prepare(&worker->listeners[worker->listener_count], &worker->router->steer,
+				      &worker->configuration->options, address, error, error_size);
 
 	if (!result)
 		worker->listener_count++;
@@ -139,7 +144,8 @@ int listener_share(struct worker *worker, int from, const struct address *addres
 	fd = fcntl(from, F_DUPFD_CLOEXEC, 0);
 	if (fd >= 0 && socket_set_client_options(fd, options) == 0 &&
 	    (getsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &deferred, &length) || deferred ||
-	     set_defer_accept(fd, options) == 0)) {
+	     set_defer_accept(fd, options) == 0) &&
+	    hello_watch_own(&worker->router->steer, fd) == 0) {
 		worker->listeners[worker->listener_count++] =
 			(struct listener){.fd = fd, .address = *address, .shared = true};
 		return 0;
@@ -167,7 +173,7 @@ int listener_open_private(struct worker *worker, enum steer_family family, char 
 		address.in6.sin6_addr = in6addr_loopback;
 		address.in6.sin6_port = htons((uint16_t)*port);
 	}
-	fd = open_socket(&worker->configuration->options, &address);
+	fd = open_socket(&worker->router->steer, &worker->configuration->options, &address);
 	if (fd < 0)
 		failed = fd;
 	else if (getsockname(fd, &address.sa, &address.len))

@@ -12,8 +12,8 @@
 int listener_open(struct worker *worker, const struct address *address, char *error, size_t error_size);
 
 /* As listener_open(), into *listener: a worker is to take it over. */
-int listener_prepare(struct listener *listener, const struct options *options, const struct address *address,
-		     char *error, size_t error_size);
+int listener_prepare(struct listener *listener, const struct steer *steer, const struct options *options,
+		     const struct address *address, char *error, size_t error_size);
 /* The worker's part of a reload: takes the new listeners, closes those that are gone, and brings the others up to date.
  */
 void listener_change(struct worker *worker, struct configuration *configuration);

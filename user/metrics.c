@@ -159,7 +159,7 @@ bool metrics_write(struct text *out, struct attach *attach)
 	       counters->takeovers_failed);
 	if (steer->watches)
 		simple(out, "alpnbpf_untakable_total", "counter",
-		       "Connections left to the web server though their hello was not for it.",
+		       "Connections left to the web server though their hello was not, or may not have been, for it.",
 		       hello_watch_untakable(steer));
 	simple(out, "alpnbpf_reloads_total", "counter", "Reloads that took effect.", attach->reloads[true]);
 	simple(out, "alpnbpf_reload_errors_total", "counter", "Reloads that were refused.", attach->reloads[false]);

@@ -110,7 +110,8 @@ static int open_listeners(const struct attach *attach, struct configuration *con
 	configuration->opened_count = count;
 	for (unsigned int worker = 0; worker < workers; worker++) {
 		for (unsigned int i = 0; i < count; i++, opened++) {
-			int error = listener_prepare(&configuration->opened[opened], new, added[i], why, size);
+			int error = listener_prepare(&configuration->opened[opened], &attach->router.steer, new,
+						     added[i], why, size);
 
 			if (error && !(error == -EAFNOSUPPORT && implied[i]))
 				return error;

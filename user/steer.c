@@ -169,6 +169,7 @@ static int load(struct steer *steer, const struct options *options, unsigned int
 	steer->connecting = bpf_map__fd(skel->maps.connecting);
 	steer->takeovers = bpf_map__fd(skel->maps.takeovers);
 	steer->taken = bpf_map__fd(skel->maps.taken);
+	steer->own_sockets = bpf_map__fd(skel->maps.own_sockets);
 	return 0;
 }
 
@@ -313,8 +314,9 @@ static int set_up(struct steer *steer, const struct options *options, unsigned i
 		steer->peername = false;
 		steer->why_not_watched = "the cgroup cannot be used";
 		if (!steer->by_cgroup && !always) {
-			log_warn("nothing tells when the ACME client listens (%s): all connections come through alpnbpf, always",
-				 reason);
+			log_warn(
+				"nothing tells when the ACME client listens (%s): all connections come through alpnbpf, always",
+				reason);
 			always = "the cgroup cannot be used";
 			steer->bypass = false;
 		} else {

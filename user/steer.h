@@ -44,7 +44,7 @@ struct steer {
 	struct bpf_link *watch;                        /* … by this program; NULL: not now. Main thread */
 	int cgroup;                                    /* … at this cgroup; -1: none */
 	int raw[STEER_FAMILIES], pits[STEER_FAMILIES]; /* its sockets; -1: none. See hello_watch.c */
-	int takeovers, taken;                          /* descriptors of its ring and its map */
+	int takeovers, taken, own_sockets;             /* descriptors of its ring and its maps */
 	uint64_t untakable;                            /* as last logged */
 	const char *why_not_watched;                   /* all are steered while armed; NULL: they are not */
 	char cannot_watch[256];                        /* … and could be watched but for this; "": as asked for */

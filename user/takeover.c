@@ -257,6 +257,16 @@ static bool set_window(int fd, const struct steer_takeover *takeover)
 	return set(fd, TCP_REPAIR_WINDOW, &window, sizeof(window));
 }
 
+/* The server's address need not be one of this machine's: a prefix routed to it, or TPROXY. */
+static bool set_transparent(int fd, int family)
+{
+	int on = 1;
+
+	if (family == AF_INET)
+		return setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) == 0;
+	return setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) == 0;
+}
+
 int takeover_socket(const struct steer_takeover *takeover)
 {
 	struct address client = takeover_client(takeover), server = takeover_server(takeover);
@@ -265,16 +275,23 @@ int takeover_socket(const struct steer_takeover *takeover)
 	if (fd < 0)
 		return -errno;
 	/* In this order: numbers before the connection, the rest needs it. */
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 && set_int(fd, TCP_REPAIR, REPAIR_ON) &&
-	    bind(fd, &server.sa, server.len) == 0 && set_sequence(fd, QUEUE_SEND, takeover->acknowledged) &&
-	    set_sequence(fd, QUEUE_RECEIVE, takeover->first) && connect(fd, &client.sa, client.len) == 0 &&
-	    set_options(fd, takeover) && set_timestamps(fd, takeover) &&
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) || !set_int(fd, TCP_REPAIR, REPAIR_ON) ||
+	    !set_transparent(fd, client.sa.sa_family) || bind(fd, &server.sa, server.len) ||
+	    !set_sequence(fd, QUEUE_SEND, takeover->acknowledged) || !set_sequence(fd, QUEUE_RECEIVE, takeover->first))
+		goto fail;
+	if (connect(fd, &client.sa, client.len)) {
+		if (errno == EADDRNOTAVAIL) /* another socket has these ends: __inet_check_established */
+			errno = EAGAIN;
+		goto fail;
+	}
+	if (set_options(fd, takeover) && set_timestamps(fd, takeover) &&
 	    refresh_segment_size(fd, client.sa.sa_family) && set_int(fd, TCP_REPAIR_QUEUE, QUEUE_RECEIVE) &&
 	    fill(fd, takeover->kept, takeover->kept_length) && fill(fd, takeover->piece, takeover->piece_length) &&
 	    set_window(fd, takeover) && set_int(fd, TCP_REPAIR, REPAIR_OFF) &&
 	    /* Repair has cleared it; without, the web server could not listen anew while this socket lives. */
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0)
 		return fd;
+fail:
 	error = -errno;
 	close(fd); /* still in repair: without a word to the client */
 	return error;

@@ -34,7 +34,7 @@ int takeover_reset_client(int raw, const struct steer_takeover *takeover);
 
 /*
  * A socket in the place of the server's, open, with all that the client has said in its receive queue. Non-blocking,
- * the caller's. -EADDRNOTAVAIL while the server's is still there; else -errno.
+ * the caller's. -EAGAIN while the server's is still there; else -errno.
  */
 int takeover_socket(const struct steer_takeover *takeover);
 

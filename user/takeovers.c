@@ -18,7 +18,8 @@
 #include "takeover.h"
 #include "worker.h"
 
-#define WAITING_MOST 16  /* server's sockets that are not gone yet */
+#define WAITING_MOST 256 /* server's sockets that are not gone yet; no memory before they are needed */
+#define AT_ONCE      64  /* taken over before others have their turn */
 #define FIRST_TRY_US 100 /* the next after twice the time … */
 #define TRIES        12  /* … so that the last is after half a second */
 
@@ -30,6 +31,7 @@ struct waiting {
 
 struct takeovers {
 	struct ring_buffer *ring;
+	unsigned int taken; /* in this turn */
 	struct waiting waiting[WAITING_MOST];
 };
 
@@ -69,8 +71,7 @@ static void give_up(struct worker *worker, const struct steer_takeover *takeover
 	if (log_limit_pass(&limit, &suppressed))
 		log_warn("cannot take over the connection of %s: %s; it was reset (%lu more since)",
 			 address_format(&client, name, sizeof(name)),
-			 error == -EADDRNOTAVAIL ? "the web server's socket stays, whatever it is sent"
-						 : strerror(-error),
+			 error == -EAGAIN ? "the web server's socket stays, whatever it is sent" : strerror(-error),
 			 suppressed);
 }
 
@@ -89,13 +90,17 @@ static void go_on(struct worker *worker, const struct steer_takeover *takeover, 
 
 /*
  * The server's socket expects what comes after the last byte that was let through to it. If it had no room for that, it
- * expects what it did before: each is tried in turn.
+ * expects what it did before: each is tried in turn. A reset may be on its way still; it must not meet a socket of
+ * ours, so the next is sent only if the server's is there.
  */
 static int try(struct worker *worker, const struct steer_takeover *takeover, unsigned int tries)
 {
 	__u32 seq = tries % 2 ? takeover->agreed.expected : takeover->passed;
-	int error = takeover_reset_server(raw_of(worker, takeover), takeover, seq);
+	int fd = tries ? takeover_socket(takeover) : -EAGAIN, error;
 
+	if (fd != -EAGAIN)
+		return fd;
+	error = takeover_reset_server(raw_of(worker, takeover), takeover, seq);
 	return error ? error : takeover_socket(takeover);
 }
 
@@ -113,48 +118,59 @@ static void wait_more(struct worker *worker, struct waiting *waiting)
 	waiting->tries++;
 }
 
-static int seen(void *context, void *data, size_t size)
+static void take(struct worker *worker, const struct steer_takeover *takeover, size_t size)
 {
-	struct worker *worker = context;
-	const struct steer_takeover *takeover = data;
 	struct waiting *waiting;
 	int fd;
 
-	if (size < STEER_BRIEF_SIZE)
-		return 0;
 	fd = has_room(worker) ? try(worker, takeover, 0) : -EUSERS;
 	if (fd >= 0) {
 		go_on(worker, takeover, fd);
-		return 0;
+		return;
 	}
-	waiting = fd == -EADDRNOTAVAIL ? find_free(worker->takeovers) : NULL;
+	waiting = fd == -EAGAIN ? find_free(worker->takeovers) : NULL;
 	if (!waiting) {
 		give_up(worker, takeover, fd);
-		return 0;
+		return;
 	}
 	memcpy(&waiting->takeover, takeover, size < sizeof(*takeover) ? size : sizeof(*takeover));
 	wait_more(worker, waiting);
-	return 0;
+}
+
+/* Negative: enough for now; this record is consumed all the same (ringbuf_process_ring). */
+static int seen(void *context, void *data, size_t size)
+{
+	struct worker *worker = context;
+
+	if (size >= STEER_BRIEF_SIZE)
+		take(worker, data, size);
+	return ++worker->takeovers->taken < AT_ONCE ? 0 : -ECANCELED;
 }
 
 void takeovers_take(struct worker *worker)
 {
+	worker->takeovers->taken = 0; /* what is left keeps the descriptor readable */
 	ring_buffer__consume(worker->takeovers->ring);
+}
+
+static struct waiting *waiting_of(struct takeovers *takeovers, const struct timer *timer)
+{
+	uintptr_t at = (uintptr_t)timer, first = (uintptr_t)takeovers->waiting;
+
+	if (at < first || at >= first + sizeof(takeovers->waiting))
+		return NULL;
+	return &takeovers->waiting[(at - first) / sizeof(takeovers->waiting[0])];
 }
 
 bool takeovers_expired(struct worker *worker, struct timer *timer)
 {
-	struct takeovers *takeovers = worker->takeovers;
-	struct waiting *waiting = NULL;
+	struct waiting *waiting = worker->takeovers ? waiting_of(worker->takeovers, timer) : NULL;
 	int fd;
 
-	for (int i = 0; takeovers && i < WAITING_MOST; i++)
-		if (timer == &takeovers->waiting[i].timer)
-			waiting = &takeovers->waiting[i];
 	if (!waiting)
 		return false;
 	fd = has_room(worker) ? try(worker, &waiting->takeover, waiting->tries) : -EUSERS;
-	if (fd == -EADDRNOTAVAIL && waiting->tries < TRIES) {
+	if (fd == -EAGAIN && waiting->tries < TRIES) {
 		wait_more(worker, waiting);
 		return true;
 	}

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -100,6 +101,30 @@ def test_backends(lab, config, how):
     assert routes["https"]["backend"] == other.endpoint and routes["acme"]["backend"] == validator.endpoint
     client.close()
     server.close()
+
+
+def test_who_is_shown_to_the_server_of_before(lab, config, veth):
+    """A local program that comes from where a session of ours had been is not taken for that one's client."""
+    config.write(listen=f"{veth.server4}:{config.port}", client_address="peername")
+    router = config.start(listen=[(veth.server4, config.port)])
+    old, port = config.https, config.https.port
+    client = connect((veth.server4, config.port), namespace=veth.namespace).send(https_hello())
+    server = old.accept()
+    assert server.sock.getpeername() == client.local
+    lines = subprocess.run(["ss", "-Htnp", "state", "established", f"dport = {port}"], capture_output=True, text=True,
+                           check=True).stdout.splitlines()
+    local, = {int(line.split()[2].rpartition(":")[2]) for line in lines if f"pid={router.pid}," in line}
+    client.reset()
+    assert server.outcome() in ("end", "reset")
+    server.close()
+    wait_until(lambda: len(router.sessions()) == 1, 5, "its end in the log")
+    config.reload(https=lab.listener().endpoint)
+    other = socket.socket()
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    other.bind(("127.0.0.1", local))
+    other.connect(("127.0.0.1", port))
+    assert old.accept_any().sock.getpeername() == ("127.0.0.1", local)
+    other.close()
 
 
 def test_nothing(lab, config):

@@ -268,7 +268,7 @@ def test_a_server_bound_to_its_device(lab, veth):
         client.send(acme_hello())
         server = web.accept()
         assert server.read(H) == acme_hello()
-        router.wait_line("left to the web server though their hello was not for it: 1 so far", 5)
+        router.wait_line("left to the web server though their hello was not, or may not have been, for it: 1 so far", 5)
         assert scrape(metrics)["alpnbpf_untakable_total"] == 1
         held = lab.connect(("127.0.0.1", front)).send(acme_hello())
         assert acme.accept().read(H) == acme_hello()
