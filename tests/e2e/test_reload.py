@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """`alpnbpf reload` and SIGHUP: new sessions get what is new, live ones go on, and a mistake changes nothing."""
+import errno
 import json
 import os
 import signal
@@ -108,20 +109,25 @@ def test_who_is_shown_to_the_server_of_before(lab, config, veth):
     config.write(listen=f"{veth.server4}:{config.port}", client_address="peername")
     router = config.start(listen=[(veth.server4, config.port)])
     old, port = config.https, config.https.port
-    client = connect((veth.server4, config.port), namespace=veth.namespace).send(https_hello())
-    server = old.accept()
-    assert server.sock.getpeername() == client.local
-    lines = subprocess.run(["ss", "-Htnp", "state", "established", f"dport = {port}"], capture_output=True, text=True,
-                           check=True).stdout.splitlines()
-    local, = {int(line.split()[2].rpartition(":")[2]) for line in lines if f"pid={router.pid}," in line}
-    client.reset()
-    assert server.outcome() in ("end", "reset")
-    server.close()
-    wait_until(lambda: len(router.sessions()) == 1, 5, "its end in the log")
-    config.reload(https=lab.listener().endpoint)
     other = socket.socket()
     other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    other.bind(("127.0.0.1", local))
+    for attempt in range(20):
+        client = connect((veth.server4, config.port), namespace=veth.namespace).send(https_hello())
+        server = old.accept()
+        assert server.sock.getpeername() == client.local
+        lines = subprocess.run(["ss", "-Htnp", "state", "established", f"dport = {port}"], capture_output=True, text=True,
+                               check=True).stdout.splitlines()
+        local, = {int(line.split()[2].rpartition(":")[2]) for line in lines if f"pid={router.pid}," in line}
+        client.reset()
+        assert server.outcome() in ("end", "reset")
+        server.close()
+        wait_until(lambda: len(router.sessions()) == attempt + 1, 5, "its end in the log")
+        try:
+            other.bind(("127.0.0.1", local))
+            break
+        except OSError as error:  # a connection of a moment ago to somewhere else has it still
+            assert error.errno == errno.EADDRINUSE and attempt < 19
+    config.reload(https=lab.listener().endpoint)
     other.connect(("127.0.0.1", port))
     assert old.accept_any().sock.getpeername() == ("127.0.0.1", local)
     other.close()

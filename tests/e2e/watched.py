@@ -71,10 +71,8 @@ class Plain:
     def _nothing_on_its_way(self):
         try:
             return entries(self.router, "taken") == 0
-        except (LookupError, RuntimeError):
-            if self.router.running():
-                raise
-            return True  # it has ended, and its maps with it
+        except (LookupError, RuntimeError):  # it ends, and its maps with it
+            return not self.router.running()
 
     def totals(self):
         wait_until(self._nothing_on_its_way, 5, "nothing on its way to us")
