@@ -18,7 +18,7 @@ import sys
 
 import rows as rows_module
 from rows import ALPNBPF, PEERS, QUICK, ROOT, write
-from scenarios import Bench, load_scenarios, tls_scenarios, wait_quiet
+from scenarios import Bench, load_scenarios, tls_scenarios
 
 import netns  # noqa: E402  (rows.py has put the tests' directory on the path)
 import plots  # noqa: E402
@@ -70,7 +70,7 @@ def prepare_namespaces(veth, congestion):
                   f"net.ipv4.tcp_congestion_control={congestion}")
 
 
-def measure(scenarios, rows, rounds):
+def measure(bench, scenarios, rows, rounds):
     """name -> summary, printed as it comes."""
     every = {}
     for name, work in scenarios.items():
@@ -78,7 +78,7 @@ def measure(scenarios, rows, rounds):
         for _ in range(rounds):
             for row in rows:
                 with row:
-                    wait_quiet()
+                    bench.wait_quiet()
                     results[row.name].append(work(row))
         every[name] = summary(results)
         print_scenario(name, every[name])
@@ -114,7 +114,7 @@ def main():
         servers = start_servers()
         rows = rows_module.make_all(wanted, first_port, servers, arguments.out)
         try:
-            every |= measure(scenarios, rows, rounds)
+            every |= measure(bench, scenarios, rows, rounds)
         finally:  # nginx's workers would outlive us
             servers.stop()
     document = {"machine": machine, "scenarios": every}

@@ -23,16 +23,6 @@ def cpu_seconds():
     return (fields[0] + fields[1] + fields[2] + fields[5] + fields[6]) / TICK
 
 
-def wait_quiet(most=5):
-    """Until the machine has nothing to do: starting a row, and ending the one before, is not its work."""
-    begin = time.monotonic()
-    while time.monotonic() - begin < most:
-        before = cpu_seconds()
-        time.sleep(0.2)
-        if cpu_seconds() - before <= 0.02:
-            return
-
-
 def milliseconds(text):
     """wrk's 1.23ms, 456.00us, 1.02s."""
     number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()
@@ -43,6 +33,15 @@ class Bench:
     def __init__(self, veth, quick):
         self.veth, self.quick = veth, quick
         self.seconds = 1 if quick else 3
+
+    def wait_quiet(self):
+        """Until the machine has nothing to do: starting a row, and ending the one before, is not its work."""
+        end = time.monotonic() + (1 if self.quick else 5)
+        while time.monotonic() < end:
+            before = cpu_seconds()
+            time.sleep(0.2)
+            if cpu_seconds() - before <= 0.02:
+                return
 
     def _measured(self, row, command):
         before = cpu_seconds()
