@@ -7,8 +7,11 @@
 #include "hello_watch.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -75,6 +78,22 @@ static void give_up(struct worker *worker, const struct steer_takeover *takeover
 			 suppressed);
 }
 
+/*
+ * Connection tracking has seen our reset and takes it for the client's: the entry is closed, and lives for 10 s after
+ * each packet (nf_conntrack_tcp_timeout_close). A client that answers keeps it alive; one that does not is not given up
+ * for that before --idle-timeout, as a rule.
+ */
+static void keep_tracked(int fd)
+{
+	static const int settings[][3] = {{SOL_SOCKET, SO_KEEPALIVE, 1},
+					  {IPPROTO_TCP, TCP_KEEPIDLE, 5},
+					  {IPPROTO_TCP, TCP_KEEPINTVL, 5},
+					  {IPPROTO_TCP, TCP_KEEPCNT, 127}};
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		setsockopt(fd, settings[i][0], settings[i][1], &settings[i][2], sizeof(settings[i][2]));
+}
+
 static void go_on(struct worker *worker, const struct steer_takeover *takeover, int fd)
 {
 	const struct endpoint *https = &worker->configuration->options.backends[ROUTE_HTTPS];
@@ -82,6 +101,7 @@ static void go_on(struct worker *worker, const struct steer_takeover *takeover, 
 	bool in_place = address_port(&server) == address_port(&https->addresses[0]);
 
 	socket_set_client_options(fd, &worker->configuration->options);
+	keep_tracked(fd);
 	takeover_acknowledge(raw_of(worker, takeover), takeover);
 	release(worker, takeover);
 	worker->counters.takeovers++;

@@ -13,12 +13,13 @@ import pytest
 
 from conftest import free_port
 from control import command, status
+from hello_cases import record_or_records, sized
 from hellos import acme_hello, https_hello
 from in_place import ACME, WITHOUT_CGROUP, Ground, armed, visitors
 from netns import run
 from sockets import connect
 from test_metrics import scrape
-from waiting import wait_until
+from waiting import pause, wait_until
 from watched import BULK, H, Plain, exchange, validate
 
 
@@ -101,8 +102,9 @@ def test_server_that_restarts(lab, authority, veth, kind):
         assert seen == own
 
 
-def test_stateful_firewall(plain):
-    """Only what belongs to a connection gets in; of the reset to the server the connection must not be the victim."""
+@contextlib.contextmanager
+def stateful_firewall():
+    """Only what belongs to a connection gets in."""
     rules = """table inet e2e {
         chain input { type filter hook input priority 0; policy drop;
             ct state invalid drop; ct state established,related accept; iif lo accept;
@@ -110,16 +112,37 @@ def test_stateful_firewall(plain):
     }"""
     subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
     try:
-        with armed(plain.router) as acme:
-            for _ in range(3):
-                validate(plain.client(), acme, acme_hello(), count=BULK)
-                other = plain.client()
-                other.send(https_hello())
-                server = plain.served(https_hello())
-                exchange(other, server)
+        yield
     finally:
         run("nft", "delete", "table", "inet", "e2e")
+
+
+def test_stateful_firewall(plain):
+    """Of the reset to the server the connection must not be the victim."""
+    with stateful_firewall(), armed(plain.router) as acme:
+        for _ in range(3):
+            validate(plain.client(), acme, acme_hello(), count=BULK)
+            other = plain.client()
+            other.send(https_hello())
+            server = plain.served(https_hello())
+            exchange(other, server)
     assert plain.totals()["takeovers"] == 3
+
+
+@pytest.mark.long
+def test_idle_behind_a_stateful_firewall(lab, veth):
+    """Nor when it is silent for longer than connection tracking keeps what it has seen the reset of."""
+    plain = Plain(lab, veth)
+    hello = record_or_records(sized(8000, b"h2"))
+    with stateful_firewall(), armed(plain.router):
+        client = plain.client()
+        client.send_split(hello, 1000)
+        server = plain.served(hello)
+        pause(12)  # nf_conntrack_tcp_timeout_close is 10
+        client.send(b"request")  # who speaks first from our side would have it tracked anew
+        assert server.read(7) == b"request"
+        exchange(client, server)
+    assert plain.totals()["takeovers"] == 1
 
 
 def test_many_at_once(ground):
