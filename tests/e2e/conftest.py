@@ -21,6 +21,7 @@ from certs import Authority  # noqa: E402
 from children import Child  # noqa: E402
 from in_place import Ground  # noqa: E402
 from kernel_log import KernelLog, is_known  # noqa: E402
+from rawtcp import Tun  # noqa: E402
 from router import BINARY, Router  # noqa: E402
 from sockets import Listener, connect  # noqa: E402
 from waiting import SCALE  # noqa: E402
@@ -98,6 +99,14 @@ def veth():
     pair = netns.VethPair()
     yield pair
     pair.close()
+
+
+@pytest.fixture(scope="module")
+def tun():
+    """Where peers of rawtcp.py send from."""
+    tun = Tun()
+    yield tun
+    tun.close()
 
 
 def free_port():

@@ -9,7 +9,7 @@ import random
 import pytest
 
 from hellos import acme_hello, https_hello, noise
-from rawtcp import RawPeer, Tun
+from rawtcp import RawPeer
 from waiting import wait_until
 
 HELLO = https_hello()
@@ -39,13 +39,6 @@ CASES = {
     "data and FIN twice": ([(0, 20, FIN), (0, 20, FIN)], False),
     "FIN ahead of the hole, filled wider": ([(0, 5), (20, 30, FIN), (3, 25)], True),
 }
-
-
-@pytest.fixture(scope="module")
-def tun():
-    tun = Tun()
-    yield tun
-    tun.close()
 
 
 @pytest.fixture

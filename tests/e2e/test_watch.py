@@ -13,7 +13,7 @@ import pytest
 from hellos import ACME as ACME_NAME
 from hellos import acme_hello, https_hello, message, noise, padding, record
 from in_place import Ground, armed, proxied, switches
-from rawtcp import RawPeer, Tun
+from rawtcp import RawPeer
 from services import need
 from test_bypass import Front
 from visitors import ask
@@ -213,13 +213,6 @@ CASES = {
     "a piece of the last": [(0, 40), (40, 80), (40, 50), (45, 80), (80, H)],
     "one by one, each with the last byte": [(max(0, n - 1), n + 1) for n in range(H)],
 }
-
-
-@pytest.fixture(scope="module")
-def tun():
-    tun = Tun(name="e2e-tun2", server="10.77.3.1", client="10.77.3.2")
-    yield tun
-    tun.close()
 
 
 @pytest.fixture

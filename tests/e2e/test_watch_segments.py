@@ -15,7 +15,7 @@ from hello_cases import sized, record_or_records
 from hellos import acme_hello, https_hello, noise
 from in_place import ACME, armed
 from netns import run
-from rawtcp import RawPeer, Tun
+from rawtcp import RawPeer
 from sockets import Peer
 from waiting import SCALE, now, wait_until
 from watched import BULK, H, Plain, entries, exchange
@@ -63,13 +63,6 @@ class Half:
         self.client.send(acme_hello()[self.SEEN:])
         assert self.server.read(H) == acme_hello()
         exchange(self.client, self.server)
-
-
-@pytest.fixture(scope="module")
-def tun():
-    tun = Tun(name="e2e-tun3", server="10.77.4.1", client="10.77.4.2")
-    yield tun
-    tun.close()
 
 
 @pytest.fixture
