@@ -38,7 +38,7 @@ NO_LINE_INFO = $(LLVM_OBJCOPY) --dump-section .BTF.ext=$@.ext $@.tmp && \
 	printf '\0\0\0\0' | dd of=$@.ext bs=1 seek=20 conv=notrunc status=none && \
 	$(LLVM_OBJCOPY) --update-section .BTF.ext=$@.ext $@.tmp && rm $@.ext &&
 # The linker says of every static program with getaddrinfo() or getgrnam() that it needs glibc's shared modules.
-# user/sockaddr.c and control.c see to it that this one does not.
+# user/base/address.c and user/operate/control.c see to it that this one does not.
 LINK_SAID = 2>$(OUT)/link.log; code=$$?; grep -v -e "function .resolve'" -e "Using 'getaddrinfo'" \
             -e "function .control_open'" -e "Using 'getgrnam'" $(OUT)/link.log >&2; \
             exit $$code
@@ -67,28 +67,15 @@ BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -
              -ffile-prefix-map=$(CURDIR)=. \
              $(if $(MULTIARCH),-idirafter /usr/include/$(MULTIARCH)) -Iinclude -Ibpf $(LIBBPF_CFLAGS)
 
-USER_SRCS := $(wildcard user/*.c)
-USER_OBJS := $(USER_SRCS:user/%.c=$(OUT)/%.o)
+# The rooms of the user half, from the ground up: each may use what stands before it, nothing behind it (tools/layers).
+ROOMS := base system hello options dataplane steering engine operate attach commands
+# What a program links: its own objects, then the rooms from the top down.
+LIBS_DOWN := $(patsubst %,$(OUT)/%.a,commands attach operate engine steering dataplane options hello system base)
+USER_OBJS := $(patsubst user/%.c,$(OUT)/%.o,$(wildcard user/*.c user/*/*.c))
 BPF_SKELS := $(OUT)/sockmap.skel.h $(OUT)/steer.skel.h
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
-
-# What each test links, apart from cmocka: the source it tests and what that source calls.
-unit_options_SRCS        := $(wildcard user/options*.c) user/config_file.c user/routes.c user/sockaddr.c user/activation.c
-unit_config_file_SRCS    := $(unit_options_SRCS)
-unit_sockaddr_SRCS       := user/sockaddr.c
-unit_proxy_protocol_SRCS := user/proxy_protocol.c user/sockaddr.c
-unit_hello_SRCS          := user/hello.c user/hex_text.c
-unit_routes_SRCS         := user/routes.c
-unit_log_SRCS            := user/log.c user/text.c
-unit_json_SRCS           := user/json.c user/text.c
-unit_sandbox_SRCS        := $(wildcard user/sandbox*.c) user/log.c user/text.c
-unit_sandbox_LIBS         = $(SECCOMP_LIBS)
-unit_source_table_SRCS   := user/source_table.c user/sockaddr.c
-unit_timer_SRCS          := user/timer.c
-unit_diagnose_SRCS       := user/diagnose.c user/listening.c user/sockaddr.c
-bpf_clienthello_SRCS     := user/routes.c
-fuzz_SRCS                := user/hello.c user/hex_text.c user/routes.c
+FUZZ_SRCS  := user/hello/describe.c user/hello/hex_text.c user/hello/rules.c
 
 .PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels check-package lint fuzz static \
 	demo deps man completions deb install uninstall clean FORCE
@@ -97,14 +84,21 @@ fuzz_SRCS                := user/hello.c user/hex_text.c user/routes.c
 
 all: $(BIN)
 
-$(BIN): $(USER_OBJS)
+$(BIN): $(OUT)/main.o $(LIBS_DOWN)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(SECCOMP_LIBS) $(LINK_SAID)
+
+# One a room; made anew, so that a source that is gone leaves no object behind.
+define archive
+$(OUT)/$(1).a: $(patsubst user/%.c,$(OUT)/%.o,$(wildcard user/$(1)/*.c))
+	$$(call say,AR,$$@)rm -f $$@ && $$(AR) rcs $$@ $$^
+endef
+$(foreach room,$(ROOMS),$(eval $(call archive,$(room))))
 
 static:
 	$(Q)$(MAKE) --no-print-directory STATIC=1 all
 
 $(OUT)/%.o: user/%.c | $(BPF_SKELS)
-	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # .bpf.c -> .bpf.o -> .skel.h. Linking leaves out what only a linker would need, a third of the object.
 $(OUT)/%.bpf.o: bpf/%.bpf.c | $(OUT)
@@ -120,16 +114,19 @@ $(OUT)/bpf/%.bpf.o: tests/bpf/%.bpf.c | $(OUT)
 $(OUT):
 	$(Q)mkdir -p $(OUT)/unit $(OUT)/bpf $(OUT)/fuzz
 
-$(OUT)/unit/test_%: tests/unit/test_%.c $(wildcard tests/unit/*.h tests/*.h include/*.h user/*.h user/*.c) | $(OUT)
-	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(unit_$*_SRCS) $$(pkg-config --cflags --libs cmocka) \
-		$(unit_$*_LIBS)
+$(OUT)/unit/%.o: tests/unit/%.c | $(OUT)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c -o $@ $<
 
-$(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/bpf/%.skel.h $(wildcard tests/*.h include/*.h user/routes.[ch])
-	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(bpf_$*_SRCS) $$(pkg-config --cflags --libs cmocka) $(LIBBPF_LIBS)
+# A test links what it calls, and no more: an archive gives the objects that are asked for.
+$(OUT)/unit/test_%: $(OUT)/unit/test_%.o $(LIBS_DOWN)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) -o $@ $^ $$(pkg-config --libs cmocka) $(LIBBPF_LIBS) $(SECCOMP_LIBS)
 
-$(OUT)/fuzz/%: tests/fuzz/%.c $(fuzz_SRCS) $(wildcard include/*.h user/*.h) | $(OUT)
+$(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/bpf/%.skel.h $(OUT)/hello.a
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(OUT)/hello.a $$(pkg-config --cflags --libs cmocka) $(LIBBPF_LIBS)
+
+$(OUT)/fuzz/%: tests/fuzz/%.c $(FUZZ_SRCS) $(wildcard include/*.h user/hello/*.h) | $(OUT)
 	$(call say,CC,$<)$(CLANG) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		-D_GNU_SOURCE -Iinclude -Iuser -o $@ $< $(fuzz_SRCS)
+		-D_GNU_SOURCE -Iinclude -Iuser -o $@ $< $(FUZZ_SRCS)
 
 # The test command: `sudo make check` (SANITIZE=1 for the sanitizer build).
 check: check-unit check-bpf check-fuzz check-e2e
@@ -232,4 +229,4 @@ check-package:
 clean:
 	$(Q)rm -rf build build-san build-static alpnbpf alpnbpf-san
 
--include $(wildcard $(OUT)/*.d $(OUT)/bpf/*.d)
+-include $(wildcard $(OUT)/*.d $(OUT)/*/*.d)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The rules a ClientHello can meet, as the tables its parser looks into: one value of a BPF map, and what native
- * callers hold. Filled by user/routes.c, read-only for everybody else.
+ * callers hold. Filled by user/hello/rules.c, read-only for everybody else.
  *
  * All names are looked for at once, a bit each, and no name is ever stored: `start` has the names that one of some
  * length can be, and each of its bytes takes out, by its place counted from the end, those that have another one there.

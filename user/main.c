@@ -3,8 +3,8 @@
  * The entry point: the subcommand table, the options that stand before a subcommand, the exit code. Owns nothing else;
  * what a subcommand does is in its cmd_*.c.
  */
-#include "commands.h"
-#include "options.h"
+#include "commands/commands.h"
+#include "options/options.h"
 
 #include <errno.h>
 #include <fcntl.h>

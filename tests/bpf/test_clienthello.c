@@ -20,7 +20,7 @@
 #include "bpf/clienthello.skel.h"
 #pragma GCC diagnostic pop
 #include "hellos.h"
-#include "routes.h"
+#include "hello/rules.h"
 
 #define ETHERNET    14
 #define SEGMENT_MAX 3000 /* a test run takes less than a page, headroom and skb_shared_info taken off */

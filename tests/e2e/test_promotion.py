@@ -12,7 +12,7 @@ from pattern import Pattern
 from stream_thread import receiving, sending
 
 HELLO = https_hello()
-TURNS = 32  # user/promote.c
+TURNS = 32  # user/engine/promote.c
 UP, DOWN = Pattern("up"), Pattern("down")
 
 

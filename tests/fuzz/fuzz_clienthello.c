@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "hello.h"
-#include "hex_text.h"
-#include "routes.h"
+#include "hello/describe.h"
+#include "hello/hex_text.h"
+#include "hello/rules.h"
 
 static uint8_t records[CLIENTHELLO_WIRE_MAX];
 

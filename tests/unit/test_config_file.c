@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "options.h"
+#include "options/options.h"
 
 static char path[] = "/tmp/alpnbpf-test-config-XXXXXX", error[1024];
 

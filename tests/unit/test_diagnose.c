@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "diagnose.h"
+#include "system/ports.h"
 
 static void test_kernels(void **state)
 {

@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "hello.h"
-#include "hex_text.h"
+#include "hello/describe.h"
+#include "hello/hex_text.h"
 #include "hellos.h"
 
 static struct wire stream;

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "json.h"
+#include "base/json.h"
 
 static void test_structure(void **state)
 {

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "options.h"
+#include "options/options.h"
 
 #define WORDS_MAX 64
 

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proxy_protocol.h"
+#include "engine/proxy_protocol.h"
 
 static struct address address_of(const char *text)
 {

@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 #include "hellos.h"
-#include "routes.h"
+#include "hello/rules.h"
 
 static struct routes routes;
 static struct clienthello_rules table;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * user/sandbox*.c: a child takes the stages and then tries what must fail, and what must go on working. Each attempt is
- * reported by its error; the parent knows which is right. Stages that this kernel lacks are SKIPPED.
+ * user/system/sandbox*.c: a child takes the stages and then tries what must fail, and what must go on working. Each
+ * attempt is reported by its error; the parent knows which is right. Stages that this kernel lacks are SKIPPED.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,8 +32,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "sandbox.h"
+#include "base/log.h"
+#include "system/sandbox.h"
 
 static char folder[] = "/tmp/alpnbpf-sandbox-XXXXXX", inside[64], outside[64];
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sockaddr.h"
+#include "base/address.h"
 
 static char error[512];
 

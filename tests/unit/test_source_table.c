@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "source_table.h"
+#include "engine/source_table.h"
 
 static struct address v4(const char *text)
 {

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "timer.h"
+#include "base/timer.h"
 
 #define TIMERS 300
 

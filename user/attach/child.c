@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Starts the command, passes signals on, reaps. Owns one process. */
+#include "attach/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* What the service manager says to us alone: readiness and signs of life are ours to tell, the sockets ours. */
+static bool is_ours(const char *variable)
+{
+	static const char *const ours[] = {
+		"NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=", "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES="};
+
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (strncmp(variable, ours[i], strlen(ours[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Made before fork(): nothing is allocated between that and exec(). To be freed. */
+static char **make_environment(void)
+{
+	size_t count = 0, kept = 0;
+	char **environment;
+
+	while (environ[count])
+		count++;
+	environment = calloc(count + 1, sizeof(*environment));
+	for (size_t i = 0; environment && i < count; i++)
+		if (!is_ours(environ[i]))
+			environment[kept++] = environ[i];
+	return environment;
+}
+
+/* In the new process. What comes back is why not, through the pipe. */
+static void __attribute__((noreturn)) become(char **command, char **environment, const struct rlimit *nofile, int tell)
+{
+	sigset_t none;
+	int error;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	setrlimit(RLIMIT_NOFILE, nofile);
+	execvpe(command[0], command, environment);
+	error = errno;
+	if (write(tell, &error, sizeof(error)) != sizeof(error))
+		_exit(126);
+	_exit(127);
+}
+
+int child_start(struct child *child, char **command, const struct rlimit *nofile, char *reason, size_t reason_size)
+{
+	char **environment = make_environment();
+	int pipes[2], error = 0;
+	pid_t pid;
+
+	if (!environment || pipe2(pipes, O_CLOEXEC)) {
+		error = environment ? errno : ENOMEM;
+		snprintf(reason, reason_size, "cannot start %s: %s", command[0], strerror(error));
+		free(environment);
+		return -error;
+	}
+	pid = fork();
+	if (pid == 0)
+		become(command, environment, nofile, pipes[1]);
+	if (pid < 0)
+		error = errno;
+	free(environment);
+	close(pipes[1]);
+	/* Nothing comes when it could be executed: the pipe closes with that. */
+	if (pid > 0 && read(pipes[0], &error, sizeof(error)) == sizeof(error))
+		waitpid(pid, NULL, 0);
+	close(pipes[0]);
+	if (error) {
+		snprintf(reason, reason_size, "cannot start %s: %s", command[0], strerror(error));
+		return -error;
+	}
+	*child = (struct child){.pid = pid};
+	return 0;
+}
+
+bool child_reap(struct child *child)
+{
+	bool was_it = false;
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid != child->pid)
+			continue; /* an orphan that PID 1 inherits */
+		child->ended = was_it = true;
+		child->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	}
+	return was_it;
+}
+
+void child_signal(const struct child *child, int signal)
+{
+	if (child_runs(child))
+		kill(child->pid, signal);
+}
+
+bool child_runs(const struct child *child)
+{
+	return child->pid && !child->ended;
+}

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Sets attach up: limits, ports, routing, data plane, steering, listeners. Every error is said here, with its remedy.
+ * attach_start.c goes on. Main thread only.
+ */
+#include "attach/attach.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "system/activation.h"
+#include "dataplane/dataplane.h"
+#include "system/ports.h"
+#include "system/lock.h"
+#include "engine/listener.h"
+#include "base/log.h"
+#include "operate/requests.h"
+#include "system/policy_route.h"
+
+#define SESSIONS_BY_DEFAULT 65536 /* at most: the maps are allocated ahead, 320 bytes of kernel memory a session */
+
+/* --- limits --- */
+
+/* The soft limit up to the hard one: sessions are what descriptors are for. */
+static int raise_descriptor_limit(struct rlimit *limit)
+{
+	if (getrlimit(RLIMIT_NOFILE, limit))
+		return -errno;
+	limit->rlim_cur = limit->rlim_max;
+	return setrlimit(RLIMIT_NOFILE, limit) ? -errno : 0;
+}
+
+static int decide_limits(struct attach *attach)
+{
+	const struct options *options = &attach->options;
+	unsigned int possible, wanted = options->max_connections;
+	struct rlimit limit = {0};
+	int error = getrlimit(RLIMIT_NOFILE, &attach->nofile) ? -errno : raise_descriptor_limit(&limit);
+
+	if (error) {
+		log_error("cannot raise the descriptor limit: %s", strerror(-error));
+		return error;
+	}
+	possible = diagnose_session_limit(options, limit.rlim_max);
+	if (possible == 0 || possible < wanted) {
+		log_error("the descriptor limit of %llu allows %u sessions; --max-connections %u needs %llu "
+			  "(LimitNOFILE=, ulimit -Hn)",
+			  (unsigned long long)limit.rlim_max, possible, wanted ? wanted : 1,
+			  (unsigned long long)diagnose_descriptors_needed(options, wanted ? wanted : 1));
+		return -EMFILE;
+	}
+	if (!wanted)
+		wanted = possible < SESSIONS_BY_DEFAULT ? possible : SESSIONS_BY_DEFAULT;
+	attach->router.max_sessions = wanted;
+	attach->router.workers = diagnose_workers(options);
+	if (attach->router.workers > wanted)
+		attach->router.workers = wanted;
+	attach->router.slots_per_worker = (wanted + attach->router.workers - 1) / attach->router.workers;
+	return 0;
+}
+
+/* --- the data plane --- */
+
+/* Exactness comes before speed: `auto` does not use a sockmap that is known to lose data, `sockmap` warns of it. */
+static int check_kernel(enum dataplane_choice choice, char *reason, size_t reason_size)
+{
+	struct utsname names;
+	char name[sizeof(names.release)];
+
+	if (uname(&names) || !diagnose_kernel_too_old(names.release, names.version, name, sizeof(name)))
+		return 0;
+	snprintf(reason, reason_size, "kernel %s: " DIAGNOSE_KERNEL_FAULT, name);
+	if (choice == DATAPLANE_AUTO)
+		return -EOPNOTSUPP;
+	log_warn("%s", reason);
+	return 0;
+}
+
+static int open_dataplane(struct attach *attach)
+{
+	struct router *router = &attach->router;
+	enum dataplane_choice choice = attach->options.dataplane;
+	bool rules = attach->options.routes.count > 0;
+	char reason[512] = "";
+	int error = 0;
+
+	if (choice != DATAPLANE_USER) {
+		error = check_kernel(choice, reason, sizeof(reason));
+		if (!error)
+			error = dataplane_selftest(rules, reason, sizeof(reason));
+		if (!error)
+			error = dataplane_open_sockmap(&router->dataplane, router->workers, router->slots_per_worker,
+						       rules, reason, sizeof(reason));
+		if (!error) {
+			snprintf(attach->plane, sizeof(attach->plane), "%s (the self-test moved bytes in the kernel)",
+				 choice == DATAPLANE_SOCKMAP ? "sockmap" : "auto");
+			return 0;
+		}
+		if (choice == DATAPLANE_SOCKMAP) {
+			log_error("--dataplane sockmap: %s", reason);
+			return error;
+		}
+		log_warn("no sockmap data plane, user space moves the bytes: %s", reason);
+	}
+	error = dataplane_open_user(&router->dataplane, router->workers, router->slots_per_worker, rules);
+	if (error)
+		log_error("no memory for %u sessions", router->max_sessions);
+	snprintf(attach->plane, sizeof(attach->plane), "user (%s)",
+		 choice == DATAPLANE_USER ? "asked for" : "as said above");
+	return error;
+}
+
+/* --- listeners and workers --- */
+
+/* False: nobody asked for this family by name, and this machine does not have it. */
+static bool is_absent(const struct options *options, unsigned int listener, int error)
+{
+	return error == -EAFNOSUPPORT && options->listener_implied[listener];
+}
+
+/*
+ * SO_REUSEPORT lets a second alpnbpf of the same user bind beside us, and take half of the connections: first make sure
+ * that the addresses are free.
+ */
+static int check_listeners(struct attach *attach)
+{
+	const struct options *options = &attach->options;
+	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+
+	for (unsigned int i = 0; !options->activated && i < options->listener_count; i++) {
+		int error;
+
+		if (options->in_place[i]) /* the web server's */
+			continue;
+		error = diagnose_bind(&options->listeners[i], reason, sizeof(reason));
+		if (!error || is_absent(options, i, error))
+			continue;
+		log_error("cannot listen on %s: %s", address_format(&options->listeners[i], name, sizeof(name)),
+			  reason);
+		return error;
+	}
+	return 0;
+}
+
+/* What only one alpnbpf of a network namespace can have. False: another has it, or why else is logged. */
+static int take(struct attach *attach, const char *name, const char *what)
+{
+	char holder[DIAGNOSE_TEXT_MAX];
+	int lock = instance_take(name, holder, sizeof(holder));
+
+	if (lock >= 0) {
+		attach->locks[attach->lock_count++] = lock;
+		return 0;
+	}
+	if (lock == -EPERM) {
+		log_warn("%s, of another user, has the name by which alpnbpf processes keep out of each other's way: "
+			 "nothing stops a second one that %s",
+			 holder, what);
+		return 0;
+	}
+	if (lock == -EADDRINUSE)
+		log_error("%s %s in this network namespace already; stop it first", holder, what);
+	else
+		log_error("cannot keep other alpnbpf processes away: %s", holder);
+	return lock;
+}
+
+/* The ports whose web server we serve in place are no port of ours, so nothing else keeps a second alpnbpf away. */
+static int take_ports(struct attach *attach)
+{
+	const struct options *options = &attach->options;
+	char name[32], what[64];
+	int error = 0;
+
+	for (unsigned int i = 0; !error && i < options->listener_count; i++) {
+		unsigned int port = address_port(&options->listeners[i]);
+		bool taken = false;
+
+		for (unsigned int before = 0; before < i; before++)
+			taken = taken ||
+				(options->in_place[before] && address_port(&options->listeners[before]) == port);
+		if (!options->in_place[i] || taken)
+			continue;
+		snprintf(name, sizeof(name), INSTANCE_IN_PLACE, port);
+		snprintf(what, sizeof(what), "serves port %u in place", port);
+		error = take(attach, name, what);
+	}
+	return error;
+}
+
+static int open_policy_route(struct attach *attach)
+{
+	char reason[DIAGNOSE_TEXT_MAX];
+	int error;
+
+	if (attach->options.client_address != CLIENT_ADDRESS_TRANSPARENT)
+		return 0;
+	error = take(attach, "transparent", "makes transparent connections");
+	if (error)
+		return error;
+	error = policy_route_add(reason, sizeof(reason));
+	attach->routed = !error;
+	if (error)
+		log_error("--client-address transparent: %s", reason);
+	else if (*reason)
+		log_warn("--client-address transparent: %s; left out", reason);
+	return error;
+}
+
+/* A web server that is not there yet is served once it is; that nobody is there should be known. */
+static void warn_of_nobody(const struct options *options)
+{
+	char name[ADDRESS_TEXT_MAX];
+	unsigned int nobody = LISTENERS_MAX;
+
+	for (unsigned int i = 0; i < options->listener_count; i++) {
+		if (!options->in_place[i])
+			continue;
+		if (diagnose_port_taken(&options->listeners[i]))
+			return;
+		if (nobody == LISTENERS_MAX)
+			nobody = i;
+	}
+	if (nobody < LISTENERS_MAX)
+		log_warn("nobody listens on %s yet; connections are refused until the web server does",
+			 address_format(&options->listeners[nobody], name, sizeof(name)));
+}
+
+static int open_steering(struct attach *attach)
+{
+	char reason[DATAPLANE_REASON_MAX];
+	int error = steer_open(&attach->router.steer, &attach->options, attach->router.workers,
+			       attach->router.max_sessions, reason, sizeof(reason));
+
+	if (error && attach->options.in_place_count && strncmp(reason, "--", 2) != 0) /* those name their remedy */
+		log_error("cannot serve the web server in place: %s; instead, move it to another port (--https 8443)",
+			  reason);
+	else if (error)
+		log_error("%s", reason);
+	return error;
+}
+
+/* For connections that are steered to us; a family is left out where the machine does not have it. */
+static int open_private_listeners(struct attach *attach, struct worker *worker, char *reason, size_t reason_size)
+{
+	const struct options *options = &attach->options;
+	bool wanted[STEER_FAMILIES] = {false}, by_name[STEER_FAMILIES] = {false};
+
+	for (unsigned int i = 0; i < options->listener_count; i++) {
+		enum steer_family family = steer_family_of(&options->listeners[i]);
+
+		if (!options->in_place[i])
+			continue;
+		wanted[family] = true;
+		by_name[family] = by_name[family] || !options->listener_implied[i];
+	}
+	for (int family = 0; family < STEER_FAMILIES; family++) {
+		int error;
+
+		if (!wanted[family])
+			continue;
+		error = listener_open_private(worker, (enum steer_family)family, reason, reason_size);
+		if ((error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL) && !by_name[family]) {
+			if (worker->index == 0)
+				log_warn("%s; left out", reason);
+		} else if (error) {
+			return error;
+		}
+	}
+	return 0;
+}
+
+static int open_listeners(struct attach *attach, struct worker *worker)
+{
+	const struct options *options = &attach->options;
+	char reason[ADDRESS_TEXT_MAX + DIAGNOSE_TEXT_MAX + 32];
+	int error = 0;
+
+	for (unsigned int i = 0; !error && options->activated && i < options->activated->count; i++)
+		error = listener_share(worker, options->activated->sockets[i].fd,
+				       &options->activated->sockets[i].address, reason, sizeof(reason));
+	for (unsigned int i = 0; !options->activated && i < options->listener_count; i++) {
+		if (options->in_place[i])
+			continue;
+		error = listener_open(worker, &options->listeners[i], reason, sizeof(reason));
+		if (error && !is_absent(options, i, error))
+			break;
+		if (error && worker->index == 0)
+			log_warn("%s; left out", reason);
+		error = 0;
+	}
+	if (!error)
+		error = open_private_listeners(attach, worker, reason, sizeof(reason));
+	if (!error && worker->listener_count == 0) {
+		snprintf(reason, sizeof(reason), "this machine has neither IPv4 nor IPv6");
+		error = -EAFNOSUPPORT;
+	}
+	if (error)
+		log_error("%s", reason);
+	return error;
+}
+
+static int open_workers(struct attach *attach)
+{
+	struct router *router = &attach->router;
+	int error;
+
+	attach->workers = calloc(router->workers, sizeof(struct worker));
+	if (!attach->workers)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < router->workers; i++) {
+		error = worker_init(&attach->workers[i], router, i);
+		if (error) {
+			log_error("cannot set up worker %u: %s", i, strerror(-error));
+			return error;
+		}
+		/* All before the first one accepts: a group of listeners that grows moves connections about. */
+		error = open_listeners(attach, &attach->workers[i]);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static int make_configuration(struct attach *attach)
+{
+	struct router *router = &attach->router;
+	struct configuration *configuration =
+		configuration_new(&attach->options, router->max_sessions, router->workers);
+
+	if (!configuration)
+		log_error("no memory for the options");
+	atomic_store(&router->configuration, configuration);
+	return configuration ? 0 : -ENOMEM;
+}
+
+static void free_configurations(struct attach *attach)
+{
+	struct configuration *configuration = atomic_load(&attach->router.configuration);
+
+	while (configuration) {
+		struct configuration *older = configuration->older;
+
+		free(configuration->opened);
+		free(configuration);
+		configuration = older;
+	}
+}
+
+int attach_set_up(struct attach *attach)
+{
+	const struct options *options = &attach->options;
+	char reason[DATAPLANE_REASON_MAX];
+	int error = decide_limits(attach);
+
+	if (!error)
+		error = make_configuration(attach);
+	if (!error)
+		error = operate_open(attach);
+	if (!error)
+		error = check_listeners(attach);
+	if (!error)
+		error = take_ports(attach);
+	if (!error)
+		error = open_policy_route(attach);
+	if (!error)
+		error = open_dataplane(attach);
+	if (!error && options->routes.count) {
+		routes_compile(&options->routes, &attach->router.dataplane.rules[0]);
+		atomic_load(&attach->router.configuration)->rules = 1;
+	}
+	if (!error)
+		error = open_steering(attach);
+	if (error)
+		return error;
+	if (options->max_per_source) {
+		struct source_table *sources = source_table_new(attach->router.max_sessions, options->max_per_source);
+
+		if (!sources)
+			return -ENOMEM;
+		atomic_store(&attach->router.sources, sources);
+	}
+	error = open_workers(attach);
+	if (!error) {
+		error = steer_start(&attach->router.steer, reason, sizeof(reason));
+		if (error)
+			log_error("%s", reason);
+		else if (!options->command)
+			warn_of_nobody(options);
+	}
+	return error;
+}
+
+void attach_tear_down(struct attach *attach)
+{
+	for (unsigned int i = 0; attach->workers && i < attach->router.workers; i++)
+		worker_free(&attach->workers[i]);
+	free(attach->workers);
+	free_configurations(attach);
+	source_table_free(atomic_load(&attach->router.sources));
+	steer_close(&attach->router.steer);
+	dataplane_close(&attach->router.dataplane);
+	if (attach->routed)
+		policy_route_remove();
+	for (unsigned int i = 0; i < attach->lock_count; i++)
+		close(attach->locks[i]);
+}

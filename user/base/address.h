@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Addresses: parsing what users write, resolving it, printing it. Owns nothing; start-up and log lines use it.
+ */
+#ifndef ALPNBPF_BASE_ADDRESS_H
+#define ALPNBPF_BASE_ADDRESS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* One socket address of any family this program speaks (AF_INET, AF_INET6, AF_UNIX). */
+struct address {
+	socklen_t len;
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+		struct sockaddr_un un;
+	};
+};
+
+#define ADDRESS_TEXT_MAX       128 /* enough for "unix:" and sun_path, or "[v6%scope]:port" */
+#define ENDPOINT_ADDRESSES_MAX 8
+
+/* Where a BACKEND option leads: its text and the addresses to try, in order. */
+struct endpoint {
+	char text[300];
+	unsigned int count;
+	struct address addresses[ENDPOINT_ADDRESSES_MAX];
+};
+
+/*
+ * Parse BACKEND: PORT (127.0.0.1, then ::1), HOST:PORT (resolved now, all addresses up to the maximum), [V6]:PORT or
+ * unix:PATH. Returns 0, or -1 with a sentence in error (what is wrong with the text, no option name).
+ */
+int endpoint_parse(struct endpoint *endpoint, const char *text, char *error, size_t error_size);
+
+/* Parse ADDR:PORT, [V6]:PORT or :PORT / PORT for both wildcard families; numeric only. Fills out[0..1], sets *count. */
+int listen_parse(struct address out[2], unsigned int *count, const char *text, char *error, size_t error_size);
+
+/* "192.0.2.1:443", "[2001:db8::1]:443", "unix:/run/x". A v4-mapped IPv6 address prints as IPv4. Returns buffer. */
+const char *address_format(const struct address *address, char *buffer, size_t size);
+
+/* The same address with ::ffff:a.b.c.d turned into a.b.c.d; others are copied. */
+struct address address_unmapped(const struct address *address);
+
+/* Port in host order; 0 for AF_UNIX. */
+unsigned int address_port(const struct address *address);
+
+/* Same family, host, scope and port. */
+bool address_equal(const struct address *a, const struct address *b);
+
+/* 0.0.0.0 or ::, whatever the port. */
+bool address_is_wildcard(const struct address *address);
+
+/* 127.0.0.0/8 or ::1. */
+bool address_is_loopback(const struct address *address);
+
+/* fe80::/10. */
+bool address_is_link_local(const struct address *address);
+
+/* Would connecting to it stay on this machine: loopback, wildcard, an interface's own address, or AF_UNIX? */
+bool address_is_local(const struct address *address);
+
+#endif

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The JSON writer (RFC 8259). Keeps no state but whether a comma is due. */
+#include "base/json.h"
+
+static void add_escaped(struct text *out, const char *value)
+{
+	while (*value) {
+		unsigned char byte = (unsigned char)*value;
+		size_t length = text_utf8_length(value);
+
+		if (length == 0)
+			text_add(out, "\\ufffd");
+		else if (byte == '"' || byte == '\\')
+			text_add(out, "\\%c", byte);
+		else if (text_is_control(value, length))
+			text_add(out, "\\u%04x", length == 2 ? (unsigned char)value[1] : byte);
+		else
+			text_add_bytes(out, value, length);
+		value += length ? length : 1;
+	}
+}
+
+static void begin_value(struct json *json, const char *name)
+{
+	if (json->comma)
+		text_add_bytes(json->out, ",", 1);
+	json->comma = true;
+	if (name)
+		text_add(json->out, "\"%s\":", name);
+}
+
+static void begin_nested(struct json *json, const char *name, const char *bracket)
+{
+	begin_value(json, name);
+	text_add_bytes(json->out, bracket, 1);
+	json->comma = false;
+}
+
+static void end_nested(struct json *json, const char *bracket)
+{
+	text_add_bytes(json->out, bracket, 1);
+	json->comma = true;
+}
+
+void json_begin_object(struct json *json, const char *name)
+{
+	begin_nested(json, name, "{");
+}
+
+void json_end_object(struct json *json)
+{
+	end_nested(json, "}");
+}
+
+void json_begin_array(struct json *json, const char *name)
+{
+	begin_nested(json, name, "[");
+}
+
+void json_end_array(struct json *json)
+{
+	end_nested(json, "]");
+}
+
+void json_string(struct json *json, const char *name, const char *value)
+{
+	if (!value) {
+		json_null(json, name);
+		return;
+	}
+	begin_value(json, name);
+	text_add_bytes(json->out, "\"", 1);
+	add_escaped(json->out, value);
+	text_add_bytes(json->out, "\"", 1);
+}
+
+void json_number(struct json *json, const char *name, uint64_t value)
+{
+	begin_value(json, name);
+	text_add(json->out, "%llu", (unsigned long long)value);
+}
+
+void json_real(struct json *json, const char *name, double value)
+{
+	begin_value(json, name);
+	text_add(json->out, "%.6f", value);
+}
+
+void json_bool(struct json *json, const char *name, bool value)
+{
+	begin_value(json, name);
+	text_add(json->out, "%s", value ? "true" : "false");
+}
+
+void json_null(struct json *json, const char *name)
+{
+	begin_value(json, name);
+	text_add_bytes(json->out, "null", 4);
+}

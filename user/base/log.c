@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Log lines, and the datagrams to the service manager. Owns the log settings, which log_init() writes before threads
+ * start; after that any thread may call anything here. A line is one write(2), so lines never interleave.
+ */
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+#define MESSAGE_MAX    1024
+#define LINE_MAX_BYTES (6 * MESSAGE_MAX + 128) /* every byte as \u00xx, and what stands around the message */
+#define LIMIT_MS       1000
+
+static _Atomic enum log_level threshold = LOG_LEVEL_INFO;
+static _Atomic enum log_format line_format = LOG_FORMAT_TEXT;
+static bool journal;
+
+static const struct {
+	const char *name;
+	char priority; /* syslog's number */
+} levels[] = {
+	[LOG_LEVEL_ERROR] = {"error", '3'},
+	[LOG_LEVEL_WARN] = {"warn", '4'},
+	[LOG_LEVEL_INFO] = {"info", '6'},
+	[LOG_LEVEL_DEBUG] = {"debug", '7'},
+};
+
+struct line {
+	char text[LINE_MAX_BYTES];
+	size_t length;
+};
+
+/* JOURNAL_STREAM is inherited by children that were given another stderr: only a match of device and inode counts. */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat status;
+	char rest;
+
+	return stream && sscanf(stream, "%llu:%llu%c", &device, &inode, &rest) == 2 &&
+	       fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+void log_init(enum log_level level, enum log_format format)
+{
+	threshold = level;
+	line_format = format;
+	journal = stderr_is_journal();
+}
+
+bool log_enabled(enum log_level level)
+{
+	return level <= threshold;
+}
+
+static void line_add(struct line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void line_add(struct line *line, const char *format, ...)
+{
+	size_t room = sizeof(line->text) - line->length;
+	va_list arguments;
+	int written;
+
+	va_start(arguments, format);
+	written = vsnprintf(line->text + line->length, room, format, arguments);
+	va_end(arguments);
+	if (written > 0)
+		line->length += (size_t)written < room ? (size_t)written : room - 1;
+}
+
+/* Messages quote names that strangers sent: whatever they hold, the line stays one line and valid UTF-8. */
+static void line_add_message(struct line *line, const char *message, bool json)
+{
+	while (*message) {
+		unsigned char byte = (unsigned char)*message;
+		size_t length = text_utf8_length(message);
+
+		if (length == 0)
+			line_add(line, json ? "\\ufffd" : "\\x%02x", byte);
+		else if (json && (byte == '"' || byte == '\\'))
+			line_add(line, "\\%c", byte);
+		else if (text_is_control(message, length))
+			line_add(line, json ? "\\u%04x" : "\\x%02x", length == 2 ? (unsigned char)message[1] : byte);
+		else
+			line_add(line, "%.*s", (int)length, message);
+		message += length ? length : 1;
+	}
+}
+
+static void line_add_time(struct line *line)
+{
+	char text[TEXT_TIME_MAX];
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	line_add(line, "%s", text_time(&now, text));
+}
+
+void log_write(enum log_level level, const char *format, ...)
+{
+	struct line line = {.length = 0};
+	int saved_errno = errno;
+	char message[MESSAGE_MAX];
+	va_list arguments;
+	ssize_t written;
+
+	if (!log_enabled(level))
+		return;
+	va_start(arguments, format);
+	vsnprintf(message, sizeof(message), format, arguments);
+	va_end(arguments);
+
+	if (line_format == LOG_FORMAT_JSON) {
+		line_add(&line, "{\"time\":\"");
+		line_add_time(&line);
+		line_add(&line, "\",\"level\":\"%s\",\"message\":\"", levels[level].name);
+		line_add_message(&line, message, true);
+		line_add(&line, "\"}\n");
+	} else {
+		if (journal) {
+			line_add(&line, "<%c>", levels[level].priority);
+		} else {
+			line_add_time(&line);
+			line_add(&line, " %s ", levels[level].name);
+		}
+		line_add_message(&line, message, false);
+		line_add(&line, "\n");
+	}
+	/* A reader that stalls or has gone away costs the line, not the worker. */
+	do
+		written = write(STDERR_FILENO, line.text, line.length);
+	while (written < 0 && errno == EINTR);
+	errno = saved_errno; /* callers log between a failure and its handling */
+}
+
+static long long monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+bool log_limit_pass(struct log_limit *limit, unsigned long *suppressed)
+{
+	/* 0 in last_ms means "never": the clock may be younger than a second when a machine boots. */
+	long long now = monotonic_ms() + 1, last = __atomic_load_n(&limit->last_ms, __ATOMIC_RELAXED);
+
+	/* Of the threads that see the second over, the one whose exchange succeeds logs. */
+	if ((last == 0 || now - last >= LIMIT_MS) &&
+	    __atomic_compare_exchange_n(&limit->last_ms, &last, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+		*suppressed = __atomic_exchange_n(&limit->suppressed, 0, __ATOMIC_RELAXED);
+		return true;
+	}
+	__atomic_fetch_add(&limit->suppressed, 1, __ATOMIC_RELAXED);
+	return false;
+}
+
+void notify_service_manager(const char *message)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t length = path ? strlen(path) : 0;
+	int fd;
+
+	if (length == 0 || length >= sizeof(address.sun_path))
+		return;
+	memcpy(address.sun_path, path, length);
+	if (path[0] == '@') /* the abstract name space */
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		log_warn("cannot tell the service manager \"%s\": %s", message, strerror(errno));
+		return;
+	}
+	if (sendto(fd, message, strlen(message), MSG_NOSIGNAL, (const struct sockaddr *)&address,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
+		log_warn("cannot tell the service manager \"%s\" at %s: %s", message, path, strerror(errno));
+	close(fd);
+}
+
+void notify_status(const char *format, ...)
+{
+	static const char name[] = "STATUS=";
+	char message[512] = "STATUS=";
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(message + sizeof(name) - 1, sizeof(message) - sizeof(name) + 1, format, arguments);
+	va_end(arguments);
+	notify_service_manager(message);
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Growing texts, and what is well-formed in one. Touches nothing but memory; any thread, one at a time for a text. */
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_SIZE 1024
+
+/* Room for `more` bytes and the NUL. */
+static bool reserve(struct text *text, size_t more)
+{
+	size_t size = text->size ? text->size : FIRST_SIZE;
+	char *bytes;
+
+	if (text->failed)
+		return false;
+	while (size - text->length <= more)
+		size *= 2;
+	if (size == text->size)
+		return true;
+	bytes = realloc(text->bytes, size);
+	if (!bytes) {
+		text->failed = true;
+		return false;
+	}
+	text->bytes = bytes;
+	text->size = size;
+	return true;
+}
+
+void text_add_bytes(struct text *text, const char *bytes, size_t length)
+{
+	if (!reserve(text, length))
+		return;
+	memcpy(text->bytes + text->length, bytes, length);
+	text->length += length;
+	text->bytes[text->length] = '\0';
+}
+
+void text_add(struct text *text, const char *format, ...)
+{
+	va_list arguments, again;
+	int length;
+
+	va_start(arguments, format);
+	va_copy(again, arguments);
+	length = vsnprintf(NULL, 0, format, arguments);
+	if (length > 0 && reserve(text, (size_t)length)) {
+		vsnprintf(text->bytes + text->length, text->size - text->length, format, again);
+		text->length += (size_t)length;
+	}
+	va_end(again);
+	va_end(arguments);
+}
+
+void text_free(struct text *text)
+{
+	free(text->bytes);
+	*text = (struct text){0};
+}
+
+const char *text_time(const struct timespec *time, char out[TEXT_TIME_MAX])
+{
+	char second[TEXT_TIME_MAX - sizeof(".056Z")];
+	struct tm utc;
+
+	gmtime_r(&time->tv_sec, &utc);
+	strftime(second, sizeof(second), "%Y-%m-%dT%H:%M:%S", &utc);
+	snprintf(out, TEXT_TIME_MAX, "%s.%03uZ", second, (unsigned int)(time->tv_nsec / 1000000) % 1000);
+	return out;
+}
+
+size_t text_utf8_length(const char *at)
+{
+	const unsigned char *byte = (const unsigned char *)at;
+	unsigned char least = 0x80, most = 0xbf; /* of the second byte; the others are always 80..bf */
+	size_t length;
+
+	if (byte[0] < 0x80)
+		return byte[0] != 0;
+	if (byte[0] >= 0xc2 && byte[0] <= 0xdf)
+		length = 2;
+	else if (byte[0] >= 0xe0 && byte[0] <= 0xef)
+		length = 3;
+	else if (byte[0] >= 0xf0 && byte[0] <= 0xf4)
+		length = 4;
+	else
+		return 0;
+	if (byte[0] == 0xe0)
+		least = 0xa0;
+	else if (byte[0] == 0xed)
+		most = 0x9f;
+	else if (byte[0] == 0xf0)
+		least = 0x90;
+	else if (byte[0] == 0xf4)
+		most = 0x8f;
+	if (byte[1] < least || byte[1] > most)
+		return 0;
+	for (size_t i = 2; i < length; i++)
+		if ((byte[i] & 0xc0) != 0x80)
+			return 0;
+	return length;
+}
+
+bool text_is_control(const char *at, size_t length)
+{
+	const unsigned char *byte = (const unsigned char *)at;
+
+	if (length == 1)
+		return byte[0] < 0x20 || byte[0] == 0x7f;
+	return length == 2 && byte[0] == 0xc2 && byte[1] < 0xa0;
+}

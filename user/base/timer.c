@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The heap of a worker's deadlines. Owns the array of pointers, not the timers; the worker's thread alone touches it.
+ */
+#include "base/timer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+int timers_init(struct timers *timers, size_t capacity)
+{
+	timers->at = calloc(capacity + 1, sizeof(struct timer *));
+	timers->count = 0;
+	timers->capacity = capacity;
+	return timers->at ? 0 : -ENOMEM;
+}
+
+void timers_free(struct timers *timers)
+{
+	free(timers->at);
+	timers->at = NULL;
+	timers->count = timers->capacity = 0;
+}
+
+static void put(struct timers *timers, size_t place, struct timer *timer)
+{
+	timers->at[place] = timer;
+	timer->place = place;
+}
+
+/* Move the timer from the hole at `place` up or down to where it belongs. */
+static void settle(struct timers *timers, size_t place, struct timer *timer)
+{
+	while (place > 1 && timer->due < timers->at[place / 2]->due) {
+		put(timers, place, timers->at[place / 2]);
+		place /= 2;
+	}
+	for (;;) {
+		size_t child = 2 * place;
+
+		if (child < timers->count && timers->at[child + 1]->due < timers->at[child]->due)
+			child++;
+		if (child > timers->count || timer->due <= timers->at[child]->due)
+			break;
+		put(timers, place, timers->at[child]);
+		place = child;
+	}
+	put(timers, place, timer);
+}
+
+void timer_set(struct timers *timers, struct timer *timer, uint64_t due)
+{
+	timer->due = due;
+	if (!timer->place) {
+		assert(timers->count < timers->capacity);
+		timer->place = ++timers->count;
+	}
+	settle(timers, timer->place, timer);
+}
+
+void timer_cancel(struct timers *timers, struct timer *timer)
+{
+	size_t place = timer->place;
+	struct timer *last;
+
+	if (!place)
+		return;
+	timer->place = 0;
+	last = timers->at[timers->count--];
+	if (last != timer)
+		settle(timers, place, last);
+}
+
+struct timer *timers_expired(struct timers *timers, uint64_t now)
+{
+	struct timer *first;
+
+	if (!timers->count || timers->at[1]->due > now)
+		return NULL;
+	first = timers->at[1];
+	timer_cancel(timers, first);
+	return first;
+}
+
+uint64_t timers_next(const struct timers *timers)
+{
+	return timers->count ? timers->at[1]->due : UINT64_MAX;
+}
+
+uint64_t monotonic_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}

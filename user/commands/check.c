@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * `alpnbpf check`: what attach with the same options would find, one line a finding on stdout. Reads and prints;
+ * nothing it opens outlives it. What is asked of the machine is in diagnose.c, the words are here.
+ */
+#include "commands/commands.h"
+#include "dataplane/dataplane.h"
+#include "system/ports.h"
+#include "system/lock.h"
+#include "system/listening.h"
+#include "options/options.h"
+#include "steering/steer.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define FEW_SESSIONS    1000
+#define LISTENERS_SHOWN 16
+
+enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL, VERDICTS };
+
+struct report {
+	const struct options *options;
+	unsigned int count[VERDICTS];
+};
+
+static void say(struct report *report, enum verdict verdict, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void say(struct report *report, enum verdict verdict, const char *format, ...)
+{
+	static const char *const prefixes[VERDICTS] = {"ok   ", "warn ", "FAIL "};
+	va_list arguments;
+
+	report->count[verdict]++;
+	fputs(prefixes[verdict], stdout);
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	putchar('\n');
+}
+
+/* What a missing part of the kernel data plane means depends on whether attach may do without it. */
+static enum verdict verdict_without_sockmap(const struct report *report)
+{
+	return report->options->dataplane == DATAPLANE_SOCKMAP ? VERDICT_FAIL : VERDICT_WARN;
+}
+
+static void check_kernel(struct report *report)
+{
+	struct utsname names;
+	char name[sizeof(names.release)];
+
+	if (uname(&names))
+		return;
+	if (diagnose_kernel_too_old(names.release, names.version, name, sizeof(name)))
+		say(report, VERDICT_WARN, "kernel %s: " DIAGNOSE_KERNEL_FAULT "%s", name,
+		    report->options->dataplane == DATAPLANE_SOCKMAP ? "" : "; the user data plane would be used");
+	else
+		say(report, VERDICT_OK, "kernel %s", name);
+	if (access("/sys/kernel/btf/vmlinux", R_OK))
+		say(report, verdict_without_sockmap(report),
+		    "kernel types (BTF): /sys/kernel/btf/vmlinux: %s; the kernel needs CONFIG_DEBUG_INFO_BTF",
+		    strerror(errno));
+	else
+		say(report, VERDICT_OK, "kernel types (BTF) are readable");
+}
+
+static void check_sockmap(struct report *report)
+{
+	char reason[512] = "", names[DIAGNOSE_TEXT_MAX];
+	const char *missing = diagnose_missing_capabilities(DIAGNOSE_CAPABILITIES_BPF, names, sizeof(names));
+
+	if (missing)
+		say(report, verdict_without_sockmap(report), "capabilities for BPF: %s missing", missing);
+	else
+		say(report, VERDICT_OK, "capabilities for BPF are there");
+	if (dataplane_selftest(report->options->routes.count > 0, reason, sizeof(reason)) == 0)
+		say(report, VERDICT_OK, "sockmap: the self-test moved bytes in the kernel");
+	else if (report->options->dataplane == DATAPLANE_SOCKMAP)
+		say(report, VERDICT_FAIL, "sockmap: %s; without --dataplane sockmap, user space would move the bytes",
+		    reason);
+	else
+		say(report, VERDICT_WARN, "sockmap: %s; user space would move all bytes", reason);
+}
+
+static void check_descriptors(struct report *report)
+{
+	const struct options *options = report->options;
+	unsigned int wanted = options->max_connections ? options->max_connections : 1, sessions;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit)) {
+		say(report, VERDICT_FAIL, "descriptors: the limit cannot be read: %s", strerror(errno));
+		return;
+	}
+	sessions = diagnose_session_limit(options, limit.rlim_max);
+	if (sessions == 0 || sessions < options->max_connections)
+		say(report, VERDICT_FAIL,
+		    "descriptors: the limit of %llu allows %u sessions; --max-connections %u needs %llu (LimitNOFILE=, ulimit -Hn)",
+		    (unsigned long long)limit.rlim_max, sessions, wanted,
+		    (unsigned long long)diagnose_descriptors_needed(options, wanted));
+	else if (options->max_connections)
+		say(report, VERDICT_OK, "descriptors: --max-connections %u needs %llu of %llu", wanted,
+		    (unsigned long long)diagnose_descriptors_needed(options, wanted),
+		    (unsigned long long)limit.rlim_max);
+	else
+		say(report, sessions < FEW_SESSIONS ? VERDICT_WARN : VERDICT_OK,
+		    "descriptors: the limit of %llu allows %u sessions%s", (unsigned long long)limit.rlim_max, sessions,
+		    sessions < FEW_SESSIONS ? ", which is few; raise it (LimitNOFILE=, ulimit -Hn)" : "");
+}
+
+static void check_listeners(struct report *report)
+{
+	const struct options *options = report->options;
+	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+	uint64_t wanted = diagnose_capabilities_listen(options);
+	unsigned int usable = 0;
+
+	if (diagnose_missing_capabilities(wanted, reason, sizeof(reason)))
+		say(report, VERDICT_FAIL, "capabilities for listening: %s missing", reason);
+	else if (wanted)
+		say(report, VERDICT_OK, "capabilities for listening are there");
+	for (unsigned int i = 0; i < options->listener_count; i++) {
+		const struct address *address = &options->listeners[i];
+		int error;
+
+		if (options->in_place[i]) { /* the web server's: check_web_server() */
+			usable++;
+			continue;
+		}
+		address_format(address, name, sizeof(name));
+		if (options->activated) {
+			say(report, VERDICT_OK, "listen %s: a socket of the service manager's (LISTEN_FDS)", name);
+			usable++;
+			continue;
+		}
+		error = diagnose_bind(address, reason, sizeof(reason));
+		usable += error == 0;
+		if (error == -EAFNOSUPPORT && options->listener_implied[i])
+			/* Nobody asked for this family by name: attach goes on with the other one. */
+			say(report, VERDICT_WARN, "listen %s: %s; left out", name, reason);
+		else if (error)
+			say(report, VERDICT_FAIL, "listen %s: %s", name, reason);
+		else
+			say(report, VERDICT_OK, "listen %s: free", name);
+	}
+	if (!usable)
+		say(report, VERDICT_FAIL, "listen: no address is left to listen on");
+}
+
+/* Which way would attach serve, and what stands in the way of what was asked for? */
+static void check_steering(struct report *report)
+{
+	const struct options *options = report->options;
+	struct steer steer;
+	char reason[DATAPLANE_REASON_MAX] = "";
+	int error = steer_open(&steer, options, diagnose_workers(options), FEW_SESSIONS, reason, sizeof(reason));
+
+	if (error && options->in_place_count)
+		say(report, VERDICT_FAIL,
+		    "in place: %s; the web server could be moved to another port instead (--https 8443)", reason);
+	else if (error)
+		say(report, VERDICT_FAIL, "%s", reason);
+	else if (steer_wants_bypass(options) && !steer.bypass)
+		say(report, VERDICT_WARN, "bypass: not possible: %s; all connections would go through alpnbpf", reason);
+	else if (*reason)
+		say(report, VERDICT_WARN, "mode: %s: %s", steer.mode, reason);
+	else if (*steer.cannot_watch)
+		say(report, VERDICT_WARN,
+		    "mode: %s; while armed, all connections would go through alpnbpf: hellos cannot be read as they pass: %s",
+		    steer.mode, steer.cannot_watch);
+	else
+		say(report, VERDICT_OK, "mode: %s", steer.mode);
+	if (!error)
+		steer_close(&steer);
+}
+
+/* In place: who has the port, and does another alpnbpf serve it already? */
+static void check_web_server(struct report *report)
+{
+	const struct options *options = report->options;
+	unsigned int port = address_port(&options->backends[ROUTE_HTTPS].addresses[0]);
+	char name[ADDRESS_TEXT_MAX], holder[DIAGNOSE_TEXT_MAX], lock[32];
+	struct listening listeners[LISTENERS_SHOWN] = {0};
+	int count = listening_on(port, listeners, LISTENERS_SHOWN), held;
+
+	snprintf(lock, sizeof(lock), INSTANCE_IN_PLACE, port);
+	held = instance_find(lock, holder, sizeof(holder));
+	if (held == -EADDRINUSE)
+		say(report, VERDICT_FAIL, "in place: %s serves port %u in this network namespace already", holder,
+		    port);
+	else if (held == -EPERM)
+		say(report, VERDICT_WARN,
+		    "in place: %s, of another user, has the name by which alpnbpf processes keep out of each other's way",
+		    holder);
+	if (count <= 0)
+		say(report, VERDICT_WARN,
+		    "web server: nobody listens on port %u; connections are refused until the web server does", port);
+	for (int i = 0; i < count && i < LISTENERS_SHOWN; i++) {
+		const struct address *address = &listeners[i].address;
+		bool again = false;
+
+		for (int before = 0; before < i; before++)
+			again = again || address_equal(&listeners[before].address, address);
+		if (again) /* SO_REUSEPORT */
+			continue;
+		diagnose_port_holder(address, holder, sizeof(holder));
+		say(report, VERDICT_OK, "web server: %s listens on %s (%s)", holder,
+		    address_format(address, name, sizeof(name)),
+		    address->sa.sa_family == AF_INET ? "IPv4"
+		    : listeners[i].dual_stack        ? "IPv6 and IPv4"
+						     : "IPv6");
+	}
+}
+
+static const char *connect_reason(int error, unsigned int timeout_ms, char *out, size_t size)
+{
+	if (error == -ECONNREFUSED)
+		snprintf(out, size, "refused: nothing listens there");
+	else if (error == -ETIMEDOUT)
+		snprintf(out, size, "no answer within %u ms", timeout_ms);
+	else
+		snprintf(out, size, "%s", strerror(-error));
+	return out;
+}
+
+/*
+ * Addresses are tried in order at every connection. One that answers makes the backend work; those before it cost an
+ * attempt each, those after it are spare. When none answers, `dead` says how bad that is for this route.
+ */
+static void check_backend(struct report *report, enum route route, const char *name, enum verdict dead,
+			  const char *remedy)
+{
+	const struct endpoint *backend = &report->options->backends[route];
+	unsigned int timeout_ms = report->options->connect_timeout_ms, first = backend->count;
+	char address[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+	int errors[ENDPOINT_ADDRESSES_MAX] = {0};
+
+	for (unsigned int i = 0; i < backend->count; i++) {
+		errors[i] = diagnose_connect(&backend->addresses[i], timeout_ms);
+		if (errors[i] == 0 && first == backend->count)
+			first = i;
+	}
+	for (unsigned int i = 0; i < backend->count; i++) {
+		address_format(&backend->addresses[i], address, sizeof(address));
+		connect_reason(errors[i], timeout_ms, reason, sizeof(reason));
+		if (errors[i] == 0)
+			say(report, VERDICT_OK, "%s %s: %s accepts", name, backend->text, address);
+		else if (first == backend->count && (errors[i] == -ECONNREFUSED || errors[i] == -ENOENT))
+			say(report, dead, "%s %s: %s: %s; %s", name, backend->text, address, reason, remedy);
+		else if (first == backend->count)
+			say(report, dead, "%s %s: %s: %s", name, backend->text, address, reason);
+		else if (i < first)
+			say(report, VERDICT_WARN, "%s %s: %s: %s; every connection tries it before one that accepts",
+			    name, backend->text, address, reason);
+		else
+			say(report, VERDICT_OK, "%s %s: %s: %s; not needed, one before it accepts", name, backend->text,
+			    address, reason);
+	}
+}
+
+static void check_rules(struct report *report)
+{
+	const struct routes *routes = &report->options->routes;
+	char text[ROUTE_TEXT_MAX], name[ROUTE_TEXT_MAX + 32];
+
+	for (unsigned int i = 0; i < routes->count; i++) {
+		snprintf(name, sizeof(name), "%s (%s) ->", route_name(ROUTE_RULE + i),
+			 routes_format(routes, i, text, sizeof(text)));
+		check_backend(report, ROUTE_RULE + i, name, VERDICT_FAIL, "start its server there");
+	}
+}
+
+/* What attach would start: found as execvp(3) would find it. */
+static void check_command(struct report *report)
+{
+	const char *name = report->options->command[0], *folders = getenv("PATH");
+	char path[4096];
+
+	if (strchr(name, '/')) {
+		if (access(name, X_OK))
+			say(report, VERDICT_FAIL, "command: %s: %s", name, strerror(errno));
+		else
+			say(report, VERDICT_OK, "command: %s", name);
+		return;
+	}
+	for (const char *at = folders ? folders : "/bin:/usr/bin"; *at;) {
+		int length = (int)strcspn(at, ":");
+
+		snprintf(path, sizeof(path), "%.*s/%s", length, at, name);
+		if (access(path, X_OK) == 0) {
+			say(report, VERDICT_OK, "command: %s", path);
+			return;
+		}
+		at += length + (at[length] == ':');
+	}
+	say(report, VERDICT_FAIL, "command: %s is in no folder of PATH", name);
+}
+
+int cmd_check(int argc, char **argv)
+{
+	struct options options;
+	struct report report = {.options = &options};
+	int code;
+
+	if (!command_options(&options, argc, argv, &code))
+		return code;
+	log_init(options.log_level, options.log_format);
+	dataplane_take_libbpf_log();
+
+	if (options.dataplane != DATAPLANE_USER) {
+		check_kernel(&report);
+		check_sockmap(&report);
+	}
+	check_descriptors(&report);
+	check_listeners(&report);
+	check_steering(&report);
+	if (options.in_place_count)
+		check_web_server(&report);
+	else
+		check_backend(&report, ROUTE_HTTPS, "--https", VERDICT_FAIL, "start the web server there");
+	check_backend(&report, ROUTE_ACME, "--acme", VERDICT_WARN,
+		      "as long as no validation is under way this is as it should be");
+	check_rules(&report);
+	if (options.command)
+		check_command(&report);
+	printf("check: %u failed, %u warned, %u fine\n", report.count[VERDICT_FAIL], report.count[VERDICT_WARN],
+	       report.count[VERDICT_OK]);
+	return report.count[VERDICT_FAIL] ? EXIT_FAILED : EXIT_DONE;
+}

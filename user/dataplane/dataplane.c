@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Loads the verdict and owns its maps. Start-up code, but for insert, forget and kick, which any worker may call for
+ * the slots it owns: the maps are what synchronises them.
+ */
+#include "dataplane/dataplane.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "system/ports.h"
+#include "base/log.h"
+
+/* bpftool's output is not written for -Wconversion. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#include "sockmap.skel.h"
+#pragma GCC diagnostic pop
+
+#define RING_EVENT_BYTES 16 /* a record's header and its 4 bytes, rounded up */
+
+#define RULES_TABLES 2 /* of the map `rules` */
+
+/* libbpf speaks through our logger, one level quieter: what it calls a warning is our reason, said in our words. */
+static int print_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	char line[1024];
+	size_t length;
+
+	if (level == LIBBPF_DEBUG || !log_enabled(LOG_LEVEL_DEBUG))
+		return 0;
+	vsnprintf(line, sizeof(line), format, arguments);
+	length = strlen(line);
+	while (length && line[length - 1] == '\n')
+		line[--length] = '\0';
+	log_debug("libbpf: %s", line);
+	return 0;
+}
+
+void dataplane_take_libbpf_log(void)
+{
+	libbpf_set_print(print_libbpf);
+}
+
+int dataplane_explain(int error, const char *step, char *reason, size_t reason_size)
+{
+	char names[DIAGNOSE_TEXT_MAX];
+	const char *missing = diagnose_missing_capabilities(DIAGNOSE_CAPABILITIES_BPF, names, sizeof(names));
+
+	if (missing && (error == -EPERM || error == -EACCES))
+		snprintf(reason, reason_size, "%s: %s missing", step, missing);
+	else if (access("/sys/kernel/btf/vmlinux", R_OK))
+		snprintf(reason, reason_size, "%s: %s; the kernel shows no types (CONFIG_DEBUG_INFO_BTF)", step,
+			 strerror(-error));
+	else
+		snprintf(reason, reason_size, "%s: %s", step, strerror(-error));
+	return error;
+}
+
+static size_t flows_bytes(unsigned int workers, unsigned int slots_per_worker)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (sizeof(struct flow) * 2 * workers * slots_per_worker + page - 1) / page * page;
+}
+
+static size_t lost_bytes(unsigned int workers)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (sizeof(uint64_t) * workers + page - 1) / page * page;
+}
+
+static size_t rules_bytes(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (sizeof(struct clienthello_rules) * RULES_TABLES + page - 1) / page * page;
+}
+
+/* A power of two of whole pages: two events a slot, since a side sends none while the last is unanswered. */
+static unsigned int ring_bytes(unsigned int slots_per_worker)
+{
+	unsigned int bytes = (unsigned int)sysconf(_SC_PAGESIZE);
+
+	while (bytes < 2 * slots_per_worker * RING_EVENT_BYTES && bytes < 1U << 24)
+		bytes *= 2;
+	return bytes;
+}
+
+static int create_rings(struct dataplane *dataplane)
+{
+	int outer = bpf_map__fd(dataplane->skel->maps.events);
+
+	dataplane->rings = malloc(dataplane->workers * sizeof(int));
+	if (!dataplane->rings)
+		return -ENOMEM;
+	for (uint32_t worker = 0; worker < dataplane->workers; worker++)
+		dataplane->rings[worker] = -1;
+	for (uint32_t worker = 0; worker < dataplane->workers; worker++) {
+		int ring = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "event_ring", 0, 0,
+					  ring_bytes(dataplane->slots_per_worker), NULL);
+
+		if (ring < 0)
+			return ring;
+		dataplane->rings[worker] = ring;
+		if (bpf_map_update_elem(outer, &worker, &ring, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
+
+static int map_memory(struct dataplane *dataplane, bool with_rules)
+{
+	void *memory = mmap(NULL, flows_bytes(dataplane->workers, dataplane->slots_per_worker), PROT_READ | PROT_WRITE,
+			    MAP_SHARED, bpf_map__fd(dataplane->skel->maps.flows), 0);
+
+	if (memory == MAP_FAILED)
+		return -errno;
+	dataplane->flows = memory;
+	memory = mmap(NULL, lost_bytes(dataplane->workers), PROT_READ, MAP_SHARED,
+		      bpf_map__fd(dataplane->skel->maps.events_lost), 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	dataplane->events_lost = memory;
+	if (!with_rules)
+		return 0;
+	memory = mmap(NULL, rules_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(dataplane->skel->maps.rules),
+		      0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	dataplane->rules = memory;
+	return 0;
+}
+
+static int set_sizes(const struct dataplane *dataplane, bool with_rules)
+{
+	struct sockmap_bpf *skel = dataplane->skel;
+	uint32_t sides = 2 * dataplane->workers * dataplane->slots_per_worker;
+	int error = bpf_map__set_max_entries(skel->maps.socks, sides);
+
+	if (!error) /* a pre-allocated hash may refuse before it is quite full when CPUs hold free elements */
+		error = bpf_map__set_max_entries(skel->maps.slots, sides + 256);
+	if (!error)
+		error = bpf_map__set_max_entries(skel->maps.flows, sides);
+	if (!error)
+		error = bpf_map__set_max_entries(skel->maps.events, dataplane->workers);
+	if (!error)
+		error = bpf_map__set_max_entries(skel->maps.events_lost, dataplane->workers);
+	if (!error && !with_rules) /* a map there has to be; a page of it */
+		error = bpf_map__set_value_size(skel->maps.rules, sizeof(uint64_t));
+	skel->rodata->slots_per_worker = dataplane->slots_per_worker;
+	skel->rodata->with_rules = with_rules;
+	return error;
+}
+
+int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
+			   bool with_rules, char *reason, size_t reason_size)
+{
+	const char *step = "opening the BPF program";
+	int error;
+
+	*dataplane =
+		(struct dataplane){.workers = workers, .slots_per_worker = slots_per_worker, .socks = -1, .slots = -1};
+	dataplane->skel = sockmap_bpf__open();
+	if (!dataplane->skel)
+		return dataplane_explain(-errno, step, reason, reason_size);
+	error = set_sizes(dataplane, with_rules);
+	if (!error) {
+		step = "loading the BPF program";
+		error = sockmap_bpf__load(dataplane->skel);
+	}
+	if (!error) {
+		step = "creating the event rings";
+		error = create_rings(dataplane);
+	}
+	if (!error) {
+		step = "mapping the flows";
+		error = map_memory(dataplane, with_rules);
+	}
+	if (!error) {
+		step = "attaching the verdict to the sockmap";
+		dataplane->socks = bpf_map__fd(dataplane->skel->maps.socks);
+		dataplane->slots = bpf_map__fd(dataplane->skel->maps.slots);
+		error = bpf_prog_attach(bpf_program__fd(dataplane->skel->progs.verdict), dataplane->socks,
+					BPF_SK_SKB_VERDICT, 0);
+	}
+	if (!error)
+		return 0;
+	dataplane_explain(error, step, reason, reason_size);
+	dataplane_close(dataplane);
+	return error;
+}
+
+int dataplane_open_user(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
+			bool with_rules)
+{
+	void *memory;
+
+	*dataplane =
+		(struct dataplane){.workers = workers, .slots_per_worker = slots_per_worker, .socks = -1, .slots = -1};
+	memory = mmap(NULL, flows_bytes(workers, slots_per_worker), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		      -1, 0);
+	if (memory == MAP_FAILED)
+		return -ENOMEM;
+	dataplane->flows = memory;
+	if (!with_rules)
+		return 0;
+	memory = mmap(NULL, rules_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED) {
+		dataplane_close(dataplane);
+		return -ENOMEM;
+	}
+	dataplane->rules = memory;
+	return 0;
+}
+
+void dataplane_close(struct dataplane *dataplane)
+{
+	if (dataplane->flows)
+		munmap(dataplane->flows, flows_bytes(dataplane->workers, dataplane->slots_per_worker));
+	if (dataplane->rules)
+		munmap(dataplane->rules, rules_bytes());
+	if (dataplane->events_lost)
+		munmap(dataplane->events_lost, lost_bytes(dataplane->workers));
+	for (unsigned int worker = 0; dataplane->rings && worker < dataplane->workers; worker++)
+		if (dataplane->rings[worker] >= 0)
+			close(dataplane->rings[worker]);
+	free(dataplane->rings);
+	if (dataplane->skel)
+		sockmap_bpf__destroy(dataplane->skel);
+	*dataplane = (struct dataplane){.socks = -1, .slots = -1};
+}
+
+struct ring_buffer *dataplane_ring(const struct dataplane *dataplane, unsigned int worker,
+				   int (*seen)(void *context, void *event, size_t size), void *context)
+{
+	return ring_buffer__new(dataplane->rings[worker], seen, context, NULL);
+}
+
+int dataplane_insert(struct dataplane *dataplane, uint32_t key, int fd, uint64_t *cookie)
+{
+	socklen_t length = sizeof(*cookie);
+	uint64_t value = (uint64_t)fd;
+	int error;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, cookie, &length))
+		return -errno;
+	/* First the key, then the socket: the verdict must find the one when it runs for the other. */
+	if (bpf_map_update_elem(dataplane->slots, cookie, &key, BPF_ANY))
+		return -errno;
+	if (bpf_map_update_elem(dataplane->socks, &key, &value, BPF_ANY) == 0)
+		return 0;
+	error = -errno;
+	bpf_map_delete_elem(dataplane->slots, cookie);
+	return error;
+}
+
+void dataplane_forget(struct dataplane *dataplane, uint64_t cookie)
+{
+	bpf_map_delete_elem(dataplane->slots, &cookie);
+}
+
+long dataplane_kick(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The kernel half as the worker sees it: loads and attaches the verdict, owns its maps, puts sockets in, and proves at
+ * start-up that bytes move. Without BPF it is nothing but the array of flows, in private memory.
+ */
+#ifndef ALPNBPF_DATAPLANE_DATAPLANE_H
+#define ALPNBPF_DATAPLANE_DATAPLANE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alpnbpf.h"
+
+struct ring_buffer;
+struct sockmap_bpf;
+
+struct dataplane {
+	struct sockmap_bpf *skel;        /* NULL: user space moves all bytes */
+	struct flow *flows;              /* by SIDE_KEY; shared with the verdict when there is one */
+	uint64_t *events_lost;           /* by worker; NULL without a verdict */
+	struct clienthello_rules *rules; /* two tables, shared with the verdict when there is one; NULL: no rules */
+	unsigned int workers, slots_per_worker;
+	int socks, slots; /* map descriptors, -1 without a verdict */
+	int *rings;       /* by worker; descriptors of the event rings, NULL without a verdict */
+};
+
+/*
+ * Load and attach the verdict for workers * slots_per_worker sessions. with_rules: make room for tables of rules; they
+ * are empty, and the first is in use. Returns 0, or -errno with a clause in reason that says what is missing.
+ * dataplane_close() undoes it.
+ */
+int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
+			   bool with_rules, char *reason, size_t reason_size);
+/* The array of flows alone, and the tables. 0 or -ENOMEM. */
+int dataplane_open_user(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
+			bool with_rules);
+void dataplane_close(struct dataplane *dataplane);
+
+static inline bool dataplane_has_verdict(const struct dataplane *dataplane)
+{
+	return dataplane->skel != NULL;
+}
+
+/* The table of a flow's `rules`. NULL: none. */
+static inline const struct clienthello_rules *dataplane_rules(const struct dataplane *dataplane, unsigned int entry)
+{
+	return entry ? &dataplane->rules[entry - 1] : NULL;
+}
+
+/*
+ * The reader of a worker's events: `seen` gets a struct flow_event each. NULL with errno set. The caller frees it,
+ * before the data plane is closed.
+ */
+struct ring_buffer *dataplane_ring(const struct dataplane *dataplane, unsigned int worker,
+				   int (*seen)(void *context, void *event, size_t size), void *context);
+
+/*
+ * From now on the verdict sees what arrives on the socket `fd`; what arrived before, at the next recv(). The flow of
+ * `key` must have been cleared. Fills *cookie, for dataplane_forget(). 0 or -errno: -EOPNOTSUPP when the socket is not
+ * ESTABLISHED (it was half-closed early, or is not TCP).
+ */
+int dataplane_insert(struct dataplane *dataplane, uint32_t key, int fd, uint64_t *cookie);
+
+/* The socket of this cookie was closed: close() took it out of `socks` (never delete a live one), this forgets it. */
+void dataplane_forget(struct dataplane *dataplane, uint64_t cookie);
+
+/* Runs the bytes before insertion, if any, through the verdict. Returns what recv(MSG_PEEK) of one byte returns. */
+long dataplane_kick(int fd);
+
+/* From now on libbpf speaks through our log. */
+void dataplane_take_libbpf_log(void);
+
+/* Room for what dataplane_explain() writes. */
+#define DATAPLANE_REASON_MAX 512
+
+/* Why a step of loading BPF failed with `error` (-errno), in the words of someone who can change it. Returns error. */
+int dataplane_explain(int error, const char *step, char *reason, size_t reason_size);
+
+/*
+ * Loads a small instance, with rules if there are to be any, and moves bytes through it over loopback. 0, or -errno
+ * with the reason as for opening.
+ */
+int dataplane_selftest(bool with_rules, char *reason, size_t reason_size);
+
+#endif

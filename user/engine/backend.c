@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Connecting to backends. Nothing here blocks: an attempt ends at once, by an epoll event, or by the session's retry
+ * timer. Runs on the thread of the session's worker.
+ */
+#include "engine/backend.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "engine/connect.h"
+#include "engine/first_bytes.h"
+#include "engine/hints.h"
+#include "base/log.h"
+#include "engine/proxy_protocol.h"
+#include "engine/relay.h"
+#include "engine/worker.h"
+
+#define RETRY_FIRST_US (20 * MS)
+#define RETRY_LAST_US  (500 * MS)
+
+static const struct options *options_of(const struct session *session)
+{
+	return &session->configuration->options;
+}
+
+static const struct endpoint *endpoint_of(const struct session *session)
+{
+	return &options_of(session)->backends[session->aim];
+}
+
+/* --- addresses, retries, fallback --- */
+
+/* The connection is of no use: close it, and let nothing be redirected to where it was. */
+static void drop(struct session *session)
+{
+	struct flow *flows = session->flows;
+
+	__atomic_store_n(&flows[CLIENT].mode, FLOW_HELD, __ATOMIC_SEQ_CST);
+	session_close_end(session, BACKEND, false);
+	memset(&flows[BACKEND], 0, sizeof(flows[BACKEND])); /* its socket is closed: no verdict runs for it any more */
+	session->header_sent = false;
+}
+
+static void log_unreachable(struct session *session, int error)
+{
+	static struct log_limit limits[ROUTES];
+	bool rule = session->aim >= ROUTE_RULE;
+	unsigned long suppressed;
+	char hint[320];
+
+	if (!log_limit_pass(&limits[session->aim], &suppressed))
+		return;
+	hint_refused(endpoint_of(session), session->aim == ROUTE_ACME, hint, sizeof(hint));
+	if (session->aim == ROUTE_ACME)
+		log_warn("cannot connect to --acme %s: %s%s; %s (%lu more since)", endpoint_of(session)->text,
+			 strerror(-error), hint,
+			 options_of(session)->acme_fallback == ACME_FALLBACK_HTTPS ? "https gets the connection"
+										   : "the connection is closed",
+			 suppressed);
+	else
+		log_warn("cannot connect to %s%s%s within %u ms: %s%s; the client is reset (%lu more since)",
+			 rule ? route_name(session->aim) : "--https", rule ? " -> " : " ", endpoint_of(session)->text,
+			 options_of(session)->connect_timeout_ms, strerror(-error), hint, suppressed);
+}
+
+static void start_round(struct session *session);
+
+static void all_failed(struct session *session, int error)
+{
+	struct worker *worker = session->worker;
+	uint64_t again;
+
+	if (session->state == SESSION_HELLO)
+		return; /* ahead of the hello: tried for real once the route is known */
+	worker->backends[session->aim].failed_at = worker->now;
+	worker->backends[session->aim].error = -error;
+	if (session->aim == ROUTE_ACME) {
+		worker->counters.connect_failed[session->aim]++;
+		log_unreachable(session, error);
+		if (options_of(session)->acme_fallback == ACME_FALLBACK_CLOSE) {
+			session_end(session, CAUSE_CONNECT_FAILED, true);
+			return;
+		}
+		worker->counters.acme_fallbacks++;
+		timer_cancel(&worker->timers, &session->deadline);
+		session->route = ROUTE_HTTPS;
+		backend_connect(session);
+		return;
+	}
+	if (worker->now >= session->connect_deadline) {
+		worker->counters.connect_failed[session->aim]++;
+		log_unreachable(session, error);
+		session_end(session, CAUSE_CONNECT_FAILED, true);
+		return;
+	}
+	worker->counters.connect_retries++;
+	again = worker->now + session->retry_delay; /* and a last time at the deadline */
+	timer_set(&worker->timers, &session->retry,
+		  again < session->connect_deadline ? again : session->connect_deadline);
+	session->retry_delay = 2 * session->retry_delay < RETRY_LAST_US ? 2 * session->retry_delay : RETRY_LAST_US;
+}
+
+/* The time this attempt may take: its share of what is left. */
+static uint64_t attempt_end(const struct session *session)
+{
+	uint64_t now = session->worker->now;
+
+	if (session->connect_deadline <= now)
+		return now;
+	return now + (session->connect_deadline - now) / session->addresses_left;
+}
+
+static void try_addresses(struct session *session, int error)
+{
+	struct worker *worker = session->worker;
+
+	for (; session->addresses_left; session->addresses_left--) {
+		struct address address = attempt_address(session);
+
+		error = attempt_start(session, &address);
+		if (error == -EALREADY) {
+			timer_set(&worker->timers, &session->retry, attempt_end(session));
+			return;
+		}
+		if (error == 0) {
+			session_backend_connected(session);
+			return;
+		}
+		drop(session);
+		session->address = (session->address + 1) % attempt_address_count(session);
+	}
+	all_failed(session, error);
+}
+
+static void start_round(struct session *session)
+{
+	session->address = attempt_first_address(session);
+	session->addresses_left = attempt_address_count(session);
+	try_addresses(session, -ECONNREFUSED);
+}
+
+/* The attempt under way has failed: the next address. */
+static void attempt_failed(struct session *session, int error)
+{
+	timer_cancel(&session->worker->timers, &session->retry);
+	drop(session);
+	session->address = (session->address + 1) % attempt_address_count(session);
+	session->addresses_left--;
+	try_addresses(session, error);
+}
+
+void backend_connect_ahead(struct session *session)
+{
+	session->aim = ROUTE_HTTPS;
+	session->connect_deadline = session->worker->now + options_of(session)->connect_timeout_ms * MS;
+	start_round(session);
+}
+
+void backend_drop_other(struct session *session, enum route route)
+{
+	if (session->ends[BACKEND].fd >= 0 && session->aim != route)
+		drop(session);
+}
+
+void backend_connect(struct session *session)
+{
+	session->retry_delay = RETRY_FIRST_US;
+	if (session->ends[BACKEND].fd >= 0 && session->aim == session->route)
+		return; /* under way */
+	backend_drop_other(session, session->route);
+	session->aim = session->route;
+	session->connect_deadline = session->worker->now + options_of(session)->connect_timeout_ms * MS;
+	start_round(session);
+}
+
+void backend_progress(struct session *session)
+{
+	struct end *end = &session->ends[BACKEND];
+	struct address address;
+	int result;
+
+	if (end->connected) {
+		/* Connected ahead, and gone before it was of use: a new one when it is needed. With a byte in it, it is
+		 * the session's for good. */
+		if ((end->poll_error || end->fin_seen) && session->flows[CLIENT].redirected == 0)
+			drop(session);
+		return;
+	}
+	address = attempt_address(session);
+	result = attempt_result(end->fd, &address);
+	if (result == -EALREADY)
+		return;
+	end->blocked = false;
+	if (result)
+		attempt_failed(session, result);
+	else
+		session_backend_connected(session);
+}
+
+void backend_retry(struct session *session)
+{
+	if (session->ends[BACKEND].fd < 0)
+		start_round(session);
+	else if (!session->ends[BACKEND].connected)
+		attempt_failed(session, -ETIMEDOUT);
+}
+
+/* --- the PROXY header and the map --- */
+
+/* The backend has gone right after it accepted. Ahead of the hello that means nothing: it may be for another one. */
+static bool lose(struct session *session)
+{
+	if (session->state == SESSION_HELLO)
+		drop(session);
+	else
+		session_reset(session, BACKEND);
+	return false;
+}
+
+/* What the TLVs say points into *hello. */
+static bool header_tlvs(struct session *session, struct hello *hello, struct proxy_tlvs *tlvs)
+{
+	const struct options *options = options_of(session);
+	size_t position = 0;
+
+	if (!options->proxy_tlv_alpn && !options->proxy_tlv_authority)
+		return false;
+	if (!hello_peek(session, hello))
+		return false;
+	if (options->proxy_tlv_alpn)
+		hello_alpn_next(hello, &position, &tlvs->alpn, &tlvs->alpn_length);
+	if (options->proxy_tlv_authority) {
+		tlvs->authority = hello->server_name;
+		tlvs->authority_length = strlen(hello->server_name);
+	}
+	return true;
+}
+
+static bool send_header(struct session *session)
+{
+	enum proxy_version version = options_of(session)->proxy[session->aim];
+	struct end *end = &session->ends[BACKEND];
+	struct address destination = {.len = sizeof(destination.in6)};
+	uint8_t header[PROXY_HEADER_MAX];
+	struct proxy_tlvs tlvs = {0};
+	struct hello hello;
+	ssize_t sent;
+	int length;
+
+	if (session->header_sent || version == PROXY_NONE)
+		return true;
+	if (getsockname(session->ends[CLIENT].fd, &destination.sa, &destination.len)) {
+		session_reset(session, CLIENT);
+		return false;
+	}
+	length = proxy_header_encode(header, sizeof(header), version, &session->client, &destination,
+				     version == PROXY_V2 && header_tlvs(session, &hello, &tlvs) ? &tlvs : NULL);
+	if (length < 0) {
+		session_end(session, CAUSE_LOCAL_ERROR, true);
+		return false;
+	}
+	sent = send(end->fd, header, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent != length) /* into an empty send buffer it goes whole, or not at all */
+		return lose(session);
+	end->sent_apart += (uint64_t)sent;
+	session->header_sent = true;
+	return true;
+}
+
+bool backend_take_over(struct session *session)
+{
+	struct worker *worker = session->worker;
+	struct end *client = &session->ends[CLIENT], *end = &session->ends[BACKEND];
+	bool watched = end->watches_out;
+	uint32_t mode = FLOW_USER;
+
+	if (end->connected)
+		return true; /* done ahead of the hello */
+	end->connected = true;
+	worker->counters.connected[session->aim]++;
+	worker->backends[session->aim].connected_at = worker->now;
+	if (!attempt_follows_client(session))
+		worker->first_address[session->aim] = session->address;
+	timer_cancel(&worker->timers, &session->retry);
+	session->retry_delay = 0;
+	if (!send_header(session))
+		return false;
+	if (client->in_map && end->is_tcp) {
+		int error = dataplane_insert(&worker->router->dataplane, SIDE_KEY(session->slot, BACKEND), end->fd,
+					     &end->cookie);
+
+		end->in_map = error == 0;
+		if (error)
+			log_debug("session %llu: the backend is relayed by user space: %s",
+				  (unsigned long long)session->number, strerror(-error));
+	}
+	if (client->in_map && end->in_map)
+		mode = FLOW_LIVE;
+	end->readable = !end->in_map;
+	if (worker_watch(session, BACKEND, relay_events(session, BACKEND), watched)) {
+		session_end(session, CAUSE_LOCAL_ERROR, true);
+		return false;
+	}
+	for (int side = CLIENT; side < SIDES; side++)
+		__atomic_store_n(&session->flows[side].mode, mode, __ATOMIC_SEQ_CST);
+	/* A backend that speaks first, or answers the header, may have done so before it was in the map. */
+	if (end->in_map && dataplane_kick(end->fd) < 0 && errno != EAGAIN)
+		return lose(session);
+	return true;
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* One attempt to connect to a backend: to which address, as whom. Runs on the thread of the session's worker. */
+#include "engine/connect.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "engine/listener.h"
+#include "base/log.h"
+#include "engine/relay.h"
+#include "engine/worker.h"
+
+static const struct options *options_of(const struct session *session)
+{
+	return &session->configuration->options;
+}
+
+static const struct endpoint *endpoint_of(const struct session *session)
+{
+	return &options_of(session)->backends[session->aim];
+}
+
+static struct steer *steer_of(const struct session *session)
+{
+	return &session->worker->router->steer;
+}
+
+/* --- where to --- */
+
+/* A link-local client cannot be connected as to loopback: its address means nothing beyond its interface. */
+static bool is_transparent(const struct session *session)
+{
+	return session->aim == ROUTE_HTTPS && options_of(session)->client_address == CLIENT_ADDRESS_TRANSPARENT &&
+	       !address_is_link_local(&session->client);
+}
+
+bool attempt_follows_client(const struct session *session)
+{
+	return session->aim == ROUTE_HTTPS && session->destination.len;
+}
+
+unsigned int attempt_address_count(const struct session *session)
+{
+	return attempt_follows_client(session) ? 1 : endpoint_of(session)->count;
+}
+
+struct address attempt_address(const struct session *session)
+{
+	struct address address;
+
+	if (!attempt_follows_client(session))
+		return endpoint_of(session)->addresses[session->address];
+	address = session->destination;
+	if (!is_transparent(session))
+		return address;
+	/* The web server's answers to a client's address have to come back to us: those from loopback do. */
+	if (address.sa.sa_family == AF_INET)
+		address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else
+		address.in6.sin6_addr = in6addr_loopback;
+	return address;
+}
+
+unsigned int attempt_first_address(const struct session *session)
+{
+	struct address client = address_unmapped(&session->client);
+	const struct endpoint *endpoint = endpoint_of(session);
+
+	if (attempt_follows_client(session))
+		return 0;
+	if (session->aim == ROUTE_HTTPS && (steer_of(session)->peername || is_transparent(session)))
+		for (unsigned int i = 0; i < endpoint->count; i++)
+			if (endpoint->addresses[i].sa.sa_family == client.sa.sa_family)
+				return i;
+	/* A reload may have left this session with fewer addresses than the others. */
+	return session->worker->first_address[session->aim] < endpoint->count
+		       ? session->worker->first_address[session->aim]
+		       : 0;
+}
+
+/* --- one attempt --- */
+
+static unsigned int ephemeral_from = 32768, ephemeral_to = 60999; /* the kernel's defaults */
+
+static void read_ephemeral_range(void)
+{
+	FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+	unsigned int from, to;
+
+	if (!file)
+		return;
+	if (fscanf(file, "%u %u", &from, &to) == 2) {
+		ephemeral_from = from;
+		ephemeral_to = to;
+	}
+	fclose(file);
+}
+
+/* A port that nobody listens on can be the very one the kernel picks for us; TCP then connects to itself. */
+static bool connected_to_itself(int fd, const struct address *address)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct address own = {.len = sizeof(own.in6)};
+	unsigned int port = address_port(address);
+
+	pthread_once(&once, read_ephemeral_range);
+	if (port < ephemeral_from || port > ephemeral_to)
+		return false;
+	return getsockname(fd, &own.sa, &own.len) == 0 && address_equal(&own, address);
+}
+
+int attempt_result(int fd, const struct address *address)
+{
+	if (connect(fd, &address->sa, address->len) == 0 || errno == EISCONN)
+		return connected_to_itself(fd, address) ? -ECONNREFUSED : 0;
+	return errno == EINPROGRESS ? -EALREADY : -errno;
+}
+
+/*
+ * Be the client towards the web server: its address, and its port where that is free. A server that takes only the
+ * other family cannot see it; that connection is our own.
+ */
+static int bind_as_client(int fd, const struct address *client, sa_family_t family)
+{
+	struct address from = address_unmapped(client);
+	int on = 1;
+
+	if (from.sa.sa_family != family)
+		return 0;
+	if (family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on))
+			      : setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)))
+		return -errno;
+	if (bind(fd, &from.sa, from.len) == 0)
+		return 0;
+	if (errno != EADDRINUSE &&
+	    errno != EACCES) /* EACCES: a port below 1024, CAP_NET_BIND_SERVICE is gone, as a rule */
+		return -errno;
+	if (family == AF_INET)
+		from.in.sin_port = 0;
+	else
+		from.in6.sin6_port = 0;
+	return bind(fd, &from.sa, from.len) ? -errno : 0;
+}
+
+/* connect(), and what steering has to know of it. */
+static int begin_connection(struct session *session, const struct address *address)
+{
+	struct steer *steer = steer_of(session);
+	int fd = session->ends[BACKEND].fd, result = 0;
+	bool tracked = session->aim == ROUTE_HTTPS && steer->tracks;
+
+	if (is_transparent(session))
+		result = bind_as_client(fd, &session->client, address->sa.sa_family);
+	if (!result && tracked)
+		result = steer_connect_begin(steer, fd, &session->client, address, &session->ours);
+	if (result)
+		return result;
+	result = attempt_result(fd, address);
+	if (tracked) {
+		int error = steer_connect_end(steer, &session->ours);
+
+		if (error && (result == 0 || result == -EALREADY))
+			result = error;
+	}
+	return result;
+}
+
+static bool default_paces;
+
+static void read_congestion_control(void)
+{
+	FILE *file = fopen("/proc/sys/net/ipv4/tcp_congestion_control", "re");
+	char name[32] = "";
+
+	if (!file)
+		return;
+	default_paces = fgets(name, sizeof(name), file) && strncmp(name, "bbr", 3) == 0;
+	fclose(file);
+}
+
+/*
+ * On this machine there is no congestion to control, and what the administrator chose for the network may cost dear:
+ * BBR paces, with a timer for every few segments.
+ */
+static void set_congestion_control(const struct session *session, int fd, const struct address *address)
+{
+	static const char plain[] = "reno"; /* every kernel has it, and lets everybody use it */
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, read_congestion_control);
+	if (default_paces && (address_is_loopback(address) || attempt_follows_client(session)))
+		setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, plain, sizeof(plain) - 1);
+}
+
+int attempt_start(struct session *session, const struct address *address)
+{
+	struct end *end = &session->ends[BACKEND];
+	bool tcp = address->sa.sa_family != AF_UNIX;
+	int on = 1, result;
+
+	end->fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, tcp ? IPPROTO_TCP : 0);
+	if (end->fd < 0)
+		return -errno;
+	end->is_tcp = tcp;
+	end->sent_apart = tcp ? 1 : 0; /* bytes_acked of an active opener counts the SYN */
+	if (tcp) {
+		setsockopt(end->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		setsockopt(end->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+		socket_set_buffers(end->fd, BACKEND, options_of(session));
+		set_congestion_control(session, end->fd, address);
+	}
+	result = begin_connection(session, address);
+	if (result == -EALREADY) /* over loopback the handshake is over by now, only connect() did not wait for it */
+		result = attempt_result(end->fd, address);
+	if (result == -EALREADY) {
+		int error;
+
+		end->watches_out = true;
+		error = worker_watch(session, BACKEND, relay_events(session, BACKEND), false);
+		if (error)
+			return error;
+	}
+	return result;
+}

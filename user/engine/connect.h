@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One attempt of a session to connect to the backend it aims at; which address, how often and when is backend.c's. */
+#ifndef ALPNBPF_ENGINE_CONNECT_H
+#define ALPNBPF_ENGINE_CONNECT_H
+
+#include <stdbool.h>
+
+#include "engine/session.h"
+#include "base/address.h"
+
+/*
+ * In place the web server is where the client wanted to go: the same address, so that it serves what it would have.
+ * Then there is one address to try, and it is not one of the options'.
+ */
+bool attempt_follows_client(const struct session *session);
+unsigned int attempt_address_count(const struct session *session);
+/* The index to begin with: the one that answered last, or of the client's family where the server is to see that. */
+unsigned int attempt_first_address(const struct session *session);
+/* The address to try now. */
+struct address attempt_address(const struct session *session);
+
+/*
+ * Opens the backend's socket, connects, and watches it while that is under way. 0 when it stands, -EALREADY while it is
+ * under way, or why it failed: then session_close_end() is due.
+ */
+int attempt_start(struct session *session, const struct address *address);
+/* How the connection of that socket stands: as attempt_start(). Asking again is harmless. */
+int attempt_result(int fd, const struct address *address);
+
+#endif

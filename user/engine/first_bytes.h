@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The first bytes of a session, until its route is known: who reads them, how long they may take, what they say.
+ */
+#ifndef ALPNBPF_ENGINE_FIRST_BYTES_H
+#define ALPNBPF_ENGINE_FIRST_BYTES_H
+
+#include <stddef.h>
+
+#include "hello/describe.h"
+#include "engine/session.h"
+
+/*
+ * Before the client is in the map: what waits in its receive queue? Returns > 0 when bytes do, 0 for an end, or -errno.
+ * *ahead: the default backend may be connected before the verdict has spoken.
+ */
+long hello_look(struct session *session, bool *ahead);
+
+/* The client is in the map or known to be relayed. */
+void hello_start(struct session *session, bool ahead);
+
+/* Something happened at the client: has its route been decided, or has it ended? */
+void hello_progress(struct session *session);
+
+/* --hello-timeout is over. */
+void hello_timeout(struct session *session);
+
+/* What the client sent first, while nothing of it was forwarded yet. False when it cannot be read. */
+bool hello_peek(struct session *session, struct hello *hello);
+
+#endif

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What the kernel says of bytes on their way to a side: taken by its TCP, acknowledged, lost. Runs on the thread of the
+ * session's worker.
+ */
+#include "engine/in_flight.h"
+
+#include <linux/sock_diag.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "engine/worker.h"
+
+#define LOST_AFTER_US (5000 * MS)
+
+uint64_t drain_unacknowledged(const struct end *end)
+{
+	int bytes = 0;
+
+	if (end->fd < 0 || !end->is_tcp || ioctl(end->fd, SIOCOUTQ, &bytes))
+		return 0;
+	return (uint64_t)bytes;
+}
+
+/* Sequence space its TCP has taken since the connection began, never too high: what was acknowledged is read first. */
+static uint64_t accepted(const struct end *end)
+{
+	struct tcp_info info = {0};
+	socklen_t length = sizeof(info);
+
+	if (getsockopt(end->fd, IPPROTO_TCP, TCP_INFO, &info, &length))
+		return 0;
+	return info.tcpi_bytes_acked + drain_unacknowledged(end);
+}
+
+bool drain_is_done(struct session *session, enum side from)
+{
+	struct end *target = &session->ends[!from];
+	const struct flow *flow = &session->flows[from];
+	uint64_t redirected = __atomic_load_n(&flow->redirected, __ATOMIC_SEQ_CST), taken;
+
+	if (redirected == target->drained)
+		return true;
+	taken = accepted(target);
+	taken = taken > target->sent_apart ? taken - target->sent_apart : 0;
+	if (taken < redirected + flow->forwarded) {
+		if (session->undrained_at[from] != taken || !session->undrained_since[from]) {
+			session->undrained_at[from] = taken;
+			session->undrained_since[from] = session->worker->now;
+		}
+		return false;
+	}
+	target->drained = redirected;
+	session->undrained_since[from] = 0;
+	session->retry_delay = 0;
+	return true;
+}
+
+/* Does the socket's send queue have a quarter of its buffer free? Then nothing redirected can be waiting for room. */
+static bool has_room(const struct end *end)
+{
+	uint32_t memory[SK_MEMINFO_VARS] = {0};
+	socklen_t length = sizeof(memory);
+
+	if (getsockopt(end->fd, SOL_SOCKET, SO_MEMINFO, memory, &length))
+		return false;
+	return memory[SK_MEMINFO_WMEM_QUEUED] < memory[SK_MEMINFO_SNDBUF] / 4 * 3;
+}
+
+bool drain_is_lost(const struct session *session, enum side from)
+{
+	return session->undrained_since[from] &&
+	       session->worker->now - session->undrained_since[from] > LOST_AFTER_US && has_room(&session->ends[!from]);
+}

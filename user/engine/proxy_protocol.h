@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * PROXY protocol headers, versions 1 and 2 (haproxy.org proxy-protocol.txt), as sent before the first client byte.
+ */
+#ifndef ALPNBPF_ENGINE_PROXY_PROTOCOL_H
+#define ALPNBPF_ENGINE_PROXY_PROTOCOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "options/options.h"
+#include "base/address.h"
+
+/* Longest header built here: v2 with an ALPN TLV (255) and an AUTHORITY TLV (255). v1 needs 107. */
+#define PROXY_HEADER_MAX 600
+
+/* What the TLVs carry; NULL or length 0 leaves a TLV out. Not owned. */
+struct proxy_tlvs {
+	const uint8_t *alpn; /* first protocol name the client offered */
+	size_t alpn_length;
+	const char *authority; /* SNI host name */
+	size_t authority_length;
+};
+
+/*
+ * Encode the header for a connection from source to destination (as the client made it). v4-mapped pairs are sent as
+ * IPv4. Families that differ, or AF_UNIX, become "PROXY UNKNOWN" / AF_UNSPEC. Returns the length in bytes, or -1 if
+ * size is too small.
+ */
+int proxy_header_encode(uint8_t *out, size_t size, enum proxy_version version, const struct address *source,
+			const struct address *destination, const struct proxy_tlvs *tlvs);
+
+#endif

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Reports of workers: filled by each on its own thread, asked for and added up by the main thread. */
+#include "engine/report.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "engine/connect.h"
+#include "base/log.h"
+#include "engine/relay.h"
+#include "engine/worker.h"
+
+#define PATIENCE_US (1000 * MS)
+
+/* --- the worker's side --- */
+
+static void describe_session(struct session *session, struct session_report *out)
+{
+	uint64_t now = session->worker->now;
+
+	*out = (struct session_report){
+		.number = session->number,
+		.state = session->state,
+		.route = session->route,
+		.client = session->client,
+		.age = now - session->started,
+		.in_kernel = session->ends[CLIENT].in_map && session->ends[BACKEND].in_map,
+	};
+	if (session->state == SESSION_OPEN)
+		session_look_at_activity(session);
+	out->idle = now - session->last_active;
+	if (session->ends[BACKEND].fd >= 0)
+		out->backend = attempt_address(session);
+	for (int side = CLIENT; side < SIDES; side++) {
+		const struct flow *flow = &session->flows[side];
+
+		/* In this order: a byte passed in between is owed, never less than none. */
+		out->forwarded[side] = relay_load(&flow->forwarded);
+		out->owed[side] = session->ends[side].in_map ? relay_load(&flow->passed) - out->forwarded[side] : 0;
+		out->owed[side] += session->ends[side].held_end - session->ends[side].held_at;
+		out->redirected[side] = relay_load(&flow->redirected);
+	}
+	if (session->server_name)
+		snprintf(out->server_name, sizeof(out->server_name), "%s", session->server_name);
+}
+
+static bool is_live(const struct session *session)
+{
+	return session->state != SESSION_FREE && session->state != SESSION_CLOSING;
+}
+
+static void fill(struct worker *worker, struct report *report, enum report_kind kind)
+{
+	*report = (struct report){.counters = worker->counters};
+	memcpy(report->backends, worker->backends, sizeof(report->backends));
+	if (kind == REPORT_SESSIONS) {
+		report->sessions = calloc(worker->live ? worker->live : 1, sizeof(struct session_report));
+		report->failed = report->sessions == NULL;
+	}
+	for (unsigned int i = 0; i < worker->used_slots; i++) {
+		struct session *session = &worker->sessions[i];
+
+		if (!is_live(session))
+			continue;
+		report->live++;
+		report->live_by_route[session->route]++;
+		for (int side = CLIENT; side < SIDES; side++) {
+			report->counters.bytes_kernel += relay_load(&session->flows[side].redirected);
+			report->counters.bytes_user += relay_load(&session->flows[side].forwarded);
+			report->counters.trimmed += relay_load(&session->flows[side].trimmed);
+		}
+		if (report->sessions)
+			describe_session(session, &report->sessions[report->session_count++]);
+	}
+}
+
+void report_answer(struct worker *worker)
+{
+	int asked = atomic_load(&worker->asked);
+	uint64_t one = 1;
+
+	if (asked == REPORT_NONE)
+		return;
+	fill(worker, &worker->report, (enum report_kind)asked);
+	atomic_store(&worker->asked, REPORT_NONE);
+	if (write(worker->router->reported, &one, sizeof(one)) < 0)
+		log_debug("worker %u: cannot tell of its report: %s", worker->index, strerror(errno));
+}
+
+/* --- the main thread's side --- */
+
+static bool all_answered(struct worker *workers, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (worker_loops(&workers[i]) != WORKER_ENDED && atomic_load(&workers[i].asked) != REPORT_NONE)
+			return false;
+	return true;
+}
+
+static void wait_for_answers(struct worker *workers, unsigned int count)
+{
+	uint64_t until = monotonic_us() + PATIENCE_US, now, value;
+	struct pollfd reported = {.fd = workers[0].router->reported, .events = POLLIN};
+
+	while (!all_answered(workers, count) && (now = monotonic_us()) < until)
+		if (poll(&reported, 1, (int)((until - now) / MS + 1)) > 0 &&
+		    read(reported.fd, &value, sizeof(value)) != sizeof(value))
+			return;
+}
+
+static void add(struct report *sum, const struct report *report)
+{
+	const uint64_t *from = (const uint64_t *)&report->counters;
+	uint64_t *to = (uint64_t *)&sum->counters;
+
+	for (size_t field = 0; field < sizeof(struct counters) / sizeof(uint64_t); field++)
+		to[field] += from[field];
+	for (int route = 0; route < ROUTES; route++) {
+		const struct backend_state *state = &report->backends[route];
+
+		sum->live_by_route[route] += report->live_by_route[route];
+		if (state->connected_at > sum->backends[route].connected_at)
+			sum->backends[route].connected_at = state->connected_at;
+		if (state->failed_at > sum->backends[route].failed_at) {
+			sum->backends[route].failed_at = state->failed_at;
+			sum->backends[route].error = state->error;
+		}
+	}
+	sum->live += report->live;
+	sum->failed = sum->failed || report->failed;
+}
+
+static void take_sessions(struct report *sum, struct report *report)
+{
+	struct session_report *both =
+		realloc(sum->sessions, (sum->session_count + report->session_count + 1) * sizeof(*both));
+
+	if (both) {
+		if (report->session_count)
+			memcpy(both + sum->session_count, report->sessions, report->session_count * sizeof(*both));
+		sum->sessions = both;
+		sum->session_count += report->session_count;
+	} else {
+		sum->failed = true;
+	}
+	free(report->sessions);
+	report->sessions = NULL;
+}
+
+void report_collect(struct report *sum, struct worker *workers, unsigned int count, enum report_kind kind)
+{
+	*sum = (struct report){0};
+	for (unsigned int i = 0; i < count; i++) {
+		/* One that did not answer in time last time is still asked. */
+		if (worker_loops(&workers[i]) == WORKER_ENDED || atomic_load(&workers[i].asked) != REPORT_NONE)
+			continue;
+		free(workers[i].report.sessions); /* an answer that came too late */
+		workers[i].report.sessions = NULL;
+		atomic_store(&workers[i].asked, (int)kind);
+		worker_wake(&workers[i]);
+	}
+	if (count)
+		wait_for_answers(workers, count);
+	for (unsigned int i = 0; i < count; i++) {
+		if (worker_loops(&workers[i]) == WORKER_ENDED)
+			fill(&workers[i], &workers[i].report, kind);
+		else if (atomic_load(&workers[i].asked) != REPORT_NONE) {
+			sum->failed = true;
+			continue;
+		}
+		add(sum, &workers[i].report);
+		if (kind == REPORT_SESSIONS)
+			take_sessions(sum, &workers[i].report);
+	}
+}
+
+void report_free(struct report *report)
+{
+	free(report->sessions);
+	report->sessions = NULL;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a worker tells of itself. Its counters and sessions are its own: the main thread asks, and the worker fills its
+ * report between two batches of events: a look at each slot, and for a list of sessions a call of the kernel for each
+ * side. Nothing is locked, and nothing is done while nobody asks.
+ */
+#ifndef ALPNBPF_ENGINE_REPORT_H
+#define ALPNBPF_ENGINE_REPORT_H
+
+#include <stddef.h>
+
+#include "engine/session.h"
+
+struct worker;
+
+enum report_kind { REPORT_NONE, REPORT_COUNTERS, REPORT_SESSIONS };
+
+/* Written by the worker's thread alone. All of it is uint64_t: it is summed as an array. */
+struct counters {
+	uint64_t sessions;
+	uint64_t hellos[CLIENTHELLO_RESULTS]; /* MORE: ended or stalled undecided */
+	uint64_t routed[ROUTES], connected[ROUTES], connect_failed[ROUTES];
+	uint64_t validations[VALIDATIONS];
+	uint64_t passes; /* events of flows that asked for user space */
+	uint64_t hello_timeout, hello_silent;
+	uint64_t acme_fallbacks, connect_retries;
+	uint64_t accept_backoffs, source_refused, stray_refused;
+	uint64_t takeovers, takeovers_failed;
+	uint64_t bytes_kernel, bytes_user, trimmed;
+	uint64_t causes[CAUSES];
+};
+
+/* How a route's backend was found when it was last tried. */
+struct backend_state {
+	uint64_t connected_at, failed_at; /* us; 0: never */
+	int error;                        /* errno, of the last failure */
+};
+
+/* A live session. Times in us, sizes in bytes. */
+struct session_report {
+	uint64_t number;
+	enum session_state state;
+	enum route route;
+	struct address client, backend; /* backend.len is 0: none yet */
+	uint64_t age, idle;             /* idle: as of the last look at idleness, a quarter of --idle-timeout */
+	uint64_t redirected[SIDES], forwarded[SIDES], owed[SIDES]; /* of the flow from that side */
+	bool in_kernel;                                            /* both its sides are in the map */
+	char server_name[256];
+};
+
+struct report {
+	struct counters counters; /* the bytes of live sessions are in */
+	struct backend_state backends[ROUTES];
+	uint64_t live, live_by_route[ROUTES]; /* ROUTE_UNDECIDED: before the hello is complete */
+	struct session_report *sessions;      /* owned; REPORT_SESSIONS */
+	size_t session_count;
+	bool failed; /* no memory for the sessions, or no answer in time: what is here is not all */
+};
+
+/* The worker's side: fills worker->report if it was asked. On the worker's thread, between batches. */
+void report_answer(struct worker *worker);
+
+/*
+ * Asks all `count` workers, waits for their answers, and adds them up in *sum, whose sessions the caller frees. Main
+ * thread. A worker that does not answer within a second is left out, and `failed` is set.
+ */
+void report_collect(struct report *sum, struct worker *workers, unsigned int count, enum report_kind kind);
+void report_free(struct report *report);
+
+#endif

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The worker's side of the watch on hellos: a record of the ring becomes a socket of ours, and the session begins as if
+ * it had been accepted. As a rule that takes one round; where the server's socket is not gone yet (its process holds
+ * the lock just then) it is tried again.
+ */
+#include "steering/watch.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "engine/listener.h"
+#include "base/log.h"
+#include "steering/takeover.h"
+#include "engine/worker.h"
+
+#define WAITING_MOST 256 /* server's sockets that are not gone yet; no memory before they are needed */
+#define AT_ONCE      64  /* taken over before others have their turn */
+#define FIRST_TRY_US 100 /* the next after twice the time … */
+#define TRIES        12  /* … so that the last is after half a second */
+
+struct waiting {
+	struct steer_takeover takeover;
+	struct timer timer;
+	unsigned int tries; /* 0: free */
+};
+
+struct takeovers {
+	struct ring_buffer *ring;
+	unsigned int taken; /* in this turn */
+	struct waiting waiting[WAITING_MOST];
+};
+
+static bool has_room(const struct worker *worker)
+{
+	return worker->free_count && worker->live < worker->most;
+}
+
+static int raw_of(const struct worker *worker, const struct steer_takeover *takeover)
+{
+	struct address client = takeover_client(takeover);
+
+	return worker->router->steer.raw[steer_family_of(&client)];
+}
+
+/* The program lets its packets through again. */
+static void release(struct worker *worker, const struct steer_takeover *takeover)
+{
+	struct steer *steer = &worker->router->steer;
+
+	if (bpf_map_delete_elem(steer->taken, &takeover->ends) == 0)
+		__atomic_fetch_sub(&steer->state->taking, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Neither the web server nor we go on with it: the client is told at once. */
+static void give_up(struct worker *worker, const struct steer_takeover *takeover, int error)
+{
+	static struct log_limit limit;
+	struct address client = takeover_client(takeover);
+	char name[ADDRESS_TEXT_MAX];
+	unsigned long suppressed;
+
+	takeover_reset_server(raw_of(worker, takeover), takeover, takeover->passed);
+	takeover_reset_client(raw_of(worker, takeover), takeover);
+	release(worker, takeover);
+	worker->counters.takeovers_failed++;
+	if (log_limit_pass(&limit, &suppressed))
+		log_warn("cannot take over the connection of %s: %s; it was reset (%lu more since)",
+			 address_format(&client, name, sizeof(name)),
+			 error == -EAGAIN ? "the web server's socket stays, whatever it is sent" : strerror(-error),
+			 suppressed);
+}
+
+/*
+ * Connection tracking has seen our reset and takes it for the client's: the entry is closed, and lives for 10 s after
+ * each packet (nf_conntrack_tcp_timeout_close). A client that answers keeps it alive; one that does not is not given up
+ * for that before --idle-timeout, as a rule.
+ */
+static void keep_tracked(int fd)
+{
+	static const int settings[][3] = {{SOL_SOCKET, SO_KEEPALIVE, 1},
+					  {IPPROTO_TCP, TCP_KEEPIDLE, 5},
+					  {IPPROTO_TCP, TCP_KEEPINTVL, 5},
+					  {IPPROTO_TCP, TCP_KEEPCNT, 127}};
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		setsockopt(fd, settings[i][0], settings[i][1], &settings[i][2], sizeof(settings[i][2]));
+}
+
+static void go_on(struct worker *worker, const struct steer_takeover *takeover, int fd)
+{
+	const struct endpoint *https = &worker->configuration->options.backends[ROUTE_HTTPS];
+	struct address client = takeover_client(takeover), server = takeover_server(takeover);
+	bool in_place = address_port(&server) == address_port(&https->addresses[0]);
+
+	socket_set_client_options(fd, &worker->configuration->options);
+	keep_tracked(fd);
+	takeover_acknowledge(raw_of(worker, takeover), takeover);
+	release(worker, takeover);
+	worker->counters.takeovers++;
+	listener_admit(worker, fd, &client, in_place ? &server : NULL);
+}
+
+/*
+ * The server's socket expects what comes after the last byte that was let through to it. If it had no room for that, it
+ * expects what it did before: each is tried in turn. A reset may be on its way still; it must not meet a socket of
+ * ours, so the next is sent only if the server's is there.
+ */
+static int try(struct worker *worker, const struct steer_takeover *takeover, unsigned int tries)
+{
+	__u32 seq = tries % 2 ? takeover->agreed.expected : takeover->passed;
+	int fd = tries ? takeover_socket(takeover) : -EAGAIN, error;
+
+	if (fd != -EAGAIN)
+		return fd;
+	error = takeover_reset_server(raw_of(worker, takeover), takeover, seq);
+	return error ? error : takeover_socket(takeover);
+}
+
+static struct waiting *find_free(struct takeovers *takeovers)
+{
+	for (int i = 0; i < WAITING_MOST; i++)
+		if (takeovers->waiting[i].tries == 0)
+			return &takeovers->waiting[i];
+	return NULL;
+}
+
+static void wait_more(struct worker *worker, struct waiting *waiting)
+{
+	timer_set(&worker->timers, &waiting->timer, worker->now + (FIRST_TRY_US << waiting->tries));
+	waiting->tries++;
+}
+
+static void take(struct worker *worker, const struct steer_takeover *takeover, size_t size)
+{
+	struct waiting *waiting;
+	int fd;
+
+	fd = has_room(worker) ? try(worker, takeover, 0) : -EUSERS;
+	if (fd >= 0) {
+		go_on(worker, takeover, fd);
+		return;
+	}
+	waiting = fd == -EAGAIN ? find_free(worker->takeovers) : NULL;
+	if (!waiting) {
+		give_up(worker, takeover, fd);
+		return;
+	}
+	memcpy(&waiting->takeover, takeover, size < sizeof(*takeover) ? size : sizeof(*takeover));
+	wait_more(worker, waiting);
+}
+
+/* Negative: enough for now; this record is consumed all the same (ringbuf_process_ring). */
+static int seen(void *context, void *data, size_t size)
+{
+	struct worker *worker = context;
+
+	if (size >= STEER_BRIEF_SIZE)
+		take(worker, data, size);
+	return ++worker->takeovers->taken < AT_ONCE ? 0 : -ECANCELED;
+}
+
+void takeovers_take(struct worker *worker)
+{
+	worker->takeovers->taken = 0; /* what is left keeps the descriptor readable */
+	ring_buffer__consume(worker->takeovers->ring);
+}
+
+static struct waiting *waiting_of(struct takeovers *takeovers, const struct timer *timer)
+{
+	uintptr_t at = (uintptr_t)timer, first = (uintptr_t)takeovers->waiting;
+
+	if (at < first || at >= first + sizeof(takeovers->waiting))
+		return NULL;
+	return &takeovers->waiting[(at - first) / sizeof(takeovers->waiting[0])];
+}
+
+bool takeovers_expired(struct worker *worker, struct timer *timer)
+{
+	struct waiting *waiting = worker->takeovers ? waiting_of(worker->takeovers, timer) : NULL;
+	int fd;
+
+	if (!waiting)
+		return false;
+	fd = has_room(worker) ? try(worker, &waiting->takeover, waiting->tries) : -EUSERS;
+	if (fd == -EAGAIN && waiting->tries < TRIES) {
+		wait_more(worker, waiting);
+		return true;
+	}
+	if (fd >= 0)
+		go_on(worker, &waiting->takeover, fd);
+	else
+		give_up(worker, &waiting->takeover, fd);
+	waiting->tries = 0;
+	return true;
+}
+
+bool takeovers_come(struct worker *worker)
+{
+	struct steer *steer = &worker->router->steer;
+
+	return worker->takeovers && atomic_load(&worker->command) != WORKER_STOP &&
+	       __atomic_load_n(&steer->state->taking, __ATOMIC_SEQ_CST);
+}
+
+size_t takeovers_timers(void)
+{
+	return WAITING_MOST;
+}
+
+int takeovers_open(struct worker *worker)
+{
+	worker->takeovers = calloc(1, sizeof(struct takeovers));
+	if (!worker->takeovers)
+		return -ENOMEM;
+	worker->takeovers->ring = ring_buffer__new(worker->router->steer.takeovers, seen, worker, NULL);
+	return worker->takeovers->ring ? 0 : -errno;
+}
+
+void takeovers_close(struct worker *worker)
+{
+	if (worker->takeovers && worker->takeovers->ring)
+		ring_buffer__free(worker->takeovers->ring);
+	free(worker->takeovers);
+	worker->takeovers = NULL;
+}

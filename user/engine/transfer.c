@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * One round of bytes from a side to the other. Many bytes, and those of a side in the map, are peeked at, sent,
+ * published as forwarded, and only then consumed: the source's window stays closed meanwhile, and what could not be
+ * sent stays in the kernel. A few bytes are read and sent, which takes half the calls; only what the other side had no
+ * room for is held here. Runs on the thread of the session's worker; the verdict may run at any moment.
+ */
+#include "engine/transfer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "engine/in_flight.h"
+#include "engine/promote.h"
+#include "engine/relay.h"
+#include "engine/worker.h"
+
+#define SHORT_BYTES (32 * 1024) /* what a short read takes; as much may be held of a flow */
+
+/* Take `count` bytes that were peeked at off the queue. */
+static bool consume(struct session *session, enum side from, size_t count)
+{
+	struct end *source = &session->ends[from];
+	/* TCP drops them without a copy; in the map, and on unix sockets, MSG_TRUNC means something else. */
+	int flags = MSG_DONTWAIT | (source->is_tcp && !source->in_map ? MSG_TRUNC : 0);
+
+	while (count) {
+		ssize_t taken = recv(source->fd, session->worker->scratch, count, flags);
+
+		if (taken > 0)
+			count -= (size_t)taken;
+		else if (taken < 0 && errno == EINTR)
+			continue;
+		else
+			return relay_fail(session, from, taken < 0 ? errno : EIO);
+	}
+	return true;
+}
+
+/* recv() had nothing, or failed. */
+static enum moved read_nothing(struct session *session, enum side from, int error)
+{
+	struct end *source = &session->ends[from];
+
+	if (error == EINTR)
+		return MOVED_SOME;
+	if (source->broken && relay_is_reset(error))
+		return MOVED_END;
+	if (error != EAGAIN) {
+		relay_fail(session, from, error);
+		return MOVED_FAILED;
+	}
+	if (source->in_map) /* owed, but behind segments the backlog worker has not dealt with */
+		relay_look_again(session);
+	source->readable = false;
+	return MOVED_NOTHING;
+}
+
+/* send() took nothing. */
+static enum moved sent_nothing(struct session *session, enum side from, int error)
+{
+	if (error == EINTR)
+		return MOVED_SOME;
+	if (error == ENOBUFS || error == ENOMEM) {
+		relay_look_again(session);
+		return MOVED_NOTHING;
+	}
+	if (error != EAGAIN) {
+		relay_fail(session, !from, error);
+		return MOVED_FAILED;
+	}
+	return relay_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
+}
+
+static void publish(struct session *session, enum side from, size_t sent)
+{
+	struct flow *flow = &session->flows[from];
+
+	/* In this order: see "A pass must not be lost on the worker" at struct flow. */
+	__atomic_store_n(&flow->forwarded, flow->forwarded + sent, __ATOMIC_SEQ_CST);
+	session->retry_delay = 0;
+}
+
+/*
+ * After a read of fewer bytes than were asked for. The queue was empty, and an event tells when it is not any more;
+ * only an end of the stream, or what lies behind TCP's urgent mark, has had its event already.
+ */
+static enum moved after_all_was_read(struct end *source)
+{
+	if (source->in_map || source->fin_seen || source->urgent || source->broken)
+		return MOVED_SOME;
+	source->readable = false;
+	return MOVED_NOTHING;
+}
+
+/* One round for many bytes: peek, send, publish, consume. */
+static enum moved move_bulk(struct session *session, enum side from)
+{
+	struct end *source = &session->ends[from], *target = &session->ends[!from];
+	struct flow *flow = &session->flows[from];
+	ssize_t peeked = recv(source->fd, session->worker->scratch, SCRATCH_BYTES, MSG_PEEK | MSG_DONTWAIT), sent;
+
+	if (peeked <= 0)
+		return peeked == 0 ? MOVED_END : read_nothing(session, from, errno);
+	/*
+	 * After a FIN was seen we come here with nothing owed, and until recv() had the lock the verdict may have
+	 * redirected more and then passed what we hold. Now something is owed: nothing more is redirected, this answer
+	 * is final.
+	 */
+	if (source->in_map && !drain_is_done(session, from)) {
+		relay_look_again(session);
+		return MOVED_NOTHING;
+	}
+	/* The invariant, as of now and until `forwarded` is published: we owe what we hold, so nothing is redirected.
+	 */
+	assert(!source->in_map || source->broken ||
+	       (flow->forwarded + (uint64_t)peeked <= relay_load(&flow->passed) &&
+		relay_load(&flow->redirected) == target->drained));
+	(void)flow;
+	sent = send(target->fd, session->worker->scratch, (size_t)peeked, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0)
+		return sent_nothing(session, from, errno);
+	publish(session, from, (size_t)sent);
+	if (!consume(session, from, (size_t)sent))
+		return MOVED_FAILED;
+	if (sent < peeked)
+		return relay_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
+	source->bulk = peeked >= SHORT_BYTES;
+	session->turns = 0;
+	/* More will have come meanwhile. */
+	return source->bulk ? MOVED_SOME : after_all_was_read(source);
+}
+
+/* Keep what was read and not sent. */
+static bool hold(struct session *session, enum side from, const uint8_t *bytes, size_t count)
+{
+	struct end *source = &session->ends[from];
+
+	source->held = malloc(count);
+	if (!source->held) {
+		session_end(session, CAUSE_LOCAL_ERROR, true);
+		return false;
+	}
+	memcpy(source->held, bytes, count);
+	source->held_at = 0;
+	source->held_end = (uint32_t)count;
+	return true;
+}
+
+static enum moved move_held(struct session *session, enum side from)
+{
+	struct end *source = &session->ends[from];
+	ssize_t sent = send(session->ends[!from].fd, source->held + source->held_at, source->held_end - source->held_at,
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (sent < 0)
+		return sent_nothing(session, from, errno);
+	publish(session, from, (size_t)sent);
+	source->held_at += (uint32_t)sent;
+	if (source->held_at < source->held_end)
+		return relay_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
+	free(source->held);
+	source->held = NULL;
+	return MOVED_SOME;
+}
+
+/* One round for a few bytes: read, send, publish. */
+static enum moved move_short(struct session *session, enum side from)
+{
+	struct end *source = &session->ends[from];
+	uint8_t *bytes = session->worker->scratch;
+	ssize_t taken = recv(source->fd, bytes, SHORT_BYTES, MSG_DONTWAIT), sent;
+	int error = 0;
+
+	if (taken <= 0)
+		return taken == 0 ? MOVED_END : read_nothing(session, from, errno);
+	promote_count(session, from);
+	sent = send(session->ends[!from].fd, bytes, (size_t)taken, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0) {
+		error = errno;
+		sent = 0;
+	} else {
+		publish(session, from, (size_t)sent);
+	}
+	if (sent < taken) {
+		if (!hold(session, from, bytes + sent, (size_t)(taken - sent)))
+			return MOVED_FAILED;
+		return sent_nothing(session, from, error ? error : EAGAIN);
+	}
+	source->bulk = taken == SHORT_BYTES;
+	return source->bulk ? MOVED_SOME : after_all_was_read(source);
+}
+
+enum moved move_some(struct session *session, enum side from)
+{
+	const struct end *source = &session->ends[from];
+
+	if (source->held)
+		return move_held(session, from);
+	if (source->in_map || source->bulk)
+		return move_bulk(session, from);
+	return move_short(session, from);
+}

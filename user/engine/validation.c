@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What became of a validation. Each is one log line: operators look for it, and for nothing else, when a certificate
+ * was not issued.
+ */
+#include "engine/validation.h"
+
+#include "base/log.h"
+#include "engine/worker.h"
+
+static const struct {
+	const char *name, *clause;
+} outcomes[VALIDATIONS] = {
+	[VALIDATION_SEEN_THROUGH] = {"seen_through", "seen through"},
+	[VALIDATION_CLIENT_CLOSED] = {"client_closed", "closed by the client"},
+	[VALIDATION_CLIENT_RESET] = {"client_reset", "reset by the client before an answer"},
+	[VALIDATION_RESPONDER_RESET] = {"responder_reset", "reset by the responder"},
+	[VALIDATION_NO_ANSWER] = {"no_answer", "ended by the responder without an answer"},
+	[VALIDATION_REFUSED] = {"refused", "refused by the ACME responder"},
+	[VALIDATION_FALLBACK] = {"fallback", "not with the ACME responder, which could not be reached: https had it"},
+	[VALIDATION_TIMED_OUT] = {"timed_out", "cut off by --acme-timeout"},
+	[VALIDATION_FAILED] = {"failed", NULL},
+};
+
+const char *validation_outcome_name(enum validation_outcome outcome)
+{
+	return outcomes[outcome].name;
+}
+
+static uint64_t bytes_from(const struct session *session, enum side side)
+{
+	return session->flows[side].redirected + session->flows[side].forwarded;
+}
+
+static enum validation_outcome outcome_of(const struct session *session)
+{
+	if (session->cause == CAUSE_ACME_TIMEOUT)
+		return VALIDATION_TIMED_OUT;
+	if (session->cause == CAUSE_CONNECT_FAILED)
+		return VALIDATION_REFUSED;
+	if (session->route == ROUTE_HTTPS)
+		return VALIDATION_FALLBACK;
+	if (session->cause == CAUSE_CLIENT_RESET) /* as validators do, once they have seen the certificate */
+		return bytes_from(session, BACKEND) ? VALIDATION_CLIENT_CLOSED : VALIDATION_CLIENT_RESET;
+	if (session->cause == CAUSE_BACKEND_RESET)
+		return VALIDATION_RESPONDER_RESET;
+	if (session->cause != CAUSE_DONE)
+		return VALIDATION_FAILED;
+	return bytes_from(session, BACKEND) ? VALIDATION_SEEN_THROUGH : VALIDATION_NO_ANSWER;
+}
+
+void validation_end(const struct session *session)
+{
+	enum validation_outcome outcome = outcome_of(session);
+	char client[ADDRESS_TEXT_MAX];
+	double seconds = (double)(session->worker->now - session->started) / 1e6;
+
+	session->worker->counters.validations[outcome]++;
+	log_info("acme validation of %s for %s: %s after %.3f s (%llu bytes up, %llu down)",
+		 session->server_name ? session->server_name : "(no server name)",
+		 address_format(&session->client, client, sizeof(client)),
+		 outcomes[outcome].clause ? outcomes[outcome].clause : session_cause_name(session->cause), seconds,
+		 (unsigned long long)bytes_from(session, CLIENT), (unsigned long long)bytes_from(session, BACKEND));
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The outcome of an ACME validation: its log line and its counter. Runs on the thread of the session's worker. */
+#ifndef ALPNBPF_ENGINE_VALIDATION_H
+#define ALPNBPF_ENGINE_VALIDATION_H
+
+#include "engine/session.h"
+
+/* The session of a validation has ended: counts its outcome, and logs it. */
+void validation_end(const struct session *session);
+
+const char *validation_outcome_name(enum validation_outcome outcome);
+
+#endif

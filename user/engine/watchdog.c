@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Signs of life: at half the interval asks every worker, by waking it, and tells the service manager once all have come
+ * round. A worker that waits for events is healthy, one that does not come round is not. Main thread.
+ */
+#include "engine/watchdog.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/timer.h"
+
+#define LOOKS_AGAIN 16 /* times an interval, for those that have not answered in time */
+
+/* A whole decimal number; 0: it is none. */
+static uint64_t number_of(const char *text)
+{
+	uint64_t number;
+	char rest;
+
+	return text && *text >= '0' && *text <= '9' && sscanf(text, "%" SCNu64 "%c", &number, &rest) == 1 ? number : 0;
+}
+
+void watchdog_open(struct watchdog *watchdog, unsigned int workers)
+{
+	const char *pid = getenv("WATCHDOG_PID");
+	uint64_t interval = number_of(getenv("WATCHDOG_USEC"));
+
+	*watchdog = (struct watchdog){.next = UINT64_MAX};
+	if (interval < LOOKS_AGAIN || (pid && number_of(pid) != (uint64_t)getpid()))
+		return;
+	watchdog->seen = calloc(workers, sizeof(*watchdog->seen));
+	if (!watchdog->seen)
+		return;
+	watchdog->interval = interval;
+	watchdog->next = 0;
+}
+
+static bool all_answered(const struct watchdog *watchdog, const struct worker *workers, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		uint64_t loops = worker_loops(&workers[i]);
+
+		if (loops == watchdog->seen[i] && loops != WORKER_ENDED)
+			return false;
+	}
+	return true;
+}
+
+int watchdog_wait_ms(const struct watchdog *watchdog)
+{
+	uint64_t now = monotonic_us();
+
+	if (!watchdog->interval)
+		return -1;
+	return watchdog->next > now ? (int)((watchdog->next - now) / MS + 1) : 0;
+}
+
+void watchdog_look(struct watchdog *watchdog, struct worker *workers, unsigned int count)
+{
+	uint64_t now = monotonic_us();
+
+	if (now < watchdog->next)
+		return;
+	if (watchdog->asked && !all_answered(watchdog, workers, count)) {
+		watchdog->next = now + watchdog->interval / LOOKS_AGAIN;
+		return;
+	}
+	if (watchdog->asked)
+		notify_service_manager("WATCHDOG=1");
+	watchdog->asked = true;
+	for (unsigned int i = 0; i < count; i++) {
+		watchdog->seen[i] = worker_loops(&workers[i]);
+		worker_wake(&workers[i]);
+	}
+	watchdog->next = now + watchdog->interval / 2;
+}
+
+void watchdog_close(struct watchdog *watchdog)
+{
+	free(watchdog->seen);
+}

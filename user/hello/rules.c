@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The rules of --route as text, as patterns and as tables. What a table means is in include/clienthello_rules.h; the
+ * parser that looks into it is include/clienthello.h, for kernel and user space alike.
+ */
+#include "hello/rules.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hello/hex_text.h"
+
+#define HOST_MAX  253 /* RFC 1035, without the length bytes and the root */
+#define LABEL_MAX 63
+
+static const char acme_name[] = "acme-tls/1", blanks[] = " \t";
+static const char *const kind_names[CLIENTHELLO_KINDS] = {[CLIENTHELLO_ALPN] = "alpn", [CLIENTHELLO_SNI] = "sni"};
+
+/* Where the sentence goes, and the item it is about. */
+struct reader {
+	char *error;
+	size_t error_size;
+	const char *item;
+	int item_length;
+};
+
+static bool fail(const struct reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static bool fail(const struct reader *reader, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(reader->error, reader->error_size, format, arguments);
+	va_end(arguments);
+	return false;
+}
+
+/* The item, cut if it is long, and what is wrong with it. */
+static bool fail_item(const struct reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static bool fail_item(const struct reader *reader, const char *format, ...)
+{
+	bool whole = reader->item_length < ROUTE_TEXT_MAX;
+	va_list arguments;
+	int used = snprintf(reader->error, reader->error_size, "\"%.*s%s\" ",
+			    whole ? reader->item_length : ROUTE_TEXT_MAX, reader->item, whole ? "" : "...");
+
+	if (used < 0 || (size_t)used >= reader->error_size)
+		return false;
+	va_start(arguments, format);
+	vsnprintf(reader->error + used, reader->error_size - (size_t)used, format, arguments);
+	va_end(arguments);
+	return false;
+}
+
+/* --- one name --- */
+
+static bool read_protocol(const struct reader *reader, struct route_pattern *pattern)
+{
+	const char *at = reader->item, *end = at + reader->item_length;
+	size_t length = 0;
+
+	for (; at < end; at++) {
+		uint8_t byte = (uint8_t)*at;
+
+		if (byte <= ' ' || byte > '~')
+			return fail_item(reader, "holds the byte 0x%02x; write it as \\x%02x", byte, byte);
+		if (byte == '\\') {
+			int high = end - at > 3 && at[1] == 'x' ? hex_digit(at[2]) : -1;
+			int low = high >= 0 ? hex_digit(at[3]) : -1;
+
+			if (low < 0)
+				return fail_item(
+					reader,
+					"has a \\ that no xNN follows; a byte is \\x and two hex digits, \\x5c a \\");
+			byte = (uint8_t)(high * 16 + low);
+			at += 3;
+		}
+		if (length == ROUTE_NAME_MAX)
+			return fail_item(reader, "is too long; an ALPN name has at most %d bytes", ROUTE_NAME_MAX);
+		pattern->bytes[length++] = byte;
+	}
+	pattern->length = (uint8_t)length;
+	if (length == strlen(acme_name) && memcmp(pattern->bytes, acme_name, length) == 0)
+		return fail_item(reader, "always goes to --acme, before all rules; leave it out");
+	return true;
+}
+
+static bool read_host(const struct reader *reader, struct route_pattern *pattern)
+{
+	const char *at = reader->item, *end = at + reader->item_length;
+	size_t length = 0, label = 0;
+
+	if (end - at > 1 && at[0] == '*' && at[1] == '.') {
+		pattern->suffix = true;
+		pattern->bytes[length++] = '.';
+		at += 2;
+	}
+	for (; at < end; at++) {
+		unsigned char c = (unsigned char)*at;
+
+		if (c == '*')
+			return fail_item(reader,
+					 "has a * where none can be; only as in *.example.org, for one label or more");
+		if (c > '~')
+			return fail_item(
+				reader, "is not ASCII; write the name as clients send it, xn--... (as idn2 prints it)");
+		if (!isalnum(c) && c != '-' && c != '_' && c != '.')
+			return fail_item(reader, "holds \"%c\", which no host name has", c);
+		label = c == '.' ? 0 : label + 1;
+		if (c == '.' && at + 1 == end)
+			return fail_item(reader, "ends in a dot; clients send names without it");
+		if (c == '.' && (at == reader->item || at[-1] == '.'))
+			return fail_item(reader, "has an empty label; write it as in www.example.org");
+		if (label > LABEL_MAX || length == HOST_MAX)
+			return fail_item(reader, "is too long; a host name has at most %d bytes, a label %d", HOST_MAX,
+					 LABEL_MAX);
+		pattern->bytes[length++] = (uint8_t)tolower(c);
+	}
+	pattern->length = (uint8_t)length;
+	if (length < 1 + (size_t)pattern->suffix)
+		return fail_item(reader, "names no host; write it as in *.example.org");
+	return true;
+}
+
+/* Is every name that `inner` stands for one that `outer` stands for? */
+static bool covers(const struct route_pattern *outer, const struct route_pattern *inner)
+{
+	size_t before = (size_t)inner->length - outer->length;
+
+	if (!outer->suffix)
+		return !inner->suffix && inner->length == outer->length &&
+		       memcmp(inner->bytes, outer->bytes, outer->length) == 0;
+	/* of equal length: the same suffix, since a name that is not one does not match it */
+	if (inner->length < outer->length || (inner->length == outer->length && !inner->suffix))
+		return false;
+	return memcmp(inner->bytes + before, outer->bytes, outer->length) == 0;
+}
+
+/* --- one rule --- */
+
+static bool add_name(struct routes *routes, enum clienthello_kind kind, struct clienthello_rule *rule,
+		     const struct reader *reader)
+{
+	unsigned int *count = &routes->pattern_count[kind];
+	struct route_pattern pattern = {0};
+
+	if (kind == CLIENTHELLO_ALPN && *count == 0)
+		*count = 1; /* CLIENTHELLO_ACME_BIT */
+	if (!reader->item_length)
+		return fail(reader, "has an empty name after %s=; names are separated by one comma", kind_names[kind]);
+	if (!(kind == CLIENTHELLO_ALPN ? read_protocol(reader, &pattern) : read_host(reader, &pattern)))
+		return false;
+	for (unsigned int i = 0; i < *count; i++)
+		if (rule->any_of[kind] >> i & 1 && covers(&routes->patterns[kind][i], &pattern))
+			return fail_item(reader, "adds nothing to the names before it; leave it out");
+	if (*count == CLIENTHELLO_NAMES_MAX)
+		return fail_item(reader, "is one too many; all rules together have at most %d names of %s=",
+				 CLIENTHELLO_NAMES_MAX - (kind == CLIENTHELLO_ALPN), kind_names[kind]);
+	routes->patterns[kind][*count] = pattern;
+	rule->any_of[kind] |= (uint64_t)1 << (*count)++;
+	return true;
+}
+
+/* alpn=NAME,… or sni=HOST,… */
+static bool add_word(struct routes *routes, struct clienthello_rule *rule, struct reader *reader)
+{
+	const char *word = reader->item, *end = word + reader->item_length;
+
+	for (int kind = 0; kind < CLIENTHELLO_KINDS; kind++) {
+		size_t length = strlen(kind_names[kind]);
+		const char *at = word + length;
+
+		if ((size_t)(end - word) <= length || strncmp(word, kind_names[kind], length) != 0 || *at != '=')
+			continue;
+		if (rule->any_of[kind])
+			return fail(reader, "has %s= twice; write its names in one, separated by commas",
+				    kind_names[kind]);
+		do {
+			const char *comma;
+
+			at++;
+			comma = memchr(at, ',', (size_t)(end - at));
+			reader->item = at;
+			reader->item_length = (int)((comma ? comma : end) - at);
+			if (!add_name(routes, (enum clienthello_kind)kind, rule, reader))
+				return false;
+			at = comma;
+		} while (at);
+		return true;
+	}
+	return fail_item(reader, "is neither alpn=NAME,... nor sni=HOST,...; then follow \"->\" and a BACKEND");
+}
+
+static bool kind_covers(const struct routes *routes, int kind, uint64_t outer, uint64_t inner)
+{
+	const struct route_pattern *patterns = routes->patterns[kind];
+
+	if (!outer)
+		return true;
+	for (unsigned int i = 0; i < routes->pattern_count[kind]; i++) {
+		bool covered = !(inner >> i & 1);
+
+		for (unsigned int o = 0; !covered && o < routes->pattern_count[kind]; o++)
+			covered = outer >> o & 1 && covers(&patterns[o], &patterns[i]);
+		if (!covered)
+			return false;
+	}
+	return inner != 0;
+}
+
+/* A rule that never has its turn is a mistake, in itself or in the order. */
+static bool check_reachable(const struct routes *routes, const struct clienthello_rule *rule,
+			    const struct reader *reader)
+{
+	char text[ROUTE_TEXT_MAX];
+
+	for (unsigned int i = 0; i < routes->count; i++) {
+		const struct clienthello_rule *before = &routes->rules[i];
+		bool covered = true;
+
+		for (int kind = 0; kind < CLIENTHELLO_KINDS; kind++)
+			covered = covered && kind_covers(routes, kind, before->any_of[kind], rule->any_of[kind]);
+		if (covered)
+			return fail(reader,
+				    "is never reached: route-%u (%s), before it, takes all of that; change the order",
+				    i + 1, routes_format(routes, i, text, sizeof(text)));
+	}
+	return true;
+}
+
+bool routes_add(struct routes *routes, const char *text, unsigned int line, const char **backend, char *error,
+		size_t error_size)
+{
+	struct reader reader = {.error = error, .error_size = error_size};
+	struct clienthello_rule rule = {0};
+	const char *at = text;
+
+	if (routes->count == CLIENTHELLO_RULES_MAX)
+		return fail(&reader, "is one too many; at most %d rules", CLIENTHELLO_RULES_MAX);
+	for (;;) {
+		reader.item = at + strspn(at, blanks);
+		reader.item_length = (int)strcspn(reader.item, blanks);
+		at = reader.item + reader.item_length;
+		if (!reader.item_length)
+			return fail(
+				&reader,
+				"has no \"->\" between blanks; write it as 'sni=www.example.org -> 127.0.0.1:9443'");
+		if (reader.item_length == 2 && strncmp(reader.item, "->", 2) == 0)
+			break;
+		if (!add_word(routes, &rule, &reader))
+			return false;
+	}
+	if (!rule.any_of[CLIENTHELLO_ALPN] && !rule.any_of[CLIENTHELLO_SNI])
+		return fail(
+			&reader,
+			"has nothing before the \"->\"; write sni=HOST, alpn=NAME or both there (all else goes to --https)");
+	*backend = at + strspn(at, blanks);
+	if (!**backend)
+		return fail(&reader, "has no BACKEND after the \"->\"; write it as in -> 127.0.0.1:9443");
+	if (!check_reachable(routes, &rule, &reader))
+		return false;
+	routes->lines[routes->count] = line;
+	routes->rules[routes->count++] = rule;
+	return true;
+}
+
+/* --- tables --- */
+
+static void compile_pattern(struct clienthello_rules *table, unsigned int kind, unsigned int bit,
+			    const struct route_pattern *pattern)
+{
+	uint64_t mask = (uint64_t)1 << bit;
+	unsigned int longest = pattern->suffix ? CLIENTHELLO_LENGTHS - 1 : pattern->length;
+
+	for (unsigned int length = pattern->length + (unsigned int)pattern->suffix; length <= longest; length++)
+		table->start[clienthello_start(kind, length)] |= mask;
+	for (unsigned int i = 0; i < pattern->length; i++) {
+		uint8_t byte = pattern->bytes[pattern->length - 1 - i];
+
+		table->accept[clienthello_accept(kind, i, byte)] |= mask;
+		if (kind == CLIENTHELLO_SNI && byte >= 'a' && byte <= 'z')
+			table->accept[clienthello_accept(kind, i, byte - 'a' + 'A')] |= mask;
+	}
+	for (unsigned int i = pattern->length; i < longest; i++)
+		for (unsigned int byte = 0; byte < 256; byte++)
+			table->accept[clienthello_accept(kind, i, byte)] |= mask;
+}
+
+void routes_compile(const struct routes *routes, struct clienthello_rules *table)
+{
+	struct route_pattern acme = {.length = sizeof(acme_name) - 1};
+
+	memcpy(acme.bytes, acme_name, acme.length);
+	compile_pattern(table, CLIENTHELLO_ALPN, 0, &acme);
+	for (unsigned int kind = 0; kind < CLIENTHELLO_KINDS; kind++)
+		for (unsigned int i = kind == CLIENTHELLO_ALPN; i < routes->pattern_count[kind]; i++)
+			compile_pattern(table, kind, i, &routes->patterns[kind][i]);
+	memcpy(table->rules, routes->rules, sizeof(table->rules));
+	table->count = routes->count;
+}
+
+/* --- names for people --- */
+
+static size_t format_pattern(const struct route_pattern *pattern, char *out)
+{
+	size_t used = 0;
+
+	if (pattern->suffix)
+		out[used++] = '*';
+	for (unsigned int i = 0; i < pattern->length; i++) {
+		uint8_t byte = pattern->bytes[i];
+
+		if (byte > ' ' && byte <= '~' && byte != ',' && byte != '\\')
+			out[used++] = (char)byte;
+		else
+			used += (size_t)snprintf(out + used, sizeof("\\xNN"), "\\x%02x", byte);
+	}
+	return used;
+}
+
+const char *routes_format(const struct routes *routes, unsigned int rule, char *out, size_t size)
+{
+	static const enum clienthello_kind order[] = {CLIENTHELLO_SNI, CLIENTHELLO_ALPN};
+	char name[1 + 4 * ROUTE_NAME_MAX + 1];
+	size_t used = 0;
+
+	*out = '\0';
+	for (unsigned int k = 0; k < CLIENTHELLO_KINDS; k++) {
+		enum clienthello_kind kind = order[k];
+		uint64_t names = routes->rules[rule].any_of[kind];
+		bool first = true;
+
+		for (unsigned int i = 0; i < CLIENTHELLO_NAMES_MAX; i++) {
+			size_t length;
+
+			if (!(names >> i & 1))
+				continue;
+			length = format_pattern(&routes->patterns[kind][i], name);
+			/* " sni=" or "," before it, "..." behind it if it is the last that fits */
+			if (used + 6 + length + sizeof("...") > size) {
+				snprintf(out + used, size - used, "...");
+				return out;
+			}
+			used += (size_t)snprintf(out + used, size - used, "%s%s%s%.*s", first && used ? " " : "",
+						 first ? kind_names[kind] : ",", first ? "=" : "", (int)length, name);
+			first = false;
+		}
+	}
+	return out;
+}
+
+const char *route_name(enum route route)
+{
+	static const char *const names[ROUTES] = {
+		"undecided", "https",    "acme",     "route-1",  "route-2",  "route-3",  "route-4",
+		"route-5",   "route-6",  "route-7",  "route-8",  "route-9",  "route-10", "route-11",
+		"route-12",  "route-13", "route-14", "route-15", "route-16", "route-17", "route-18",
+		"route-19",  "route-20", "route-21", "route-22", "route-23", "route-24", "route-25",
+		"route-26",  "route-27", "route-28", "route-29", "route-30", "route-31", "route-32",
+	};
+
+	return names[route];
+}

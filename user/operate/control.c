@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The control socket: makes it, locks it, removes it, and tells who may use it. */
+#include "operate/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <nss.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BACKLOG    64
+#define GROUPS_MAX 1024
+
+const char *control_directory(void)
+{
+	static char first[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	const char *given = getenv("RUNTIME_DIRECTORY"); /* several are separated by colons */
+
+	if (!given || *given != '/')
+		return "/run/alpnbpf";
+	snprintf(first, sizeof(first), "%.*s", (int)strcspn(given, ":"), given);
+	return first;
+}
+
+static bool make_path(char *out, size_t size, const char *name, const char *suffix)
+{
+	int length = snprintf(out, size, "%s/%s.%s", control_directory(), name, suffix);
+
+	return length > 0 && (size_t)length < size;
+}
+
+bool control_path(const char *name, char *out, size_t size)
+{
+	return make_path(out, size, name, "sock");
+}
+
+/*
+ * Held as long as this process lives. The file may be removed by the one that held it before, between our open() and
+ * flock(): then it is not the one that others would find.
+ */
+static int take_lock(struct control *control)
+{
+	for (;;) {
+		int fd = open(control->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), error;
+		struct stat ours, found;
+
+		if (fd < 0)
+			return -errno;
+		if (flock(fd, LOCK_EX | LOCK_NB)) {
+			error = errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
+			close(fd);
+			return error;
+		}
+		if (fstat(fd, &ours) == 0 && stat(control->lock_path, &found) == 0 && ours.st_ino == found.st_ino &&
+		    ours.st_dev == found.st_dev) {
+			control->lock = fd;
+			return 0;
+		}
+		close(fd);
+	}
+}
+
+static int take_name(struct control *control, const char *name)
+{
+	snprintf(control->name, sizeof(control->name), "%s", name);
+	if (!control_path(name, control->path, sizeof(control->path)) ||
+	    !make_path(control->lock_path, sizeof(control->lock_path), name, "lock"))
+		return -ENAMETOOLONG;
+	return take_lock(control);
+}
+
+static int listen_there(struct control *control)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	mode_t mask;
+	int error, bound;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", control->path);
+	unlink(control->path); /* the lock is ours: whoever made it is dead */
+	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (control->fd < 0)
+		return -errno;
+	mask = umask(0117); /* 0660 from the start; no thread runs yet that could make a file */
+	bound = bind(control->fd, (const struct sockaddr *)&address, sizeof(address));
+	umask(mask);
+	/* Nobody can connect before listen(): by then the group is what it should be. The folder may be another user's:
+	 * no link of theirs is followed. */
+	if (bound ||
+	    (control->has_group && fchownat(AT_FDCWD, control->path, (uid_t)-1, control->group, AT_SYMLINK_NOFOLLOW)) ||
+	    listen(control->fd, BACKLOG)) {
+		error = -errno;
+		close(control->fd);
+		control->fd = -1;
+		return error;
+	}
+	return 0;
+}
+
+static bool find_group(struct control *control, const char *name)
+{
+	const struct group *group;
+	char *end;
+	unsigned long number;
+
+#ifdef ALPNBPF_STATIC
+	__nss_configure_lookup("group", "files"); /* as for names of hosts, in sockaddr.c */
+#endif
+	group = getgrnam(name);
+	if (group) {
+		control->group = group->gr_gid;
+		control->has_group = true;
+		return true;
+	}
+	number = strtoul(name, &end, 10);
+	if (*end || end == name || number >= (gid_t)-1)
+		return false;
+	control->group = (gid_t)number;
+	control->has_group = true;
+	return true;
+}
+
+/* Names of our own making step aside: another network namespace may have the same port, and this run directory. */
+static int take_some_name(struct control *control, const struct options *options)
+{
+	char name[sizeof(control->name)];
+	int error;
+
+	if (*options->name)
+		return take_name(control, options->name);
+	snprintf(name, sizeof(name), "%u", address_port(&options->listeners[0]));
+	error = take_name(control, name);
+	if (error != -EADDRINUSE)
+		return error;
+	snprintf(name, sizeof(name), "%u-%d", address_port(&options->listeners[0]), (int)getpid());
+	return take_name(control, name);
+}
+
+int control_open(struct control *control, const struct options *options, char *reason, size_t reason_size)
+{
+	int error;
+
+	*control = (struct control){.fd = -1, .lock = -1};
+	if (*options->control_group && !find_group(control, options->control_group)) {
+		snprintf(reason, reason_size, "--control-group %s: there is no such group", options->control_group);
+		return -EINVAL;
+	}
+	/* Systems without a service manager have nobody else who makes it; its parent is there, or it is not ours. */
+	if (mkdir(control_directory(), 0755) && errno != EEXIST) {
+		error = -errno;
+		snprintf(reason, reason_size, "cannot make the run directory %s: %s", control_directory(),
+			 strerror(-error));
+		return error;
+	}
+	error = take_some_name(control, options);
+	if (!error)
+		error = listen_there(control);
+	if (!error)
+		return 0;
+	if (error == -EADDRINUSE && control->lock < 0)
+		snprintf(reason, reason_size,
+			 "another alpnbpf has the name \"%s\" (%s is locked); give this one another --name",
+			 control->name, control->lock_path);
+	else if (error == -EPERM && control->has_group)
+		snprintf(reason, reason_size, "--control-group %s: %s cannot be given to it: %s",
+			 options->control_group, control->path, strerror(-error));
+	else
+		snprintf(reason, reason_size, "cannot make the control socket %s: %s", control->path, strerror(-error));
+	control_close(control);
+	return error;
+}
+
+void control_close(struct control *control)
+{
+	if (control->fd >= 0) {
+		unlink(control->path);
+		close(control->fd);
+	}
+	if (control->lock >= 0) {
+		unlink(control->lock_path);
+		close(control->lock);
+	}
+	control->fd = control->lock = -1;
+}
+
+bool control_admits(const struct control *control, int fd)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+	gid_t groups[GROUPS_MAX];
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length))
+		return false;
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return true;
+	if (!control->has_group)
+		return false;
+	if (peer.gid == control->group)
+		return true;
+	length = sizeof(groups);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length))
+		return false;
+	for (size_t i = 0; i < length / sizeof(gid_t); i++)
+		if (groups[i] == control->group)
+			return true;
+	return false;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The control socket of an instance: where it is, who may use it. NAME.sock in the run directory: the first of
+ * $RUNTIME_DIRECTORY, which a service manager sets, or /run/alpnbpf. A lock beside it, NAME.lock, tells a live instance
+ * from what a killed one left. Main thread, and the commands that ask.
+ */
+#ifndef ALPNBPF_OPERATE_CONTROL_H
+#define ALPNBPF_OPERATE_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+#include "options/options.h"
+#include "operate/server.h"
+
+struct control {
+	int fd, lock; /* -1: not open */
+	char name[sizeof(((struct options *)0)->name) + 16];
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char lock_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	bool has_group;
+	gid_t group;
+};
+
+/* The run directory. */
+const char *control_directory(void);
+/* NAME.sock there. False: too long for a socket's name. */
+bool control_path(const char *name, char *out, size_t size);
+
+/*
+ * Takes the name of the options, or one made of the first port, and listens. 0; or -errno with a sentence in reason:
+ * -EADDRINUSE when the name asked for is taken. control_close() removes what was made.
+ */
+int control_open(struct control *control, const struct options *options, char *reason, size_t reason_size);
+void control_close(struct control *control);
+
+/* May the process at the other end use it: root, our own user, or a member of the group? */
+bool control_admits(const struct control *control, int fd);
+
+#endif

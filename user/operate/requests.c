@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The two services of a running attach. A request to the control socket is a line: a command and its words. The answer
+ * begins with a line "ok", or "error: " and a sentence; what was asked for follows.
+ */
+#include "operate/requests.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "system/ports.h"
+#include "base/log.h"
+#include "operate/metrics.h"
+#include "operate/reload.h"
+#include "operate/status.h"
+
+#define BACKLOG 64
+
+enum watched { WATCH_END = 1 };
+
+static void answer_error(struct service_client *client, const char *sentence)
+{
+	text_add(service_answer(client), "error: %s\n", sentence);
+}
+
+static void answer_ok(struct service_client *client)
+{
+	text_add(service_answer(client), "ok\n");
+}
+
+/* --- the commands --- */
+
+static bool wants_json(const char *words)
+{
+	return strcmp(words, "json") == 0;
+}
+
+static bool is_format(struct service_client *client, const char *words)
+{
+	if (strcmp(words, "json") == 0 || strcmp(words, "text") == 0)
+		return true;
+	answer_error(client, "text or json is all there is");
+	return false;
+}
+
+static void answer_status(struct attach *attach, struct service_client *client, const char *words)
+{
+	if (!is_format(client, words))
+		return;
+	answer_ok(client);
+	status_write(service_answer(client), attach, wants_json(words));
+}
+
+static void answer_sessions(struct attach *attach, struct service_client *client, const char *words)
+{
+	struct text list = {0};
+
+	if (!is_format(client, words))
+		return;
+	if (sessions_write(&list, attach, wants_json(words)) && !list.failed) {
+		answer_ok(client);
+		if (list.length)
+			text_add_bytes(service_answer(client), list.bytes, list.length);
+	} else {
+		answer_error(client, "a worker did not answer in time, or memory ran out");
+	}
+	text_free(&list);
+}
+
+static void answer_ready(struct attach *attach, struct service_client *client, const char *words)
+{
+	(void)words;
+	if (attach->phase == ATTACH_RUNNING)
+		answer_ok(client);
+	else
+		answer_error(client, attach->phase == ATTACH_STARTING ? "not ready yet" : "draining");
+}
+
+static void answer_reload(struct attach *attach, struct service_client *client, const char *words)
+{
+	char sentence[1024];
+
+	if (*words)
+		answer_error(client, "nothing may follow");
+	else if (!reload(attach, sentence, sizeof(sentence)))
+		answer_error(client, sentence);
+	else
+		text_add(service_answer(client), "ok\n%s\n", sentence);
+}
+
+/* Who asked sees the end of the connection when the process has ended. */
+static void answer_detach(struct attach *attach, struct service_client *client, const char *words)
+{
+	bool now = strcmp(words, "now") == 0;
+
+	if (*words && !now) {
+		answer_error(client, "now is all that may follow");
+		return;
+	}
+	answer_ok(client);
+	service_keep(client, WATCH_END);
+	attach_end(attach, now, now ? "detach --now" : "detach");
+}
+
+static bool find_route(const struct attach *attach, const char *name, uint32_t *route)
+{
+	for (*route = ROUTE_HTTPS; *route < ROUTES; ++*route)
+		if (attach->options.backends[*route].count && strcmp(route_name((enum route) * route), name) == 0)
+			return true;
+	return false;
+}
+
+/* text or json, and perhaps a route. */
+static void answer_trace(struct attach *attach, struct service_client *client, const char *words)
+{
+	bool json = strncmp(words, "json", 4) == 0;
+	uint32_t watched = TRACE_WATCH | (json ? TRACE_JSON : 0), route = ROUTE_UNDECIDED;
+
+	if ((!json && strncmp(words, "text", 4) != 0) || (words[4] && words[4] != ' ')) {
+		answer_error(client, "text or json is all there is, and a route after it");
+		return;
+	}
+	if (words[4] && !find_route(attach, words + 5, &route)) {
+		answer_error(client, "there is no such route");
+		return;
+	}
+	if (!service_watch(&attach->services, client, watched | route)) {
+		answer_error(client, "there are as many watchers as there may be");
+		return;
+	}
+	answer_ok(client);
+}
+
+static const struct {
+	const char *name;
+	void (*answer)(struct attach *attach, struct service_client *client, const char *words);
+} commands[] = {
+	{"status", answer_status}, {"sessions", answer_sessions}, {"ready", answer_ready},
+	{"trace", answer_trace},   {"reload", answer_reload},     {"detach", answer_detach},
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void answer_control(struct service *service, struct service_client *client, char *request)
+{
+	size_t length = strcspn(request, " ");
+	const char *words = request + length + strspn(request + length, " ");
+	char sentence[256];
+	size_t at;
+
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strlen(commands[i].name) != length || strncmp(commands[i].name, request, length) != 0)
+			continue;
+		commands[i].answer(service->context, client, words);
+		return;
+	}
+	at = (size_t)snprintf(sentence, sizeof(sentence), "there is no such command; there are");
+	for (size_t i = 0; i < COMMANDS && at < sizeof(sentence); i++)
+		at += (size_t)snprintf(sentence + at, sizeof(sentence) - at, "%s %s", i ? "," : "", commands[i].name);
+	answer_error(client, sentence);
+}
+
+static void refuse_control(struct service *service, struct service_client *client)
+{
+	(void)service;
+	answer_error(client, "the request is too long");
+}
+
+static bool admit_control(struct service *service, struct service_client *client, int fd)
+{
+	struct attach *attach = service->context;
+
+	if (control_admits(&attach->control, fd))
+		return true;
+	answer_error(client, attach->control.has_group
+				     ? "only root, alpnbpf's own user and the members of --control-group may ask"
+				     : "only root and alpnbpf's own user may ask; --control-group lets others");
+	return false;
+}
+
+/* --- metrics --- */
+
+static void answer_metrics(struct service *service, struct service_client *client, char *request)
+{
+	metrics_answer(service_answer(client), service->context, request);
+}
+
+static void refuse_metrics(struct service *service, struct service_client *client)
+{
+	(void)service;
+	metrics_refuse(service_answer(client));
+}
+
+/* A socket file that nobody answers at was left by a killed process. */
+static void remove_stale(const struct address *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat status;
+
+	if (fd < 0)
+		return;
+	if (connect(fd, &address->sa, address->len) && errno == ECONNREFUSED &&
+	    stat(address->un.sun_path, &status) == 0 && S_ISSOCK(status.st_mode))
+		unlink(address->un.sun_path);
+	close(fd);
+}
+
+static int open_metrics(const struct address *address)
+{
+	int on = 1, error, fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (address->sa.sa_family == AF_UNIX)
+		remove_stale(address);
+	else
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, &address->sa, address->len) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	error = -errno;
+	close(fd);
+	return error;
+}
+
+static int start_metrics(struct attach *attach)
+{
+	const struct address *address = &attach->options.metrics_address;
+	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+
+	if (!attach->options.metrics)
+		return 0;
+	attach->metrics_service = (struct service){.what = "the metrics server",
+						   .terminator = "\r\n\r\n",
+						   .answer = answer_metrics,
+						   .refuse = refuse_metrics,
+						   .context = attach,
+						   .fd = open_metrics(address)};
+	if (attach->metrics_service.fd >= 0)
+		return services_add(&attach->services, &attach->metrics_service);
+	if (address->sa.sa_family == AF_UNIX)
+		snprintf(reason, sizeof(reason), "%s", strerror(-attach->metrics_service.fd));
+	else
+		diagnose_bind_error(address, -attach->metrics_service.fd, reason, sizeof(reason));
+	log_error("--metrics: cannot listen on %s: %s", address_format(address, name, sizeof(name)), reason);
+	return attach->metrics_service.fd;
+}
+
+/* --- both --- */
+
+static int start_control(struct attach *attach)
+{
+	const struct options *options = &attach->options;
+	char reason[512];
+	int error = control_open(&attach->control, options, reason, sizeof(reason));
+
+	if (!error) {
+		attach->control_service = (struct service){.what = "the control socket",
+							   .terminator = "\n",
+							   .admit = admit_control,
+							   .answer = answer_control,
+							   .refuse = refuse_control,
+							   .context = attach,
+							   .fd = attach->control.fd};
+		return services_add(&attach->services, &attach->control_service);
+	}
+	if (*options->name || *options->control_group) {
+		log_error("%s", reason);
+		return error;
+	}
+	log_warn("no control socket, \"alpnbpf status\" and the like cannot be asked: %s", reason);
+	return 0;
+}
+
+int operate_open(struct attach *attach)
+{
+	int error = services_open(&attach->services);
+
+	attach->control.fd = attach->control.lock = attach->metrics_service.fd = -1;
+	if (!error)
+		error = trace_open(&attach->router.trace);
+	if (error)
+		log_error("cannot open the control socket: %s", strerror(-error));
+	if (!error)
+		error = start_control(attach);
+	return error ? error : start_metrics(attach);
+}
+
+void operate_close(struct attach *attach)
+{
+	if (attach->metrics_service.fd > 0) {
+		if (attach->options.metrics_address.sa.sa_family == AF_UNIX)
+			unlink(attach->options.metrics_address.un.sun_path);
+		close(attach->metrics_service.fd);
+	}
+	if (attach->services.epoll > 0) {
+		control_close(&attach->control);
+		services_close(&attach->services);
+		trace_close(&attach->router.trace);
+	}
+}

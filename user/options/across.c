@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The rules between options: what only the whole command line can tell. Decides which listened addresses are served in
+ * place. Only start-up uses it; asks the system which addresses are its own.
+ */
+#include "options/options.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "system/activation.h"
+
+static bool fail(char *error, size_t error_size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static bool fail(char *error, size_t error_size, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(error, error_size, format, arguments);
+	va_end(arguments);
+	return false;
+}
+
+bool options_is_local_tcp(const struct endpoint *endpoint)
+{
+	for (unsigned int i = 0; i < endpoint->count; i++)
+		if (endpoint->addresses[i].sa.sa_family == AF_UNIX || !address_is_local(&endpoint->addresses[i]))
+			return false;
+	return true;
+}
+
+/* Does a connection to `target` arrive at the listener `at`? */
+static bool leads_to(const struct address *target, const struct address *at)
+{
+	struct address plain = address_unmapped(target);
+
+	if (plain.sa.sa_family != at->sa.sa_family || address_port(&plain) != address_port(at))
+		return false;
+	if (address_is_wildcard(at))
+		return address_is_local(&plain);
+	return address_equal(&plain, at);
+}
+
+/* A port alone means the web server at that port, whatever its address; with a host it has to be that address. */
+static bool leads_back(const struct endpoint *backend, const struct address *at)
+{
+	if (strspn(backend->text, "0123456789") == strlen(backend->text))
+		return backend->count && address_port(&backend->addresses[0]) == address_port(at);
+	for (unsigned int i = 0; i < backend->count; i++)
+		if (leads_to(&backend->addresses[i], at))
+			return true;
+	return false;
+}
+
+/* "--route", or where in the file: what only all options together tell is still about one line. */
+static const char *name_of(const struct options *options, const char *option, unsigned int line, char *out, size_t size)
+{
+	if (line)
+		snprintf(out, size, "%s:%u: %s", options->config, line, option);
+	else
+		snprintf(out, size, "--%s", option);
+	return out;
+}
+
+static bool check_routes(const struct options *options, char *error, size_t error_size)
+{
+	char name[ADDRESS_TEXT_MAX], text[ROUTE_TEXT_MAX], place[512];
+	const struct routes *routes = &options->routes;
+
+	for (unsigned int i = 0; i < CLIENTHELLO_RULES_MAX; i++) {
+		const struct endpoint *backend = &options->backends[ROUTE_RULE + i];
+		unsigned int proxy = options->proxy[ROUTE_RULE + i];
+
+		if (i >= routes->count && proxy)
+			return fail(error, error_size, "%s %s=v%u: there is no %s; %u --route %s given",
+				    name_of(options, "proxy-protocol", options->proxy_lines[ROUTE_RULE + i], place,
+					    sizeof(place)),
+				    route_name(ROUTE_RULE + i), proxy, route_name(ROUTE_RULE + i), routes->count,
+				    routes->count == 1 ? "is" : "are");
+		for (unsigned int at = 0; i < routes->count && at < options->listener_count; at++)
+			if (leads_back(backend, &options->listeners[at]))
+				return fail(
+					error, error_size,
+					"%s %s -> %s leads back to the listened port %u (it reaches %s); the backend of a rule needs a port of its own",
+					name_of(options, "route", routes->lines[i], place, sizeof(place)),
+					routes_format(routes, i, text, sizeof(text)), backend->text,
+					address_port(&options->listeners[at]),
+					address_format(&options->listeners[at], name, sizeof(name)));
+	}
+	return true;
+}
+
+static bool sends_tlvs(const struct options *options)
+{
+	for (unsigned int route = 0; route < ROUTES; route++)
+		if (options->proxy[route] == PROXY_V2)
+			return true;
+	return false;
+}
+
+static bool find_in_place(struct options *options, char *error, size_t error_size)
+{
+	const struct endpoint *https = &options->backends[ROUTE_HTTPS], *acme = &options->backends[ROUTE_ACME];
+	char name[ADDRESS_TEXT_MAX];
+
+	for (unsigned int i = 0; i < options->listener_count; i++) {
+		const struct address *at = &options->listeners[i];
+
+		if (leads_back(acme, at))
+			return fail(
+				error, error_size,
+				"--acme leads back to the listened port %u (%s reaches %s); the ACME client needs a port of its own, such as 10443",
+				address_port(at), acme->text, address_format(at, name, sizeof(name)));
+		options->in_place[i] = leads_back(https, at);
+		options->in_place_count += options->in_place[i];
+	}
+	if (options->in_place_count && options->activated)
+		return fail(
+			error, error_size,
+			"--https %s is a port that the service manager listens on for alpnbpf (LISTEN_FDS); in place the web server listens there: disable the socket unit, or move the web server (--https 8443)",
+			https->text);
+	if (options->in_place_count && options->proxy[ROUTE_HTTPS] != PROXY_NONE)
+		return fail(
+			error, error_size,
+			"--https %s is the listened port: the web server is served in place, gets most connections directly, and cannot expect a PROXY header; leave out %s",
+			https->text, options->client_address_proxy ? "--client-address" : "--proxy-protocol https=");
+	return true;
+}
+
+static bool check_client_address(struct options *options, char *error, size_t error_size)
+{
+	const struct endpoint *https = &options->backends[ROUTE_HTTPS];
+	const char *way = options->client_address == CLIENT_ADDRESS_PEERNAME ? "peername" : "transparent";
+
+	if (options->client_address_proxy) {
+		if (options->proxy[ROUTE_HTTPS] && options->proxy[ROUTE_HTTPS] != options->client_address_proxy)
+			return fail(
+				error, error_size,
+				"--client-address proxy-v%d: --proxy-protocol asks for https=v%d; give one of the two",
+				(int)options->client_address_proxy, (int)options->proxy[ROUTE_HTTPS]);
+		options->proxy[ROUTE_HTTPS] = options->client_address_proxy;
+	}
+	if (options->client_address != CLIENT_ADDRESS_PEERNAME && options->client_address != CLIENT_ADDRESS_TRANSPARENT)
+		return true;
+	if (options->proxy[ROUTE_HTTPS])
+		return fail(
+			error, error_size,
+			"--client-address %s: --proxy-protocol https= tells the web server the address already; give one of the two",
+			way);
+	if (!options_is_local_tcp(https))
+		return fail(
+			error, error_size,
+			"--client-address %s: --https %s is not a TCP port of this machine, and only there it can work; use proxy-v2",
+			way, https->text);
+	for (unsigned int i = 0; i < https->count; i++) {
+		struct address plain = address_unmapped(&https->addresses[i]);
+
+		if (options->client_address == CLIENT_ADDRESS_TRANSPARENT && !address_is_loopback(&plain))
+			return fail(
+				error, error_size,
+				"--client-address transparent: --https %s is not a loopback address, and only answers from there can be brought back to alpnbpf; use 127.0.0.1:%u, peername or proxy-v2",
+				https->text, address_port(&plain));
+	}
+	return true;
+}
+
+/* Sockets that the service manager listens on for us are what is listened on. */
+static bool take_activated(struct options *options, char *error, size_t error_size)
+{
+	const struct activation *activation = activation_get(error, error_size);
+
+	static_assert(2 * ACTIVATION_MAX <= LISTENERS_MAX, "each may be of two families");
+	if (!activation)
+		return false;
+	if (!activation->count)
+		return true;
+	options->activated = activation;
+	memset(options->listener_implied, 0, sizeof(options->listener_implied));
+	return activation_replace(activation, options->listeners, &options->listener_count, error, error_size);
+}
+
+bool options_finish(struct options *options, char *error, size_t error_size)
+{
+	if (!check_client_address(options, error, error_size))
+		return false;
+	if ((options->proxy_tlv_alpn || options->proxy_tlv_authority) && !sends_tlvs(options))
+		return fail(
+			error, error_size,
+			"--proxy-tlv: no route gets a version 2 PROXY header, which alone can carry TLVs; add --proxy-protocol https=v2");
+	if (!take_activated(options, error, error_size))
+		return false;
+	if (options->listener_count == 0) {
+		unsigned int count;
+
+		if (listen_parse(options->listeners, &count, "443", error, error_size))
+			return false;
+		options->listener_count = count;
+		for (unsigned int i = 0; i < count; i++)
+			options->listener_implied[i] = true;
+	}
+	return check_routes(options, error, error_size) && find_in_place(options, error, error_size);
+}

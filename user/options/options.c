@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Options from the command line and the configuration file, and --help. What options there are is in options_table.c,
+ * the rules between them in options_rules.c. Only start-up uses it; it prints nothing.
+ */
+#include "options/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "options/file.h"
+#include "options/table.h"
+
+static void set_defaults(struct options *options)
+{
+	memset(options, 0, sizeof(*options));
+	options->hello_timeout_ms = 5000;
+	options->connect_timeout_ms = 5000;
+	options->idle_timeout_ms = 10 * 60 * 1000;
+	options->acme_timeout_ms = 10000;
+	options->drain_timeout_ms = 30000;
+	options->buffer_bytes = 1 << 20;
+	options->defer_accept = true;
+	options->bypass = true;
+	options->log_level = LOG_LEVEL_INFO;
+}
+
+/* What only all of it together can tell. */
+static bool finish(struct parser *parser, bool partial)
+{
+	const struct endpoint *backends = parser->options->backends;
+
+	if (partial && (!backends[ROUTE_ACME].count || !backends[ROUTE_HTTPS].count))
+		return true;
+	for (size_t i = 0; i < option_spec_count; i++)
+		if (option_specs[i].required && !parser->given[i])
+			return options_fail(parser, "--%s: is missing; it names %s, as in --acme 10443 --https 8443",
+					    option_specs[i].name, option_specs[i].help);
+	return options_finish(parser->options, parser->error, parser->error_size);
+}
+
+/* One option at argv[*at], and its value; moves *at to the last word it took. */
+static enum options_result parse_one(struct parser *parser, int argc, char **argv, int *at)
+{
+	const char *word = argv[*at] + strlen("--"), *value = strchr(word, '=');
+	size_t length = value ? (size_t)(value - word) : strlen(word);
+	const struct option_spec *spec = option_find(word, length);
+
+	if (!spec) {
+		options_fail(parser, "--%.*s: is not an option; --help lists them", (int)length, word);
+		return OPTIONS_USAGE;
+	}
+	if (value)
+		value++;
+	if (!spec->argument && value) {
+		options_fail(parser, "--%s: takes no value, not \"%s\"", spec->name, value);
+		return OPTIONS_USAGE;
+	}
+	if (!spec->parse)
+		return strcmp(spec->name, "help") == 0 ? OPTIONS_HELP : OPTIONS_VERSION;
+	if (spec->argument && !value) {
+		/* No value starts with "--": the next option follows where one was forgotten. */
+		if (*at + 1 >= argc || strncmp(argv[*at + 1], "--", 2) == 0) {
+			options_fail(parser, "--%s: its value is missing; write --%s %s", spec->name, spec->name,
+				     spec->argument);
+			return OPTIONS_USAGE;
+		}
+		value = argv[++*at];
+	}
+	return option_apply(parser, spec, value) ? OPTIONS_OK : OPTIONS_USAGE;
+}
+
+/* The file is read before the command line, wherever that names it. NULL: it does not, or an error is to come. */
+static const char *find_config(int argc, char **argv)
+{
+	static const char name[] = "--config";
+
+	for (int at = 1; at < argc && strcmp(argv[at], "--") != 0; at++) {
+		if (strncmp(argv[at], "--config=", sizeof(name)) == 0)
+			return argv[at] + sizeof(name);
+		if (strcmp(argv[at], name) == 0)
+			return at + 1 < argc && strncmp(argv[at + 1], "--", 2) != 0 ? argv[at + 1] : NULL;
+	}
+	return NULL;
+}
+
+/* --help and --version do not depend on a file. */
+static bool asks_for_text(int argc, char **argv)
+{
+	for (int at = 1; at < argc && strcmp(argv[at], "--") != 0; at++)
+		if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "--version") == 0)
+			return true;
+	return false;
+}
+
+static bool read_config(struct parser *parser, int argc, char **argv)
+{
+	const char *path = find_config(argc, argv);
+
+	parser->options->config = path;
+	if (path && *path && !config_file_read(parser, path))
+		return false;
+	parser->line = 0;
+	memset(parser->seen, 0, sizeof(parser->seen));
+	return true;
+}
+
+static enum options_result parse(struct options *options, int argc, char **argv, bool partial, char *error,
+				 size_t error_size)
+{
+	struct parser parser = {.options = options, .error = error, .error_size = error_size};
+
+	set_defaults(options);
+	if (error_size)
+		*error = '\0';
+	if (!asks_for_text(argc, argv) && !read_config(&parser, argc, argv))
+		return OPTIONS_USAGE;
+	for (int at = 1; at < argc; at++) {
+		enum options_result result;
+
+		if (argv[at][0] == '-' && argv[at][1] != '-' && argv[at][1]) {
+			options_fail(&parser, "%s: is not an option; options start with \"--\", and --help lists them",
+				     argv[at]);
+			return OPTIONS_USAGE;
+		}
+		if (strcmp(argv[at], "--") == 0) {
+			if (at + 1 >= argc) {
+				options_fail(&parser, "--: no command follows, such as -- nginx -g 'daemon off;'");
+				return OPTIONS_USAGE;
+			}
+			options->command = argv + at + 1;
+			break;
+		}
+		if (strncmp(argv[at], "--", 2) != 0) {
+			options_fail(&parser, "\"%s\" is out of place: values follow their option, as in --https 8443",
+				     argv[at]);
+			return OPTIONS_USAGE;
+		}
+		result = parse_one(&parser, argc, argv, &at);
+		if (result != OPTIONS_OK)
+			return result;
+	}
+	return finish(&parser, partial) ? OPTIONS_OK : OPTIONS_USAGE;
+}
+
+enum options_result options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size)
+{
+	return parse(options, argc, argv, false, error, error_size);
+}
+
+enum options_result options_parse_routes(struct options *options, int argc, char **argv, char *error, size_t error_size)
+{
+	return parse(options, argc, argv, true, error, error_size);
+}
+
+const char *options_help(void)
+{
+	static char text[6144];
+	size_t length;
+
+	length = (size_t)snprintf(text, sizeof(text),
+				  "Usage: alpnbpf attach --acme BACKEND --https BACKEND [OPTION ...] [-- COMMAND ...]\n"
+				  "       alpnbpf check  --acme BACKEND --https BACKEND [OPTION ...]\n"
+				  "       alpnbpf attach|check --config FILE [OPTION ...]\n\n");
+	for (size_t i = 0; i < option_spec_count && length < sizeof(text); i++) {
+		char usage[64];
+
+		snprintf(usage, sizeof(usage), "--%s%s%s", option_specs[i].name, option_specs[i].argument ? " " : "",
+			 option_specs[i].argument ? option_specs[i].argument : "");
+		length += (size_t)snprintf(text + length, sizeof(text) - length, "  %-34s %s\n", usage,
+					   option_specs[i].help);
+	}
+	if (length < sizeof(text))
+		snprintf(
+			text + length, sizeof(text) - length,
+			"\nBACKEND: PORT (127.0.0.1, then ::1), HOST:PORT, [V6]:PORT or unix:PATH. In (): the default.\n"
+			"RULE: alpn=NAME,... and sni=HOST,... (*.HOST: names below it), then -> BACKEND; of two, both hold.\n"
+			"TIME: a whole number and ms, s, m or h; without a unit, seconds. SIZE: bytes, or with K or M.\n"
+			"COMMAND: the web server, started once the ports are there; ends with alpnbpf, and alpnbpf with it.\n");
+	return text;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line of attach and check as struct options. Every error names its option and says what would be right.
+ */
+#ifndef ALPNBPF_OPTIONS_OPTIONS_H
+#define ALPNBPF_OPTIONS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "alpnbpf.h"
+#include "base/log.h"
+#include "hello/rules.h"
+#include "base/address.h"
+
+#define LISTENERS_MAX 64
+
+enum dataplane_choice { DATAPLANE_AUTO, DATAPLANE_SOCKMAP, DATAPLANE_USER };
+enum proxy_version { PROXY_NONE = 0, PROXY_V1 = 1, PROXY_V2 = 2 };
+enum arm_choice { ARM_AUTO, ARM_ALWAYS };
+/* What happens to connections while armed. AUTO: watch, where that is possible. */
+enum inspect_choice { INSPECT_AUTO, INSPECT_WATCH, INSPECT_STEER };
+/* AUTO: peername where connections are steered and the cgroup allows it, else none. */
+enum client_address { CLIENT_ADDRESS_AUTO, CLIENT_ADDRESS_NONE, CLIENT_ADDRESS_PEERNAME, CLIENT_ADDRESS_TRANSPARENT };
+enum acme_fallback { ACME_FALLBACK_HTTPS, ACME_FALLBACK_CLOSE };
+
+struct activation;
+
+struct options {
+	struct endpoint backends[ROUTES];         /* indexed by enum route; no address: unused */
+	enum proxy_version proxy[ROUTES];         /* PROXY protocol header a backend gets */
+	unsigned int proxy_lines[ROUTES];         /* where that was asked for, as in struct routes */
+	struct routes routes;                     /* --route; the backend of the first is backends[ROUTE_RULE] */
+	const char *config;                       /* the file that lines are of; not owned */
+	bool proxy_tlv_alpn, proxy_tlv_authority; /* v2 TLVs PP2_TYPE_ALPN, PP2_TYPE_AUTHORITY */
+	struct address listeners[LISTENERS_MAX];
+	unsigned int listener_count;
+	const struct activation *activated;   /* `listeners` are sockets of the service manager's; NULL: they are not */
+	bool listener_implied[LISTENERS_MAX]; /* by a port alone: its family may be absent */
+	bool in_place[LISTENERS_MAX];         /* by listener: --https is that very port, its server keeps it */
+	unsigned int in_place_count;
+	enum arm_choice arm;
+	enum inspect_choice inspect;
+	bool bypass; /* --no-bypass clears it */
+	enum client_address client_address;
+	enum proxy_version client_address_proxy; /* --client-address proxy-vN; is in proxy[ROUTE_HTTPS] as well */
+	unsigned int hello_timeout_ms, connect_timeout_ms, idle_timeout_ms, acme_timeout_ms, drain_timeout_ms;
+	enum acme_fallback acme_fallback;
+	unsigned int max_connections; /* sessions; 0: from RLIMIT_NOFILE */
+	unsigned int max_per_source;  /* 0: no limit */
+	unsigned int workers;         /* 0: one a CPU this process may run on */
+	unsigned int buffer_bytes;    /* --buffer: what one flow may hold for a peer that does not read */
+	bool defer_accept;            /* --no-defer-accept clears it */
+	enum dataplane_choice dataplane;
+	enum log_level log_level;
+	enum log_format log_format;
+	char name[48];          /* --name, of the control socket; empty: from the port */
+	char control_group[64]; /* who may use it beside root and our own user; empty: nobody */
+	bool metrics;           /* … are served at metrics_address */
+	struct address metrics_address;
+	char **command; /* after --: its words in argv, NULL ends them; NULL: none */
+};
+
+enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_USAGE };
+
+/*
+ * Parse argv[1..] of a subcommand (argv[0] is its name). OPTIONS_USAGE leaves one sentence in error. Resolves backend
+ * names. Does not print and does not exit.
+ */
+enum options_result options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size);
+
+/*
+ * The same, but --acme and --https may be missing, and then nothing that needs them is checked: for what only wants to
+ * know where connections would go.
+ */
+enum options_result options_parse_routes(struct options *options, int argc, char **argv, char *error,
+					 size_t error_size);
+
+/* The rules between options, and the defaults that depend on others; false leaves one sentence in error. */
+bool options_finish(struct options *options, char *error, size_t error_size);
+
+/* Is every address of the backend a TCP address of this machine? */
+bool options_is_local_tcp(const struct endpoint *endpoint);
+
+/* ", route-1 -> 127.0.0.1:9443" and so on, and at the end how many there was no room for; "" without rules. Returns
+ * out. */
+const char *options_list_rules(const struct options *options, char *out, size_t size);
+
+/* The text of --help for attach and check. */
+const char *options_help(void);
+
+#endif

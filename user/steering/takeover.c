@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* See takeover.h. The packets are whole: an IP header and a TCP header without options. */
+#include "steering/takeover.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* linux/tcp.h and netinet/tcp.h cannot both be had. */
+#ifndef TCP_REPAIR_WINDOW
+#define TCP_REPAIR_WINDOW 29
+#endif
+#ifndef IPV6_HDRINCL
+#define IPV6_HDRINCL 36
+#endif
+enum { REPAIR_OFF = 0, REPAIR_ON = 1 };
+enum { QUEUE_RECEIVE = 1, QUEUE_SEND = 2 };
+enum { OPTION_MSS = 2, OPTION_WINDOW = 3, OPTION_SACK = 4, OPTION_TIMESTAMPS = 8 }; /* RFC 9293, 7323, 2018 */
+
+struct repair_option {
+	uint32_t code, value;
+};
+
+struct repair_window { /* struct tcp_repair_window */
+	uint32_t snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup;
+};
+
+static struct address address_of(const struct steer_endpoint *endpoint, __u32 scope)
+{
+	struct address address = {.len = sizeof(address.in6)};
+
+	address.in6.sin6_family = AF_INET6;
+	address.in6.sin6_port = htons(endpoint->port);
+	memcpy(&address.in6.sin6_addr, endpoint->addr, sizeof(endpoint->addr));
+	if (IN6_IS_ADDR_LINKLOCAL(&address.in6.sin6_addr))
+		address.in6.sin6_scope_id = scope;
+	return address_unmapped(&address);
+}
+
+struct address takeover_client(const struct steer_takeover *takeover)
+{
+	return address_of(&takeover->ends.from, takeover->ifindex);
+}
+
+struct address takeover_server(const struct steer_takeover *takeover)
+{
+	return address_of(&takeover->ends.to, takeover->ifindex);
+}
+
+/* --- resets --- */
+
+int takeover_open_raw(int family)
+{
+	int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW), on = 1, nothing = 1, error;
+
+	if (fd < 0)
+		return -errno;
+	/* IPPROTO_RAW receives nothing. */
+	if ((family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_HDRINCL, &on, sizeof(on))) ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &nothing, sizeof(nothing))) {
+		error = -errno;
+		close(fd);
+		return error;
+	}
+	return fd;
+}
+
+static uint32_t add_up(uint32_t sum, const void *data, size_t length)
+{
+	const uint8_t *bytes = data;
+
+	for (size_t i = 0; i + 1 < length; i += 2)
+		sum += (uint32_t)bytes[i] << 8 | bytes[i + 1];
+	return sum;
+}
+
+/* RFC 9293 section 3.1, with the pseudo header of either IP. All lengths are even. */
+static uint16_t checksum(const void *source, const void *destination, size_t address_length, const struct tcphdr *tcp)
+{
+	uint32_t sum = add_up(IPPROTO_TCP + sizeof(*tcp), tcp, sizeof(*tcp));
+
+	sum = add_up(sum, source, address_length);
+	sum = add_up(sum, destination, address_length);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return htons((uint16_t)~sum);
+}
+
+/* `tcp` has what is particular to it. */
+static int send_segment(int raw, const struct address *from, const struct address *to, struct tcphdr tcp)
+{
+	union {
+		struct ip v4;
+		struct ip6_hdr v6;
+	} ip = {0};
+	uint8_t packet[sizeof(ip) + sizeof(tcp)];
+	struct address target = *to;
+	size_t length;
+
+	tcp.th_sport = htons((uint16_t)address_port(from));
+	tcp.th_dport = htons((uint16_t)address_port(to));
+	tcp.th_off = sizeof(tcp) / 4;
+	if (from->sa.sa_family == AF_INET) { /* the kernel fills in what is 0 */
+		length = sizeof(ip.v4);
+		ip.v4 = (struct ip){.ip_v = 4,
+				    .ip_hl = sizeof(ip.v4) / 4,
+				    .ip_ttl = 64,
+				    .ip_p = IPPROTO_TCP,
+				    .ip_src = from->in.sin_addr,
+				    .ip_dst = to->in.sin_addr};
+		tcp.th_sum = checksum(&ip.v4.ip_src, &ip.v4.ip_dst, sizeof(ip.v4.ip_src), &tcp);
+		target.in.sin_port = 0;
+	} else {
+		length = sizeof(ip.v6);
+		ip.v6.ip6_flow = htonl(6U << 28);
+		ip.v6.ip6_plen = htons(sizeof(tcp));
+		ip.v6.ip6_nxt = IPPROTO_TCP;
+		ip.v6.ip6_hlim = 64;
+		ip.v6.ip6_src = from->in6.sin6_addr;
+		ip.v6.ip6_dst = to->in6.sin6_addr;
+		tcp.th_sum = checksum(&ip.v6.ip6_src, &ip.v6.ip6_dst, sizeof(ip.v6.ip6_src), &tcp);
+		target.in6.sin6_port = 0;
+	}
+	memcpy(packet, &ip, length);
+	memcpy(packet + length, &tcp, sizeof(tcp));
+	length += sizeof(tcp);
+	return sendto(raw, packet, length, MSG_DONTWAIT, &target.sa, target.len) == (ssize_t)length ? 0 : -errno;
+}
+
+int takeover_reset_server(int raw, const struct steer_takeover *takeover, __u32 seq)
+{
+	struct address client = takeover_client(takeover), server = takeover_server(takeover);
+
+	return send_segment(raw, &client, &server, (struct tcphdr){.th_seq = htonl(seq), .th_flags = TH_RST});
+}
+
+int takeover_reset_client(int raw, const struct steer_takeover *takeover)
+{
+	struct address client = takeover_client(takeover), server = takeover_server(takeover);
+
+	return send_segment(raw, &server, &client,
+			    (struct tcphdr){.th_seq = htonl(takeover->acknowledged), .th_flags = TH_RST});
+}
+
+int takeover_acknowledge(int raw, const struct steer_takeover *takeover)
+{
+	struct address client = takeover_client(takeover), server = takeover_server(takeover);
+	uint32_t arrived = takeover->first + takeover->kept_length + takeover->piece_length;
+	uint32_t left = takeover->agreed.receive_from + takeover->agreed.receive_window - arrived;
+	uint32_t window = left >> (takeover->agreed.window_scaling ? takeover->agreed.receive_scale : 0);
+
+	/* Of the window no more than what was offered before is left. */
+	if ((int32_t)left < 0)
+		window = 0;
+	return send_segment(raw, &server, &client,
+			    (struct tcphdr){.th_seq = htonl(takeover->acknowledged),
+					    .th_ack = htonl(arrived),
+					    .th_flags = TH_ACK,
+					    .th_win = htons((uint16_t)(window < UINT16_MAX ? window : UINT16_MAX))});
+}
+
+/* --- the socket that goes on --- */
+
+static bool set(int fd, int option, const void *value, size_t size)
+{
+	return setsockopt(fd, IPPROTO_TCP, option, value, (socklen_t)size) == 0;
+}
+
+static bool set_int(int fd, int option, int value)
+{
+	return set(fd, option, &value, sizeof(value));
+}
+
+static bool set_sequence(int fd, int queue, uint32_t seq)
+{
+	return set_int(fd, TCP_REPAIR_QUEUE, queue) && set(fd, TCP_QUEUE_SEQ, &seq, sizeof(seq));
+}
+
+static bool set_options(int fd, const struct steer_takeover *takeover)
+{
+	struct repair_option options[4];
+	size_t count = 0;
+
+	options[count++] = (struct repair_option){OPTION_MSS, takeover->agreed.mss};
+	/* Where none was agreed on that is said too: connect() has chosen a scale of its own. */
+	options[count] = (struct repair_option){OPTION_WINDOW, 0};
+	if (takeover->agreed.window_scaling)
+		options[count].value = takeover->agreed.send_scale | (uint32_t)takeover->agreed.receive_scale << 16;
+	count++;
+	if (takeover->agreed.sack)
+		options[count++] = (struct repair_option){OPTION_SACK, 0};
+	if (takeover->agreed.timestamps)
+		options[count++] = (struct repair_option){OPTION_TIMESTAMPS, 0};
+	return set(fd, TCP_REPAIR_OPTIONS, options, count * sizeof(options[0]));
+}
+
+/*
+ * Our timestamps go on from the server's. A new socket's have no offset, so that what it says is the clock. The lowest
+ * bit, which later kernels take for the unit, is cleared upwards: they must never go back (RFC 7323 section 5).
+ */
+static bool set_timestamps(int fd, const struct steer_takeover *takeover)
+{
+	socklen_t length = sizeof(uint32_t);
+	uint32_t clock = 0;
+
+	if (!takeover->agreed.timestamps)
+		return true;
+	if (getsockopt(fd, IPPROTO_TCP, TCP_TIMESTAMP, &clock, &length))
+		return false;
+	clock = (clock + takeover->agreed.timestamp_offset + 1) & ~1U;
+	return set(fd, TCP_TIMESTAMP, &clock, sizeof(clock));
+}
+
+/*
+ * A new socket's segments are the smallest there are, and nothing looks again at what the options say of that
+ * (tcp_repair_options_est). Changing the IP options does: there are none before or after.
+ */
+static bool refresh_segment_size(int fd, int family)
+{
+	if (family == AF_INET)
+		return setsockopt(fd, IPPROTO_IP, IP_OPTIONS, NULL, 0) == 0;
+	return setsockopt(fd, IPPROTO_IPV6, IPV6_2292PKTOPTIONS, NULL, 0) == 0;
+}
+
+/* The queue that repair has chosen. */
+static bool fill(int fd, const uint8_t *bytes, size_t length)
+{
+	while (length) {
+		ssize_t count = send(fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (count == 0)
+			errno = ENOBUFS;
+		if (count <= 0)
+			return false;
+		bytes += count;
+		length -= (size_t)count;
+	}
+	return true;
+}
+
+/* After the queue is filled: an acknowledgement of ours may be later than the first byte. */
+static bool set_window(int fd, const struct steer_takeover *takeover)
+{
+	struct repair_window window = {.snd_wl1 = takeover->first,
+				       .snd_wnd = takeover->window,
+				       .max_window = takeover->window,
+				       .rcv_wnd = takeover->agreed.receive_window,
+				       .rcv_wup = takeover->agreed.receive_from};
+
+	return set(fd, TCP_REPAIR_WINDOW, &window, sizeof(window));
+}
+
+/* The server's address need not be one of this machine's: a prefix routed to it, or TPROXY. */
+static bool set_transparent(int fd, int family)
+{
+	int on = 1;
+
+	if (family == AF_INET)
+		return setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)) == 0;
+	return setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) == 0;
+}
+
+int takeover_socket(const struct steer_takeover *takeover)
+{
+	struct address client = takeover_client(takeover), server = takeover_server(takeover);
+	int fd = socket(client.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP), on = 1, error;
+
+	if (fd < 0)
+		return -errno;
+	/* In this order: numbers before the connection, the rest needs it. */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) || !set_int(fd, TCP_REPAIR, REPAIR_ON) ||
+	    !set_transparent(fd, client.sa.sa_family) || bind(fd, &server.sa, server.len) ||
+	    !set_sequence(fd, QUEUE_SEND, takeover->acknowledged) || !set_sequence(fd, QUEUE_RECEIVE, takeover->first))
+		goto fail;
+	if (connect(fd, &client.sa, client.len)) {
+		if (errno == EADDRNOTAVAIL) /* another socket has these ends: __inet_check_established */
+			errno = EAGAIN;
+		goto fail;
+	}
+	if (set_options(fd, takeover) && set_timestamps(fd, takeover) &&
+	    refresh_segment_size(fd, client.sa.sa_family) && set_int(fd, TCP_REPAIR_QUEUE, QUEUE_RECEIVE) &&
+	    fill(fd, takeover->kept, takeover->kept_length) && fill(fd, takeover->piece, takeover->piece_length) &&
+	    set_window(fd, takeover) && set_int(fd, TCP_REPAIR, REPAIR_OFF) &&
+	    /* Repair has cleared it; without, the web server could not listen anew while this socket lives. */
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0)
+		return fd;
+fail:
+	error = -errno;
+	close(fd); /* still in repair: without a word to the client */
+	return error;
+}

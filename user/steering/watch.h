@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ClientHellos are read while they pass to the web server (bpf/hello_watch.bpf.h), and what is not for it is taken
+ * over. The main thread sets up and ends; one worker takes over.
+ */
+#ifndef ALPNBPF_STEERING_WATCH_H
+#define ALPNBPF_STEERING_WATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "steering/steer.h"
+#include "base/timer.h"
+
+struct worker;
+struct takeovers; /* of the worker: those whose server's socket is not gone yet */
+
+/* Do the options allow it? Else the reason. */
+const char *hello_watch_why_not(const struct options *options);
+
+/*
+ * After the steering programs are loaded: raw sockets, pits, and a proof that the program can be attached to the cgroup
+ * `cgroup`. 0, or -errno with a sentence in reason, and then nothing is left of it.
+ */
+int hello_watch_open(struct steer *steer, const struct options *options, int cgroup, char *reason, size_t reason_size);
+/*
+ * The program is attached while armed, so that packets cost nothing else. Who connects before it is, after the ACME
+ * client has begun to listen, is steered. Main thread, whenever `armed` may have changed.
+ */
+void hello_watch_follow(struct steer *steer, bool armed);
+/* No more, whatever follows; what is on its way to us comes. */
+void hello_watch_stop(struct steer *steer);
+void hello_watch_close(struct steer *steer);
+/* This listener, and what it accepts, is ours: nothing is taken over from it. 0 or -errno. */
+int hello_watch_own(const struct steer *steer, int listener);
+/* Logs what could not be taken over since the last look. */
+void hello_watch_look(struct steer *steer);
+/* Connections so far that should have been taken over and could not be. */
+uint64_t hello_watch_untakable(const struct steer *steer);
+
+/* The worker's side (takeovers.c). Timers: takeovers_timers() more than its own. 0 or -errno. */
+int takeovers_open(struct worker *worker);
+size_t takeovers_timers(void);
+/* The descriptor becomes readable: connections are to be taken over. */
+void takeovers_take(struct worker *worker);
+/* A timer of theirs? Then it is dealt with. */
+bool takeovers_expired(struct worker *worker, struct timer *timer);
+/* Are some on their way? The worker stays for them, unless it has to stop. */
+bool takeovers_come(struct worker *worker);
+void takeovers_close(struct worker *worker);
+
+#endif

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Takes listening sockets over from the service manager. Owns what it remembers of them. Main thread. */
+#include "system/activation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define FIRST_FD 3 /* SD_LISTEN_FDS_START */
+
+/* A whole decimal number, or -1. */
+static long number_of(const char *text)
+{
+	char *end;
+	long number;
+
+	if (!text || *text < '0' || *text > '9')
+		return -1;
+	errno = 0;
+	number = strtol(text, &end, 10);
+	return *end || errno ? -1 : number;
+}
+
+static int option_of(int fd, int level, int option)
+{
+	socklen_t length = sizeof(int);
+	int value = -1;
+
+	return getsockopt(fd, level, option, &value, &length) ? -1 : value;
+}
+
+/* What is wrong with it; NULL: nothing. */
+static const char *why_not(int fd, struct address *address)
+{
+	address->len = sizeof(address->in6);
+	if (option_of(fd, SOL_SOCKET, SO_TYPE) < 0)
+		return "no socket";
+	if (option_of(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM)
+		return "not a stream socket (ListenStream= makes one)";
+	if (getsockname(fd, &address->sa, &address->len) ||
+	    (address->sa.sa_family != AF_INET && address->sa.sa_family != AF_INET6))
+		return "neither IPv4 nor IPv6";
+	if (option_of(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_TCP)
+		return "not TCP (SocketProtocol= has to be left out)";
+	if (option_of(fd, SOL_SOCKET, SO_ACCEPTCONN) != 1)
+		return "not listening (Accept= has to be no)";
+	return NULL;
+}
+
+static bool take(struct activation *activation, int fd, char *error, size_t error_size)
+{
+	struct address address;
+	const char *wrong = why_not(fd, &address);
+	int flags = fcntl(fd, F_GETFL);
+
+	if (!wrong && (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK)))
+		wrong = strerror(errno);
+	if (wrong) {
+		snprintf(error, error_size, "LISTEN_FDS: descriptor %d is of no use: %s", fd, wrong);
+		return false;
+	}
+	activation->sockets[activation->count].fd = fd;
+	activation->sockets[activation->count].address = address;
+	activation->sockets[activation->count++].dual_stack = address.sa.sa_family == AF_INET6 &&
+							      address_is_wildcard(&address) &&
+							      option_of(fd, IPPROTO_IPV6, IPV6_V6ONLY) == 0;
+	return true;
+}
+
+const struct activation *activation_get(char *error, size_t error_size)
+{
+	static struct activation activation;
+	static bool looked;
+	long count = number_of(getenv("LISTEN_FDS"));
+
+	if (looked)
+		return &activation;
+	/* Of a parent, that it forgot to clear: not for us. */
+	if (number_of(getenv("LISTEN_PID")) != getpid() || count <= 0) {
+		looked = true;
+		return &activation;
+	}
+	for (int fd = FIRST_FD; fd < FIRST_FD + count && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0; fd++)
+		; /* all of them, also those that are refused: none is for the command */
+	if (count > ACTIVATION_MAX) {
+		snprintf(error, error_size, "LISTEN_FDS: %ld sockets are too many; %d is the most", count,
+			 ACTIVATION_MAX);
+		return NULL;
+	}
+	for (int fd = FIRST_FD; fd < FIRST_FD + count; fd++)
+		if (!take(&activation, fd, error, error_size))
+			return NULL;
+	looked = true;
+	return &activation;
+}
+
+/* The wildcard of IPv4 at the port of a [::]. */
+static struct address any_v4(const struct address *v6)
+{
+	struct address address = {.len = sizeof(address.in)};
+
+	address.in.sin_family = AF_INET;
+	address.in.sin_port = v6->in6.sin6_port;
+	return address;
+}
+
+static bool holds(const struct address *list, unsigned int count, const struct address *address)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (address_equal(&list[i], address))
+			return true;
+	return false;
+}
+
+bool activation_replace(const struct activation *activation, struct address *listeners, unsigned int *count,
+			char *error, size_t error_size)
+{
+	struct address given[2 * ACTIVATION_MAX];
+	unsigned int given_count = 0;
+	char name[ADDRESS_TEXT_MAX];
+
+	for (unsigned int i = 0; i < activation->count; i++) {
+		given[given_count++] = activation->sockets[i].address;
+		if (activation->sockets[i].dual_stack)
+			given[given_count++] = any_v4(&activation->sockets[i].address);
+	}
+	for (unsigned int i = 0; i < *count; i++) {
+		if (holds(given, given_count, &listeners[i]))
+			continue;
+		snprintf(error, error_size,
+			 "--listen: the service manager passed sockets (LISTEN_FDS), and none of them listens on %s; "
+			 "leave --listen out, or change the socket unit",
+			 address_format(&listeners[i], name, sizeof(name)));
+		return false;
+	}
+	for (unsigned int i = 0; *count && i < given_count; i++) {
+		if (holds(listeners, *count, &given[i]))
+			continue;
+		snprintf(
+			error, error_size,
+			"--listen: the service manager passed a socket (LISTEN_FDS) that listens on %s, which --listen does "
+			"not name; leave --listen out, or change the socket unit",
+			address_format(&given[i], name, sizeof(name)));
+		return false;
+	}
+	memcpy(listeners, given, given_count * sizeof(*given));
+	*count = given_count;
+	return true;
+}

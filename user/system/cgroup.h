@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The cgroup v2 hierarchy, wherever it is mounted: unified, hybrid, or a container's view of it. Start-up only. */
+#ifndef ALPNBPF_SYSTEM_CGROUP_H
+#define ALPNBPF_SYSTEM_CGROUP_H
+
+#include <stddef.h>
+
+/* Opens the root of the hierarchy. A descriptor, or -errno with a clause in reason. path: where it is, for messages. */
+int cgroup_open_root(char *path, size_t path_size, char *reason, size_t reason_size);
+
+#endif

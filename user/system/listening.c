@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Lists listening sockets: by NETLINK_SOCK_DIAG, or, where the kernel's inet_diag module is not there, from /proc/net,
+ * which knows no cookies. Owns nothing; what it opens it closes within a call.
+ */
+#include "system/listening.h"
+
+#include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define STATE_LISTEN 10 /* TCP_LISTEN */
+
+static int ask(int fd, uint8_t family, unsigned int port)
+{
+	struct {
+		struct nlmsghdr header;
+		struct inet_diag_req_v2 request;
+	} message = {
+		.header = {.nlmsg_len = sizeof(message),
+			   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			   .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+		.request = {.sdiag_family = family,
+			    .sdiag_protocol = IPPROTO_TCP,
+			    .idiag_states = 1U << STATE_LISTEN,
+			    .id.idiag_sport = htons((uint16_t)port)},
+	};
+
+	return send(fd, &message, sizeof(message), 0) < 0 ? -errno : 0;
+}
+
+static bool is_v6only(const struct nlmsghdr *header)
+{
+	const struct inet_diag_msg *found = NLMSG_DATA(header);
+	const struct rtattr *attribute = (const struct rtattr *)(found + 1);
+	size_t left = header->nlmsg_len - NLMSG_LENGTH(sizeof(*found));
+
+	for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left))
+		if (attribute->rta_type == INET_DIAG_SKV6ONLY)
+			return *(const uint8_t *)RTA_DATA(attribute) != 0;
+	return true; /* it does not say */
+}
+
+static void take(const struct nlmsghdr *header, struct listening *out)
+{
+	const struct inet_diag_msg *found = NLMSG_DATA(header);
+
+	memset(out, 0, sizeof(*out));
+	out->uid = found->idiag_uid;
+	out->uid_known = true;
+	out->cookie = (uint64_t)found->id.idiag_cookie[0] | (uint64_t)found->id.idiag_cookie[1] << 32;
+	if (found->idiag_family == AF_INET) {
+		out->address.len = sizeof(out->address.in);
+		out->address.in.sin_family = AF_INET;
+		out->address.in.sin_port = found->id.idiag_sport;
+		memcpy(&out->address.in.sin_addr, found->id.idiag_src, sizeof(out->address.in.sin_addr));
+	} else {
+		out->address.len = sizeof(out->address.in6);
+		out->address.in6.sin6_family = AF_INET6;
+		out->address.in6.sin6_port = found->id.idiag_sport;
+		memcpy(&out->address.in6.sin6_addr, found->id.idiag_src, sizeof(out->address.in6.sin6_addr));
+		out->dual_stack = address_is_wildcard(&out->address) && !is_v6only(header);
+	}
+}
+
+/* One datagram of the answer. 1 when there is more to come, 0 at the end, or -errno. */
+static int receive(int fd, struct listening *out, unsigned int most, unsigned int *count)
+{
+	union {
+		struct nlmsghdr header;
+		char bytes[16384];
+	} buffer;
+	ssize_t received = recv(fd, &buffer, sizeof(buffer), 0);
+	size_t left;
+
+	if (received < 0)
+		return errno == EINTR ? 1 : -errno;
+	left = (size_t)received;
+	for (struct nlmsghdr *header = &buffer.header; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
+		if (header->nlmsg_type == NLMSG_DONE) { /* it carries how the dump went */
+			int status = header->nlmsg_len >= NLMSG_LENGTH(sizeof(int)) ? *(int *)NLMSG_DATA(header) : 0;
+
+			return status < 0 ? status : 0;
+		}
+		if (header->nlmsg_type == NLMSG_ERROR)
+			return ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
+		if (*count < most)
+			take(header, &out[*count]);
+		++*count;
+	}
+	return 1;
+}
+
+/* "0100007F" or 32 digits: words in host byte order, as the kernel prints them. */
+static bool parse_proc_address(struct address *out, const char *text, unsigned int port)
+{
+	uint32_t words[4];
+	size_t count = strlen(text) / 8;
+
+	if (strlen(text) % 8 || (count != 1 && count != 4))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		char word[9] = {0};
+
+		memcpy(word, text + 8 * i, 8);
+		words[i] = (uint32_t)strtoul(word, NULL, 16);
+	}
+	memset(out, 0, sizeof(*out));
+	if (count == 1) {
+		out->len = sizeof(out->in);
+		out->in.sin_family = AF_INET;
+		out->in.sin_port = htons((uint16_t)port);
+		memcpy(&out->in.sin_addr, words, sizeof(out->in.sin_addr));
+	} else {
+		out->len = sizeof(out->in6);
+		out->in6.sin6_family = AF_INET6;
+		out->in6.sin6_port = htons((uint16_t)port);
+		memcpy(&out->in6.sin6_addr, words, sizeof(out->in6.sin6_addr));
+	}
+	return true;
+}
+
+bool listening_next(FILE *file, struct address *address, unsigned long *inode)
+{
+	char line[512], text[33];
+	unsigned int port, state;
+
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%*d: %32[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*s %*s %lu", text, &port, &state, inode) ==
+			    4 && /* not the heading */
+		    state == STATE_LISTEN &&
+		    parse_proc_address(address, text, port))
+			return true;
+	return false;
+}
+
+static int from_proc(unsigned int port, struct listening *out, unsigned int most)
+{
+	static const char *const paths[] = {"/proc/net/tcp", "/proc/net/tcp6"};
+	unsigned int count = 0, opened = 0;
+
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		FILE *file = fopen(paths[i], "re");
+		struct address address;
+		unsigned long inode;
+
+		if (!file)
+			continue;
+		opened++;
+		while (listening_next(file, &address, &inode)) {
+			if (address_port(&address) != port)
+				continue;
+			if (count < most)
+				out[count] = (struct listening){.address = address};
+			count++;
+		}
+		fclose(file);
+	}
+	return opened ? (int)count : -ENOENT;
+}
+
+static int from_sock_diag(unsigned int port, struct listening *out, unsigned int most)
+{
+	static const uint8_t families[] = {AF_INET, AF_INET6};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG), result = 0;
+	unsigned int count = 0;
+
+	if (fd < 0)
+		return -errno;
+	for (size_t i = 0; i < sizeof(families) && result >= 0; i++) {
+		result = ask(fd, families[i], port);
+		if (result == 0)
+			do
+				result = receive(fd, out, most, &count);
+			while (result > 0);
+	}
+	close(fd);
+	return result < 0 ? result : (int)count;
+}
+
+int listening_on(unsigned int port, struct listening *out, unsigned int most)
+{
+	int count = from_sock_diag(port, out, most);
+
+	return count < 0 ? from_proc(port, out, most) : count;
+}

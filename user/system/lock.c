@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The lock is a listening unix socket with an abstract name: such names belong to a network namespace, as ports do, go
+ * with their process, and say who holds them.
+ */
+#include "system/lock.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "system/ports.h"
+
+#define BACKLOG 64
+
+static socklen_t make_address(struct sockaddr_un *address, const char *name)
+{
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	/* sun_path starts with a NUL: abstract. */
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+			   (size_t)snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1, "alpnbpf/%s", name));
+}
+
+int instance_find(const char *name, char *holder, size_t size)
+{
+	struct sockaddr_un address;
+	socklen_t length = make_address(&address, name), credentials_length = sizeof(struct ucred);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct timeval patience = {.tv_sec = 1}; /* for a place in its queue */
+	struct ucred credentials = {0};
+	bool known, connected;
+
+	snprintf(holder, size, "another process");
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	connected = connect(fd, (const struct sockaddr *)&address, length) == 0;
+	if (!connected && errno == ECONNREFUSED) {
+		close(fd);
+		return 0;
+	}
+	known = connected && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &credentials_length) == 0;
+	close(fd);
+	if (known && credentials.pid) /* 0: it cannot be seen from here */
+		diagnose_process((unsigned int)credentials.pid, holder, size);
+	return known && credentials.uid && credentials.uid != geteuid() ? -EPERM : -EADDRINUSE;
+}
+
+int instance_take(const char *name, char *reason, size_t reason_size)
+{
+	struct sockaddr_un address;
+	socklen_t length = make_address(&address, name);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error;
+
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, length) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	error = -errno;
+	if (error == -EADDRINUSE) {
+		error = instance_find(name, reason, reason_size);
+		if (error == 0) /* it has gone, or does not listen yet */
+			error = -EADDRINUSE;
+	} else {
+		snprintf(reason, reason_size, "%s", strerror(-error));
+	}
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
+void instance_answer(int lock)
+{
+	int fd = accept4(lock, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+}

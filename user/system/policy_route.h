@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The routing that transparent connections need: the web server's answers, from loopback to a client's address, come
+ * back to this machine instead of leaving it. A rule "from 127.0.0.0/8 iif lo" (and ::1) to a table of our own, whose
+ * only route is "local default dev lo". Start-up and end.
+ */
+#ifndef ALPNBPF_SYSTEM_POLICY_ROUTE_H
+#define ALPNBPF_SYSTEM_POLICY_ROUTE_H
+
+#include <stddef.h>
+
+/*
+ * Removes what a killed process left, and sets it up anew. 0, or -errno with a sentence in reason; that is empty after
+ * 0, or says which family is left out.
+ */
+int policy_route_add(char *reason, size_t reason_size);
+void policy_route_remove(void);
+
+#endif

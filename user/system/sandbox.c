@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The stages in which rights are given up, once ports are bound, programs loaded and attached, and the command (which
+ * keeps its own) is started, but no worker runs and so no byte of a stranger has been read:
+ *
+ *   1. no_new_privs      nothing that is executed can bring rights back
+ *   2. capabilities      ambient, bounding (with CAP_SETPCAP), then effective, permitted and inheritable
+ *   3. files             sandbox_files.c: Landlock, read some folders, write to none but those named
+ *   4. system calls      sandbox_calls.c: seccomp, what the workers and a reload use, nothing else
+ *
+ * The order is theirs: the bounding set is shrunk with a capability, 3 and 4 ask for no_new_privs, 4 leaves no call for
+ * the others. Each belongs to a thread; the main thread is the only one by now, and those it makes inherit them.
+ */
+#include "system/sandbox.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+/* As many as /proc has folders for; 1 where that cannot be read. */
+static unsigned long threads(void)
+{
+	struct stat status;
+
+	return stat("/proc/self/task", &status) == 0 && status.st_nlink > 2 ? status.st_nlink - 2 : 1;
+}
+
+static int stage_no_new_privs(char *reason, size_t reason_size)
+{
+	int error;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
+		return 0;
+	error = -errno;
+	snprintf(reason, reason_size, "no_new_privs: %s", strerror(-error));
+	return error;
+}
+
+/* Nobody misses it who executes nothing: without CAP_SETPCAP it stays. */
+static int empty_bounding_set(char *reason, size_t reason_size)
+{
+	for (unsigned long capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++) {
+		int error;
+
+		if (prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 0 ||
+		    prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0)
+			continue;
+		error = -errno;
+		if (error == -EPERM) {
+			log_debug("sandbox: the bounding set stays: that takes CAP_SETPCAP");
+			return 0;
+		}
+		snprintf(reason, reason_size, "capabilities: bounding set: %s", strerror(-error));
+		return error;
+	}
+	return 0;
+}
+
+static int stage_capabilities(uint64_t keep, char *reason, size_t reason_size)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	int error;
+
+	error = empty_bounding_set(reason, reason_size);
+	if (error)
+		return error;
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) || syscall(SYS_capget, &header, data))
+		goto fail;
+	for (unsigned int word = 0; word < _LINUX_CAPABILITY_U32S_3; word++) {
+		data[word].permitted &= (uint32_t)(keep >> 32 * word);
+		data[word].effective = data[word].permitted;
+		data[word].inheritable = 0;
+	}
+	if (syscall(SYS_capset, &header, data))
+		goto fail;
+	log_debug("sandbox: capabilities left: %#llx",
+		  (unsigned long long)data[1].permitted << 32 | (unsigned long long)data[0].permitted);
+	return 0;
+fail:
+	error = -errno;
+	snprintf(reason, reason_size, "capabilities: %s", strerror(-error));
+	return error;
+}
+
+int sandbox_enter(const struct sandbox *sandbox, char *reason, size_t reason_size)
+{
+	unsigned long count = threads();
+	int error;
+
+	if (count > 1) {
+		snprintf(reason, reason_size, "there are %lu threads already, which would keep theirs", count);
+		return -EBUSY;
+	}
+	error = stage_no_new_privs(reason, reason_size);
+	if (!error)
+		error = stage_capabilities(sandbox->capabilities, reason, reason_size);
+	if (!error)
+		error = sandbox_files(sandbox, reason, reason_size);
+	if (!error)
+		error = sandbox_calls(sandbox, reason, reason_size);
+	return error;
+}
