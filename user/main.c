@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The entry point: the subcommand table, the options that stand before a subcommand, the exit code. Owns nothing else;
- * what a subcommand does is in its cmd_*.c.
+ * what a subcommand does is in attach/ and commands/.
  */
-#include "commands/commands.h"
-#include "options/options.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "attach/attach.h"
+#include "commands/commands.h"
+#include "options/command_line.h"
 
 static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
@@ -82,29 +83,6 @@ static int cmd_help(int argc, char **argv)
 		return command->run(2, help);
 	print_usage(stdout);
 	return EXIT_DONE;
-}
-
-bool command_options(struct options *options, int argc, char **argv, int *code)
-{
-	char error[1024];
-
-	switch (options_parse(options, argc, argv, error, sizeof(error))) {
-	case OPTIONS_HELP:
-		fputs(options_help(), stdout);
-		*code = EXIT_DONE;
-		return false;
-	case OPTIONS_VERSION:
-		printf("alpnbpf %s\n", ALPNBPF_VERSION);
-		*code = EXIT_DONE;
-		return false;
-	case OPTIONS_USAGE:
-		fprintf(stderr, "alpnbpf %s: %s\n", argv[0], error);
-		*code = EXIT_USAGE;
-		return false;
-	case OPTIONS_OK:
-		break;
-	}
-	return true;
 }
 
 static int cmd_version(int argc, char **argv)

@@ -45,6 +45,9 @@ struct attach {
 	uint64_t settle_until; /* us; draining waits so long for connections that are steered to us and not yet here */
 };
 
+/* The subcommand: argv from its own name on; returns an exit code (options/command_line.h). */
+int cmd_attach(int argc, char **argv);
+
 /*
  * Everything from the descriptor limit to listeners and steering, in the order in which it can fail. 0, or -errno after
  * an error was logged. attach_tear_down() undoes what was done, however far it came.

@@ -3,7 +3,7 @@
  * `alpnbpf attach`: announces that it is ready, runs the workers, and takes the signals; the first TERM drains, a
  * second one or INT ends at once. The main thread does nothing else while sessions run.
  */
-#include "commands/commands.h"
+#include "attach/attach.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -16,12 +16,12 @@
 #include <unistd.h>
 
 #include "steering/arming.h"
-#include "attach/attach.h"
 #include "dataplane/dataplane.h"
 #include "hello/describe.h"
 #include "system/lock.h"
 #include "base/log.h"
 #include "operate/requests.h"
+#include "options/command_line.h"
 #include "options/options.h"
 #include "operate/reload.h"
 #include "engine/worker.h"
@@ -346,7 +346,7 @@ int cmd_attach(int argc, char **argv)
 	static struct attach attach = {.signals = -1};
 	int result, code;
 
-	if (!command_options(&attach.options, argc, argv, &result))
+	if (!command_line_parse(&attach.options, argc, argv, &result))
 		return result;
 	log_init(attach.options.log_level, attach.options.log_format);
 	dataplane_take_libbpf_log();

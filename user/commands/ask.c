@@ -7,8 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "commands/commands.h"
 #include "commands/client.h"
+#include "commands/commands.h"
+#include "options/command_line.h"
 
 #define NAME_USAGE "  --name NAME  of the instance, where several run\n  --help       this text\n"
 

@@ -4,6 +4,7 @@
  * nothing it opens outlives it. What is asked of the machine is in diagnose.c, the words are here.
  */
 #include "commands/commands.h"
+#include "options/command_line.h"
 #include "dataplane/dataplane.h"
 #include "system/ports.h"
 #include "system/lock.h"
@@ -309,7 +310,7 @@ int cmd_check(int argc, char **argv)
 	struct report report = {.options = &options};
 	int code;
 
-	if (!command_options(&options, argc, argv, &code))
+	if (!command_line_parse(&options, argc, argv, &code))
 		return code;
 	log_init(options.log_level, options.log_format);
 	dataplane_take_libbpf_log();

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "commands/commands.h"
+#include "options/command_line.h"
 #include "operate/control.h"
 
 #define PATIENCE_S 10

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "commands/commands.h"
+#include "options/command_line.h"
 #include "hello/describe.h"
 #include "hello/hex_text.h"
 #include "base/json.h"

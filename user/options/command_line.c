@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The command line of attach and check, from argv to options or to what is printed instead. Owns nothing. Start-up. */
+#include "options/command_line.h"
+
+#include <stdio.h>
+
+#include "options/options.h"
+
+bool command_line_parse(struct options *options, int argc, char **argv, int *code)
+{
+	char error[1024];
+
+	switch (options_parse(options, argc, argv, error, sizeof(error))) {
+	case OPTIONS_HELP:
+		fputs(options_help(), stdout);
+		*code = EXIT_DONE;
+		return false;
+	case OPTIONS_VERSION:
+		printf("alpnbpf %s\n", ALPNBPF_VERSION);
+		*code = EXIT_DONE;
+		return false;
+	case OPTIONS_USAGE:
+		fprintf(stderr, "alpnbpf %s: %s\n", argv[0], error);
+		*code = EXIT_USAGE;
+		return false;
+	case OPTIONS_OK:
+		break;
+	}
+	return true;
+}
