@@ -75,7 +75,7 @@ static void all_failed(struct session *session, int error)
 	if (session->state == SESSION_HELLO)
 		return; /* ahead of the hello: tried for real once the route is known */
 	worker->backends[session->aim].failed_at = worker->now;
-	worker->backends[session->aim].error = -error;
+	worker->backends[session->aim].error = error;
 	if (session->aim == ROUTE_ACME) {
 		worker->counters.connect_failed[session->aim]++;
 		log_unreachable(session, error);

@@ -9,32 +9,12 @@
 
 #include <stddef.h>
 
+#include "engine/counters.h"
 #include "engine/session.h"
 
 struct worker;
 
 enum report_kind { REPORT_NONE, REPORT_COUNTERS, REPORT_SESSIONS };
-
-/* Written by the worker's thread alone. All of it is uint64_t: it is summed as an array. */
-struct counters {
-	uint64_t sessions;
-	uint64_t hellos[CLIENTHELLO_RESULTS]; /* MORE: ended or stalled undecided */
-	uint64_t routed[ROUTES], connected[ROUTES], connect_failed[ROUTES];
-	uint64_t validations[VALIDATIONS];
-	uint64_t passes; /* events of flows that asked for user space */
-	uint64_t hello_timeout, hello_silent;
-	uint64_t acme_fallbacks, connect_retries;
-	uint64_t accept_backoffs, source_refused, stray_refused;
-	uint64_t takeovers, takeovers_failed;
-	uint64_t bytes_kernel, bytes_user, trimmed;
-	uint64_t causes[CAUSES];
-};
-
-/* How a route's backend was found when it was last tried. */
-struct backend_state {
-	uint64_t connected_at, failed_at; /* us; 0: never */
-	int error;                        /* errno, of the last failure */
-};
 
 /* A live session. Times in us, sizes in bytes. */
 struct session_report {

@@ -23,28 +23,6 @@
 
 #define IDLE_LOOKS 4 /* how often within --idle-timeout a session is looked at */
 
-const char *session_cause_name(enum session_cause cause)
-{
-	static const char *const names[CAUSES] = {
-		[CAUSE_DONE] = "done",
-		[CAUSE_CLIENT_LEFT] = "client_left",
-		[CAUSE_CLIENT_RESET] = "client_reset",
-		[CAUSE_BACKEND_RESET] = "backend_reset",
-		[CAUSE_HELLO_SILENT] = "hello_silent",
-		[CAUSE_CONNECT_FAILED] = "connect_failed",
-		[CAUSE_IDLE_TIMEOUT] = "idle_timeout",
-		[CAUSE_ACME_TIMEOUT] = "acme_timeout",
-		[CAUSE_SHUTDOWN] = "shutdown",
-		[CAUSE_GAP] = "gap",
-		[CAUSE_TRIM] = "trim",
-		[CAUSE_REDIRECT] = "redirect",
-		[CAUSE_LOST] = "lost",
-		[CAUSE_LOCAL_ERROR] = "local_error",
-	};
-
-	return names[cause];
-}
-
 /* A slot for a new session; what the worker's lists and late events rely on stays as it is. */
 static struct session *take_slot(struct worker *worker)
 {

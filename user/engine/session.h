@@ -16,6 +16,7 @@
 
 #include "alpnbpf.h"
 #include "base/address.h"
+#include "engine/outcome.h"
 #include "steering/steer.h"
 #include "base/timer.h"
 
@@ -24,39 +25,6 @@ struct worker;
 struct trace_record;
 
 enum session_state { SESSION_FREE, SESSION_HELLO, SESSION_CONNECTING, SESSION_OPEN, SESSION_CLOSING };
-
-/* How a session ended; each is a counter, and the `cause` in the debug log. */
-enum session_cause {
-	CAUSE_DONE,           /* both flows ended in order */
-	CAUSE_CLIENT_LEFT,    /* FIN before the first byte */
-	CAUSE_CLIENT_RESET,   /* passed on as a reset */
-	CAUSE_BACKEND_RESET,  /* passed on as a reset */
-	CAUSE_HELLO_SILENT,   /* --hello-timeout without a byte */
-	CAUSE_CONNECT_FAILED, /* no backend within --connect-timeout */
-	CAUSE_IDLE_TIMEOUT,
-	CAUSE_ACME_TIMEOUT,
-	CAUSE_SHUTDOWN, /* the program ended first */
-	CAUSE_GAP,      /* a flow could not be continued exactly: enum flow_fault … */
-	CAUSE_TRIM,
-	CAUSE_REDIRECT,
-	CAUSE_LOST,        /* … or redirected bytes never reached the other side's TCP */
-	CAUSE_LOCAL_ERROR, /* no memory, no descriptor, or an error of the kernel that is none of the above */
-	CAUSES,
-};
-
-/* What became of an ACME validation; each is a counter. */
-enum validation_outcome {
-	VALIDATION_SEEN_THROUGH,
-	VALIDATION_CLIENT_CLOSED,
-	VALIDATION_CLIENT_RESET,
-	VALIDATION_RESPONDER_RESET,
-	VALIDATION_NO_ANSWER,
-	VALIDATION_REFUSED,
-	VALIDATION_FALLBACK,
-	VALIDATION_TIMED_OUT,
-	VALIDATION_FAILED,
-	VALIDATIONS,
-};
 
 /* One of the two sockets. */
 struct end {
@@ -156,7 +124,5 @@ void session_reset(struct session *session, enum side side);
 void session_close_end(struct session *session, enum side side, bool hard);
 /* Closes the ends and frees the slot. */
 void session_sweep(struct session *session);
-
-const char *session_cause_name(enum session_cause cause);
 
 #endif

@@ -5,27 +5,23 @@
  */
 #include "engine/validation.h"
 
+#include <stddef.h>
+
 #include "base/log.h"
 #include "engine/worker.h"
 
-static const struct {
-	const char *name, *clause;
-} outcomes[VALIDATIONS] = {
-	[VALIDATION_SEEN_THROUGH] = {"seen_through", "seen through"},
-	[VALIDATION_CLIENT_CLOSED] = {"client_closed", "closed by the client"},
-	[VALIDATION_CLIENT_RESET] = {"client_reset", "reset by the client before an answer"},
-	[VALIDATION_RESPONDER_RESET] = {"responder_reset", "reset by the responder"},
-	[VALIDATION_NO_ANSWER] = {"no_answer", "ended by the responder without an answer"},
-	[VALIDATION_REFUSED] = {"refused", "refused by the ACME responder"},
-	[VALIDATION_FALLBACK] = {"fallback", "not with the ACME responder, which could not be reached: https had it"},
-	[VALIDATION_TIMED_OUT] = {"timed_out", "cut off by --acme-timeout"},
-	[VALIDATION_FAILED] = {"failed", NULL},
+/* NULL: the cause of its end says it. */
+static const char *const clauses[VALIDATIONS] = {
+	[VALIDATION_SEEN_THROUGH] = "seen through",
+	[VALIDATION_CLIENT_CLOSED] = "closed by the client",
+	[VALIDATION_CLIENT_RESET] = "reset by the client before an answer",
+	[VALIDATION_RESPONDER_RESET] = "reset by the responder",
+	[VALIDATION_NO_ANSWER] = "ended by the responder without an answer",
+	[VALIDATION_REFUSED] = "refused by the ACME responder",
+	[VALIDATION_FALLBACK] = "not with the ACME responder, which could not be reached: https had it",
+	[VALIDATION_TIMED_OUT] = "cut off by --acme-timeout",
+	[VALIDATION_FAILED] = NULL,
 };
-
-const char *validation_outcome_name(enum validation_outcome outcome)
-{
-	return outcomes[outcome].name;
-}
 
 static uint64_t bytes_from(const struct session *session, enum side side)
 {
@@ -59,6 +55,6 @@ void validation_end(const struct session *session)
 	log_info("acme validation of %s for %s: %s after %.3f s (%llu bytes up, %llu down)",
 		 session->server_name ? session->server_name : "(no server name)",
 		 address_format(&session->client, client, sizeof(client)),
-		 outcomes[outcome].clause ? outcomes[outcome].clause : session_cause_name(session->cause), seconds,
+		 clauses[outcome] ? clauses[outcome] : session_cause_name(session->cause), seconds,
 		 (unsigned long long)bytes_from(session, CLIENT), (unsigned long long)bytes_from(session, BACKEND));
 }

@@ -8,6 +8,4 @@
 /* The session of a validation has ended: counts its outcome, and logs it. */
 void validation_end(const struct session *session);
 
-const char *validation_outcome_name(enum validation_outcome outcome);
-
 #endif

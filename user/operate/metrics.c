@@ -7,7 +7,7 @@
 
 #include "steering/watch.h"
 #include "operate/status.h"
-#include "engine/validation.h"
+#include "engine/outcome.h"
 
 /* --- the text format --- */
 

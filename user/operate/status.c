@@ -12,7 +12,7 @@
 #include "steering/arming.h"
 #include "steering/watch.h"
 #include "base/json.h"
-#include "engine/validation.h"
+#include "engine/outcome.h"
 
 struct facts {
 	struct attach *attach;
@@ -127,7 +127,7 @@ static void write_json_routes(struct json *json, const struct facts *facts)
 			json_real(json, "connected_seconds_ago", seconds_since(facts, state->connected_at));
 		if (state->failed_at) {
 			json_real(json, "failed_seconds_ago", seconds_since(facts, state->failed_at));
-			json_string(json, "error", strerror(state->error));
+			json_string(json, "error", strerror(-state->error));
 		}
 		json_number(json, "sessions", report->live_by_route[route]);
 		json_number(json, "sessions_total", report->counters.routed[route]);
@@ -312,7 +312,7 @@ static void write_text_routes(struct text *out, const struct facts *facts)
 			 (unsigned long long)report->counters.routed[route]);
 		if (state->failed_at)
 			text_add(out, "; %.0f s ago: %s", seconds_since(facts, state->failed_at),
-				 strerror(state->error));
+				 strerror(-state->error));
 		text_add(out, "\n");
 	}
 }

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How a session ends, and what becomes of an ACME validation: the causes, and their names in log lines, status and
+ * metrics. Owns nothing; any thread.
+ */
+#ifndef ALPNBPF_ENGINE_OUTCOME_H
+#define ALPNBPF_ENGINE_OUTCOME_H
+
+/* How a session ended; each is a counter, and the `cause` in the debug log. */
+enum session_cause {
+	CAUSE_DONE,           /* both flows ended in order */
+	CAUSE_CLIENT_LEFT,    /* FIN before the first byte */
+	CAUSE_CLIENT_RESET,   /* passed on as a reset */
+	CAUSE_BACKEND_RESET,  /* passed on as a reset */
+	CAUSE_HELLO_SILENT,   /* --hello-timeout without a byte */
+	CAUSE_CONNECT_FAILED, /* no backend within --connect-timeout */
+	CAUSE_IDLE_TIMEOUT,
+	CAUSE_ACME_TIMEOUT,
+	CAUSE_SHUTDOWN, /* the program ended first */
+	CAUSE_GAP,      /* a flow could not be continued exactly: enum flow_fault … */
+	CAUSE_TRIM,
+	CAUSE_REDIRECT,
+	CAUSE_LOST,        /* … or redirected bytes never reached the other side's TCP */
+	CAUSE_LOCAL_ERROR, /* no memory, no descriptor, or an error of the kernel that is none of the above */
+	CAUSES,
+};
+
+/* What became of an ACME validation; each is a counter. */
+enum validation_outcome {
+	VALIDATION_SEEN_THROUGH,
+	VALIDATION_CLIENT_CLOSED,
+	VALIDATION_CLIENT_RESET,
+	VALIDATION_RESPONDER_RESET,
+	VALIDATION_NO_ANSWER,
+	VALIDATION_REFUSED,
+	VALIDATION_FALLBACK,
+	VALIDATION_TIMED_OUT,
+	VALIDATION_FAILED,
+	VALIDATIONS,
+};
+
+const char *session_cause_name(enum session_cause cause);
+const char *validation_outcome_name(enum validation_outcome outcome);
+
+#endif
