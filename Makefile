@@ -218,7 +218,7 @@ uninstall:
 DEB_TREE := build/deb/alpnbpf-$(VERSION)
 deb:
 	$(Q)rm -rf build/deb && mkdir -p $(DEB_TREE)
-	$(Q)cp -a bpf include user tests tools Makefile README.md LICENSE $(DEB_TREE)/ && cp -a tools/debian $(DEB_TREE)/
+	$(Q)cp -a bpf docs include tests tools user Makefile README.md LICENSE $(DEB_TREE)/ && cp -a tools/debian $(DEB_TREE)/
 	$(Q)cd $(DEB_TREE) && env -u MAKEFLAGS -u MFLAGS dpkg-buildpackage -us -uc -b >../log 2>&1 || { cat ../log; exit 1; }
 	$(Q)mv build/deb/*.deb build/ && rm -rf build/deb && ls build/*.deb
 

@@ -168,7 +168,7 @@ static __always_inline __u32 data_end_seq(struct __sk_buff *skb)
 }
 
 /*
- * tcp_read_skb() hands over whole segments, also the part that was received before (KERNEL-FACTS 1). Returns the new
+ * tcp_read_skb() hands over whole segments, also the part that was received before (docs/KERNEL.md 1). Returns the new
  * bytes of the segment, after the others are cut off, or -1 after a fault.
  */
 static __always_inline __s64 trim_overlap(struct __sk_buff *skb, struct flow *flow)
@@ -223,7 +223,7 @@ static __always_inline __u32 queue_bytes(__u32 bytes, __u32 max_window)
 
 /*
  * Has the target's TCP room for `len` more bytes, counting those already redirected to it that its backlog worker has
- * not handed over yet? A redirect has no back-pressure of its own (KERNEL-FACTS 2). The target is not locked: a stale
+ * not handed over yet? A redirect has no back-pressure of its own (docs/KERNEL.md 2). The target is not locked: a stale
  * answer only moves the moment at which the flow is passed.
  */
 static __always_inline bool has_room(struct flow *flow, __u32 target_key, __u32 len)
@@ -263,7 +263,7 @@ static __always_inline bool has_room(struct flow *flow, __u32 target_key, __u32 
  * worker's send), segments queue up there, and until the last of them is dealt with all count as taken when the window
  * is computed: over loopback, where each acknowledgement brings the next burst into the same backlog, down to a window
  * of zero. Nothing corrects that for a redirected flow, and the sender waits for its persist timer, 200 ms
- * (KERNEL-FACTS 6b). A segment that is passed instead has a recv() coming, which opens the window again.
+ * (docs/KERNEL.md 6b). A segment that is passed instead has a recv() coming, which opens the window again.
  */
 static __always_inline bool in_long_backlog(struct __sk_buff *skb)
 {

@@ -65,7 +65,7 @@ struct flow {
 	/* verdict */
 	__u64 redirected;
 	__u64 passed;
-	__u64 trimmed;      /* overlapping bytes cut off (KERNEL-FACTS 1) */
+	__u64 trimmed;      /* overlapping bytes cut off (docs/KERNEL.md 1) */
 	__u32 next_seq;     /* next TCP sequence number expected; valid when started */
 	__u32 written_base; /* target's write_seq - (redirected + forwarded) at the first redirect; valid when based */
 	__u8 started;

@@ -12,7 +12,7 @@
 uint64_t drain_unacknowledged(const struct end *end);
 /*
  * Has everything redirected from this side arrived in the other side's TCP? A redirected segment waits for the kernel's
- * backlog worker; bytes sent, or a FIN, before that would overtake it or cut it off (KERNEL-FACTS 3).
+ * backlog worker; bytes sent, or a FIN, before that would overtake it or cut it off (docs/KERNEL.md 3).
  */
 bool drain_is_done(struct session *session, enum side from);
 /* Nothing taken for seconds though there is room: what was redirected is gone, and that is known by nothing else. */

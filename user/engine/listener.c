@@ -24,7 +24,7 @@
 #define BUFFER_LEAST   (32U * 1024)
 /*
  * Loopback's segments are 64 KiB: a sender waits 200 ms for its persist timer when the window is open, but not that far
- * (KERNEL-FACTS 6b). Larger ones than this cost a little less CPU, and with small buffers stalled now and then.
+ * (docs/KERNEL.md 6b). Larger ones than this cost a little less CPU, and with small buffers stalled now and then.
  */
 #define SEGMENT_MOST 8192
 

@@ -13,7 +13,7 @@
 #define TURNS 32 /* before it is a conversation */
 #define FEW   3  /* conversations of a worker at a time */
 
-/* Everything read and sent, and no end in sight. What comes from now on is a whole segment (KERNEL-FACTS 1 and 5). */
+/* Everything read and sent, and no end in sight. What comes from now on is a whole segment (docs/KERNEL.md 1 and 5). */
 static bool is_quiet(const struct end *end)
 {
 	return end->is_tcp && end->connected && !end->in_map && !end->readable && !end->held && !end->blocked &&

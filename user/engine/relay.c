@@ -36,7 +36,8 @@ uint32_t relay_events(const struct session *session, enum side side)
 	const struct end *end = &session->ends[side];
 	uint32_t events = EPOLLRDHUP | EPOLLET;
 
-	/* In the map, EPOLLIN would wake us for every redirected batch (KERNEL-FACTS 6): the event ring tells instead.
+	/* In the map, EPOLLIN would wake us for each redirected batch (docs/KERNEL.md 6): the event ring tells
+	 * instead.
 	 */
 	if (!end->in_map)
 		events |= EPOLLIN | EPOLLPRI;

@@ -37,7 +37,7 @@ struct end {
 	bool connected;
 	bool in_map;      /* the verdict sees what arrives; else EPOLLIN tells it */
 	bool readable;    /* not in_map: there may be bytes or an end to read */
-	bool fin_seen;    /* EPOLLRDHUP; the barrier of KERNEL-FACTS 3 is still to come */
+	bool fin_seen;    /* EPOLLRDHUP; the barrier of docs/KERNEL.md 3 is still to come */
 	bool read_ended;  /* all its bytes were forwarded, and its FIN passed on */
 	bool blocked;     /* its send buffer is full; EPOLLOUT ends this */
 	bool watches_out; /* EPOLLOUT is in its epoll mask */

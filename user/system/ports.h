@@ -21,8 +21,8 @@
 #define DIAGNOSE_TEXT_MAX 256
 
 /*
- * What loading and attaching the sockmap programs needs (KERNEL-FACTS 9); what binding our listeners needs; and what a
- * socket in the place of the web server's needs, at any of the listened ports.
+ * What loading and attaching the sockmap programs needs (docs/KERNEL.md 9); what binding our listeners needs; and what
+ * a socket in the place of the web server's needs, at any of the listened ports.
  */
 #define DIAGNOSE_CAPABILITIES_BPF (1ULL << 39 | 1ULL << 12 | 1ULL << 38)
 uint64_t diagnose_capabilities_listen(const struct options *options);
@@ -65,8 +65,8 @@ rlim_t diagnose_descriptors_needed(const struct options *options, unsigned int s
 unsigned int diagnose_workers(const struct options *options);
 
 /*
- * Older than the first kernel of its series whose sockmap loses no data (KERNEL-FACTS 9)? Release and version as uname
- * gives them: Debian's release names no patch level, its version does. *name is what was compared.
+ * Older than the first kernel of its series whose sockmap loses no data (docs/KERNEL.md 9)? Release and version as
+ * uname gives them: Debian's release names no patch level, its version does. *name is what was compared.
  */
 bool diagnose_kernel_too_old(const char *release, const char *version, char *name, size_t size);
 
