@@ -75,7 +75,7 @@ USER_OBJS := $(patsubst user/%.c,$(OUT)/%.o,$(wildcard user/*.c user/*/*.c))
 BPF_SKELS := $(OUT)/sockmap.skel.h $(OUT)/steer.skel.h
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
-FUZZ_SRCS  := user/hello/describe.c user/hello/hex_text.c user/hello/rules.c
+FUZZ_SRCS  := user/hello/describe.c user/hello/hex_text.c user/hello/rules.c user/base/sentence.c
 
 .PHONY: all bench deps-bench check check-unit check-bpf check-fuzz check-e2e check-kernels check-package lint fuzz static \
 	demo deps man completions deb install uninstall clean FORCE
@@ -121,8 +121,8 @@ $(OUT)/unit/%.o: tests/unit/%.c | $(OUT)
 $(OUT)/unit/test_%: $(OUT)/unit/test_%.o $(LIBS_DOWN)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) -o $@ $^ $$(pkg-config --libs cmocka) $(LIBBPF_LIBS) $(SECCOMP_LIBS)
 
-$(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/bpf/%.skel.h $(OUT)/hello.a
-	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(OUT)/hello.a $$(pkg-config --cflags --libs cmocka) $(LIBBPF_LIBS)
+$(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/bpf/%.skel.h $(OUT)/hello.a $(OUT)/base.a
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(OUT)/hello.a $(OUT)/base.a $$(pkg-config --cflags --libs cmocka) $(LIBBPF_LIBS)
 
 $(OUT)/fuzz/%: tests/fuzz/%.c $(FUZZ_SRCS) $(wildcard include/*.h user/hello/*.h) | $(OUT)
 	$(call say,CC,$<)$(CLANG) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \

@@ -179,10 +179,10 @@ static void use_rules(__u32 entry)
 	for (__u32 key = 0; key < 2; key++) {
 		struct routes routes = {0};
 		const char *backend;
-		char error[512];
+		struct sentence why;
 
 		memset(&tables[key], 0, sizeof(tables[key]));
-		assert_true(routes_add(&routes, texts[key], 0, &backend, error, sizeof(error)));
+		assert_true(routes_add(&routes, texts[key], 0, &backend, &why));
 		routes_compile(&routes, &tables[key]);
 		assert_int_equal(bpf_map_update_elem(rules, &key, &tables[key], BPF_ANY), 0);
 	}

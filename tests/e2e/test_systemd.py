@@ -273,7 +273,7 @@ def test_what_is_no_listener(lab, make, text):
             *AS_SERVICE, "--fds", str(sock.fileno()), "--", BINARY, "attach", "--acme", "1", "--https", "2"])
         router.expected_exit = 2
         assert router.wait(10) == 2
-        assert "LISTEN_FDS: descriptor 3 is of no use: " + text in router.text(), router.text()
+        assert "LISTEN_FDS: cannot use descriptor 3: " + text in router.text(), router.text()
 
 
 def test_of_another_process(lab):

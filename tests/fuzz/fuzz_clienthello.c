@@ -26,12 +26,12 @@ static struct clienthello_rules rules;
 static void make_rules(void)
 {
 	const char *backend;
-	char error[512];
+	struct sentence why;
 
 	if (routes.count)
 		return;
 	for (size_t i = 0; i < sizeof(rule_texts) / sizeof(rule_texts[0]); i++)
-		if (!routes_add(&routes, rule_texts[i], 0, &backend, error, sizeof(error)))
+		if (!routes_add(&routes, rule_texts[i], 0, &backend, &why))
 			abort();
 	routes_compile(&routes, &rules);
 }

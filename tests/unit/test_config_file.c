@@ -16,7 +16,8 @@
 
 #include "options/options.h"
 
-static char path[] = "/tmp/alpnbpf-test-config-XXXXXX", error[1024];
+static char path[] = "/tmp/alpnbpf-test-config-XXXXXX";
+static struct sentence why;
 
 /* attach --config FILE and up to four more words, NULL ends them. */
 static enum options_result parse(struct options *options, const void *text, size_t length, const char *const *more)
@@ -30,7 +31,7 @@ static enum options_result parse(struct options *options, const void *text, size
 	assert_int_equal(fclose(file), 0);
 	for (; more && *more; more++)
 		words[count++] = strdup(*more);
-	enum options_result result = options_parse(options, count, words, error, sizeof(error));
+	enum options_result result = options_parse(options, count, words, &why);
 
 	while (count > 3)
 		free(words[--count]);
@@ -40,7 +41,7 @@ static enum options_result parse(struct options *options, const void *text, size
 static void accepted(struct options *options, const char *text, const char *const *more)
 {
 	if (parse(options, text, strlen(text), more) != OPTIONS_OK)
-		fail_msg("refused: %s: %s", text, error);
+		fail_msg("refused: %s: %s", text, why.text);
 }
 
 static void refused(const char *text, const char *sentence)
@@ -50,8 +51,8 @@ static void refused(const char *text, const char *sentence)
 
 	assert_int_equal(parse(&options, text, strlen(text), NULL), OPTIONS_USAGE);
 	snprintf(expected, sizeof(expected), "%s%s", path, sentence);
-	if (strncmp(error, expected, strlen(expected)) != 0)
-		fail_msg("\"%s\" does not begin with \"%s\"", error, expected);
+	if (strncmp(why.text, expected, strlen(expected)) != 0)
+		fail_msg("\"%s\" does not begin with \"%s\"", why.text, expected);
 }
 
 static void test_lines(void **state)
@@ -112,7 +113,7 @@ static void test_routes(void **state)
 	/* Fewer than before: what the file says of the second is about nothing now. */
 	assert_int_equal(parse(&o, text, strlen(text), (const char *const[]){"--route", "sni=b -> 1", NULL}),
 			 OPTIONS_USAGE);
-	assert_non_null(strstr(error, ":6: proxy-protocol route-2=v2: there is no route-2; 1 --route is given"));
+	assert_non_null(strstr(why.text, ":6: proxy-protocol route-2=v2: there is no route-2; 1 --route is given"));
 
 	refused("acme = 10443\nroute = sni=a\n", ":2: route sni=a: has no \"->\"");
 	refused("\nroute = sni=a -> 1\nroute = sni=A alpn=h2 -> 2\n",
@@ -142,16 +143,16 @@ static void test_errors(void **state)
 	refused("config = /etc/other\n", ":1: config: belongs on the command line");
 	refused("--acme = 1\n", ":1: acme: is not an option; alpnbpf attach --help lists them, without the --");
 	assert_int_equal(parse(&o, "acme = 1\0\n", 10, NULL), OPTIONS_USAGE);
-	assert_non_null(strstr(error, ":1: holds a NUL byte"));
+	assert_non_null(strstr(why.text, ":1: holds a NUL byte"));
 	assert_int_equal(parse(&o, "acme = 1\n", 9, NULL), OPTIONS_USAGE);
-	assert_non_null(strstr(error, "--https: is missing"));
-	assert_int_equal(options_parse(&o, 2, nowhere, error, sizeof(error)), OPTIONS_USAGE);
-	assert_string_equal(error, "--config /nowhere: No such file or directory");
-	assert_int_equal(options_parse(&o, 3, folder, error, sizeof(error)), OPTIONS_USAGE);
-	assert_string_equal(error, "--config /tmp: Is a directory");
-	assert_int_equal(options_parse(&o, 2, missing, error, sizeof(error)), OPTIONS_USAGE);
-	assert_non_null(strstr(error, "--config: its value is missing"));
-	assert_int_equal(options_parse(&o, 4, help, error, sizeof(error)), OPTIONS_HELP);
+	assert_non_null(strstr(why.text, "--https: is missing"));
+	assert_int_equal(options_parse(&o, 2, nowhere, &why), OPTIONS_USAGE);
+	assert_string_equal(why.text, "--config /nowhere: No such file or directory");
+	assert_int_equal(options_parse(&o, 3, folder, &why), OPTIONS_USAGE);
+	assert_string_equal(why.text, "--config /tmp: Is a directory");
+	assert_int_equal(options_parse(&o, 2, missing, &why), OPTIONS_USAGE);
+	assert_non_null(strstr(why.text, "--config: its value is missing"));
+	assert_int_equal(options_parse(&o, 4, help, &why), OPTIONS_HELP);
 }
 
 static int make_file(void **state)

@@ -17,7 +17,7 @@
 #define WORDS_MAX 64
 
 /* The error of the last parse(). */
-static char error[512];
+static struct sentence why;
 
 /* Parses a command line as the shell would split it at blanks; '' is an empty word. */
 static enum options_result parse(struct options *options, const char *line)
@@ -36,7 +36,7 @@ static enum options_result parse(struct options *options, const char *line)
 			continue;
 		words[count++] = word;
 	}
-	return options_parse(options, count, words, error, sizeof(error));
+	return options_parse(options, count, words, &why);
 }
 
 static const char *text_of(const struct address *address)
@@ -54,8 +54,8 @@ static void accepted(struct options *options, const char *more)
 
 	snprintf(line, sizeof(line), BACKENDS "%s", more);
 	if (parse(options, line) != OPTIONS_OK)
-		fail_msg("refused: %s: %s", line, error);
-	assert_string_equal(error, "");
+		fail_msg("refused: %s: %s", line, why.text);
+	assert_string_equal(why.text, "");
 }
 
 static void test_defaults(void **state)
@@ -223,13 +223,11 @@ static void test_routes(void **state)
 	accepted(&o, "--route sni=a\t->\t8443 --route sni=b\t->\t10443");
 
 	/* Only where connections would go is asked for: the backends may be missing. */
-	assert_int_equal(
-		options_parse_routes(&o, 3, (char *[]){"inspect", "--route", "sni=a -> 443"}, error, sizeof(error)),
-		OPTIONS_OK);
-	assert_int_equal(
-		options_parse_routes(&o, 3, (char *[]){"inspect", "--route", "sni=a -> x"}, error, sizeof(error)),
-		OPTIONS_USAGE);
-	assert_string_equal(error, "--route sni=a -> x: the port is missing; write x:PORT");
+	assert_int_equal(options_parse_routes(&o, 3, (char *[]){"inspect", "--route", "sni=a -> 443"}, &why),
+			 OPTIONS_OK);
+	assert_int_equal(options_parse_routes(&o, 3, (char *[]){"inspect", "--route", "sni=a -> x"}, &why),
+			 OPTIONS_USAGE);
+	assert_string_equal(why.text, "--route sni=a -> x: the port is missing; write x:PORT");
 }
 
 static void test_help_and_version(void **state)
@@ -364,17 +362,17 @@ static void test_refused(void **state)
 		if (parse(&o, refused[i].line) != OPTIONS_USAGE)
 			fail_msg("accepted: %s", refused[i].line);
 		for (size_t j = 0; j < 3 && refused[i].says[j]; j++)
-			if (!strstr(error, refused[i].says[j]))
-				fail_msg("%s: \"%s\" does not say \"%s\"", refused[i].line, error, refused[i].says[j]);
-		assert_null(strchr(error, '\n'));
+			if (!strstr(why.text, refused[i].says[j]))
+				fail_msg("%s: \"%s\" does not say \"%s\"", refused[i].line, why.text,
+					 refused[i].says[j]);
+		assert_null(strchr(why.text, '\n'));
 	}
 }
 
 static void test_long_values(void **state)
 {
-	static char line[1024];
+	static char line[2048];
 	struct options o;
-	char small[16];
 
 	(void)state;
 	/* sun_path has 108 bytes, one of them the NUL. */
@@ -382,15 +380,15 @@ static void test_long_values(void **state)
 	assert_int_equal(parse(&o, line), OPTIONS_OK);
 	snprintf(line, sizeof(line), "--https 8443 --acme unix:/%0107d", 0);
 	assert_int_equal(parse(&o, line), OPTIONS_USAGE);
-	assert_non_null(strstr(error, "at most 107 bytes, this one has 108"));
+	assert_non_null(strstr(why.text, "at most 107 bytes, this one has 108"));
 	snprintf(line, sizeof(line), "--https 8443 --acme %0300d:443", 0);
 	assert_int_equal(parse(&o, line), OPTIONS_USAGE);
-	assert_non_null(strstr(error, "has more than 299 characters"));
-	/* A short error buffer is cut, not overrun. */
-	assert_int_equal(options_parse(&o, 2, (char *[]){(char[]){"check"}, (char[]){"--nothing-like-it"}, NULL}, small,
-				       sizeof(small)),
-			 OPTIONS_USAGE);
-	assert_int_equal(strlen(small), sizeof(small) - 1);
+	assert_non_null(strstr(why.text, "has more than 299 characters"));
+	/* A long sentence is cut, not overrun. */
+	snprintf(line, sizeof(line), "--%01200d", 0);
+	assert_int_equal(parse(&o, line), OPTIONS_USAGE);
+	assert_int_equal(strlen(why.text), sizeof(why.text) - 1);
+	assert_string_equal(why.text + strlen(why.text) - 3, "...");
 }
 
 static void test_listeners_max(void **state)
@@ -405,11 +403,11 @@ static void test_listeners_max(void **state)
 		words[count++] = at;
 		at += sprintf(at, "--listen=127.0.0.1:%d", port) + 1;
 	}
-	assert_int_equal(options_parse(&o, count, words, error, sizeof(error)), OPTIONS_USAGE);
-	assert_non_null(strstr(error, "--listen 127.0.0.1:65: is one too many; at most 64"));
+	assert_int_equal(options_parse(&o, count, words, &why), OPTIONS_USAGE);
+	assert_non_null(strstr(why.text, "--listen 127.0.0.1:65: is one too many; at most 64"));
 	words[count - 1] = (char[]){"--acme=10443"};
 	words[count++] = (char[]){"--https=8443"};
-	assert_int_equal(options_parse(&o, count, words, error, sizeof(error)), OPTIONS_OK);
+	assert_int_equal(options_parse(&o, count, words, &why), OPTIONS_OK);
 	assert_int_equal(o.listener_count, LISTENERS_MAX);
 }
 

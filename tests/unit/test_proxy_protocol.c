@@ -17,10 +17,10 @@
 static struct address address_of(const char *text)
 {
 	struct endpoint endpoint;
-	char error[256];
+	struct sentence why;
 
-	if (endpoint_parse(&endpoint, text, error, sizeof(error)))
-		fail_msg("%s: %s", text, error);
+	if (!endpoint_parse(&endpoint, text, &why))
+		fail_msg("%s: %s", text, why.text);
 	return endpoint.addresses[0];
 }
 

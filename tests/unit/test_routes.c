@@ -16,13 +16,13 @@
 
 static struct routes routes;
 static struct clienthello_rules table;
-static char error[700];
+static struct sentence why;
 
 static bool add(const char *text)
 {
 	const char *backend = "";
 
-	if (!routes_add(&routes, text, 0, &backend, error, sizeof(error)))
+	if (!routes_add(&routes, text, 0, &backend, &why))
 		return false;
 	assert_true(*backend && strstr(text, backend));
 	return true;
@@ -35,7 +35,7 @@ static void use(const char *const *rules)
 	memset(&table, 0, sizeof(table));
 	for (; *rules; rules++)
 		if (!add(*rules))
-			fail_msg("%s: %s", *rules, error);
+			fail_msg("%s: %s", *rules, why.text);
 	routes_compile(&routes, &table);
 }
 
@@ -290,7 +290,7 @@ static void test_full(void **state)
 		assert_true(add(text));
 	}
 	assert_false(add("sni=one-more -> 1"));
-	assert_non_null(strstr(error, "at most 32 rules"));
+	assert_non_null(strstr(why.text, "at most 32 rules"));
 	routes_compile(&routes, &table);
 	for (unsigned int i = 0; i < CLIENTHELLO_RULES_MAX; i++) {
 		struct name protocol[2] = {{text, 0}, {NULL, 0}};
@@ -311,7 +311,7 @@ static void test_full(void **state)
 		assert_true(add(text));
 	}
 	assert_false(add("alpn=x,y -> 1"));
-	assert_non_null(strstr(error, "\"y\" is one too many; all rules together have at most 63 names of alpn="));
+	assert_non_null(strstr(why.text, "\"y\" is one too many; all rules together have at most 63 names of alpn="));
 }
 
 static void test_format(void **state)
@@ -380,8 +380,8 @@ static void test_refused(void **state)
 		memset(&routes, 0, sizeof(routes));
 		assert_true(!cases[i].before || add(cases[i].before));
 		good = add(cases[i].rule);
-		if (good != !cases[i].says || (!good && !strstr(error, cases[i].says)))
-			fail_msg("%s: %s", cases[i].rule, good ? "accepted" : error);
+		if (good != !cases[i].says || (!good && !strstr(why.text, cases[i].says)))
+			fail_msg("%s: %s", cases[i].rule, good ? "accepted" : why.text);
 	}
 }
 

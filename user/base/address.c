@@ -9,7 +9,6 @@
 #include <ifaddrs.h>
 #include <netdb.h>
 #include <nss.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,40 +23,28 @@ struct host_port {
 	uint16_t port;
 };
 
-static int fail(char *error, size_t error_size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static int fail(char *error, size_t error_size, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(error, error_size, format, arguments);
-	va_end(arguments);
-	return -1;
-}
-
 static bool all_of(const char *text, const char *set)
 {
 	return text[strspn(text, set)] == '\0';
 }
 
-static int parse_port(uint16_t *port, const char *text, char *error, size_t error_size)
+static bool parse_port(uint16_t *port, const char *text, struct sentence *why)
 {
 	unsigned long value = 0;
 
 	if (!*text)
-		return fail(error, error_size, "the port is missing; write a number from 1 to 65535");
+		return sentence_refuse(why, "the port is missing; write a number from 1 to 65535");
 	/* Five digits cannot overflow; strtoul alone would take signs and blanks as well. */
 	if (all_of(text, "0123456789") && strlen(text) <= 5)
 		value = strtoul(text, NULL, 10);
 	if (value < 1 || value > 65535)
-		return fail(error, error_size, "\"%s\" is not a port; write a number from 1 to 65535", text);
+		return sentence_refuse(why, "\"%s\" is not a port; write a number from 1 to 65535", text);
 	*port = (uint16_t)value;
-	return 0;
+	return true;
 }
 
 /* PORT, HOST:PORT, :PORT or [V6]:PORT. */
-static int split_host_port(struct host_port *out, const char *text, char *error, size_t error_size)
+static bool split_host_port(struct host_port *out, const char *text, struct sentence *why)
 {
 	const char *host = text, *port = text;
 	size_t length = 0;
@@ -67,27 +54,27 @@ static int split_host_port(struct host_port *out, const char *text, char *error,
 		const char *close = strchr(text, ']');
 
 		if (!close || close[1] != ':')
-			return fail(error, error_size,
-				    "an address in brackets is followed by a port, as in [2001:db8::1]:443");
+			return sentence_refuse(why,
+					       "an address in brackets is followed by a port, as in [2001:db8::1]:443");
 		out->bracketed = true;
 		host = text + 1;
 		length = (size_t)(close - host);
 		port = close + 2;
 		if (length == 0)
-			return fail(error, error_size, "there is no address in the brackets");
+			return sentence_refuse(why, "there is no address in the brackets");
 	} else if (strchr(text, ':')) {
 		port = strrchr(text, ':') + 1;
 		length = (size_t)(port - 1 - text);
 		if (memchr(text, ':', length))
-			return fail(error, error_size,
-				    "an IPv6 address is written in brackets before its port, as in [2001:db8::1]:443");
+			return sentence_refuse(
+				why, "an IPv6 address is written in brackets before its port, as in [2001:db8::1]:443");
 	} else if (*text && !all_of(text, "0123456789")) {
-		return fail(error, error_size, "the port is missing; write %s:PORT", text);
+		return sentence_refuse(why, "the port is missing; write %s:PORT", text);
 	}
 	if (length >= sizeof(out->host))
-		return fail(error, error_size, "the host name has more than %zu characters", sizeof(out->host) - 1);
+		return sentence_refuse(why, "the host name has more than %zu characters", sizeof(out->host) - 1);
 	memcpy(out->host, host, length);
-	return parse_port(&out->port, port, error, error_size);
+	return parse_port(&out->port, port, why);
 }
 
 static struct address address_from(const struct sockaddr *sa, socklen_t length, uint16_t port)
@@ -116,25 +103,25 @@ static struct address address_v6(const struct in6_addr *address, uint16_t port)
 	return address_from((const struct sockaddr *)&in6, sizeof(in6), port);
 }
 
-static int parse_unix(struct address *out, const char *path, char *error, size_t error_size)
+static bool parse_unix(struct address *out, const char *path, struct sentence *why)
 {
 	size_t length = strlen(path);
 
 	if (length == 0)
-		return fail(error, error_size, "the socket's path is missing; write unix:/path/of/the/socket");
+		return sentence_refuse(why, "the socket's path is missing; write unix:/path/of/the/socket");
 	if (length >= sizeof(out->un.sun_path))
-		return fail(error, error_size, "a unix socket's path has at most %zu bytes, this one has %zu",
-			    sizeof(out->un.sun_path) - 1, length);
+		return sentence_refuse(why, "a unix socket's path has at most %zu bytes, this one has %zu",
+				       sizeof(out->un.sun_path) - 1, length);
 	memset(out, 0, sizeof(*out));
 	out->un.sun_family = AF_UNIX;
 	memcpy(out->un.sun_path, path, length + 1);
 	out->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
-	return 0;
+	return true;
 }
 
 /* All addresses of a host, in the resolver's order, each once. Numeric hosts never leave the process. */
-static int resolve(struct address *out, unsigned int most, unsigned int *count, const struct host_port *from,
-		   bool numeric, char *error, size_t error_size)
+static bool resolve(struct address *out, unsigned int most, unsigned int *count, const struct host_port *from,
+		    bool numeric, struct sentence *why)
 {
 	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
 	struct in_addr strict;
@@ -142,7 +129,7 @@ static int resolve(struct address *out, unsigned int most, unsigned int *count, 
 
 	/* The resolver reads "443" and "127.1" as IPv4 addresses of long ago; nobody means them here. */
 	if (!from->bracketed && all_of(from->host, "0123456789.") && inet_pton(AF_INET, from->host, &strict) != 1)
-		return fail(error, error_size, "\"%s\" is not an IPv4 address", from->host);
+		return sentence_refuse(why, "\"%s\" is not an IPv4 address", from->host);
 	if (from->bracketed)
 		hints.ai_family = AF_INET6;
 	if (from->bracketed || numeric)
@@ -155,12 +142,12 @@ static int resolve(struct address *out, unsigned int most, unsigned int *count, 
 #endif
 	rc = getaddrinfo(from->host, NULL, &hints, &list);
 	if (rc && from->bracketed)
-		return fail(error, error_size, "\"%s\" is not an IPv6 address", from->host);
+		return sentence_refuse(why, "\"%s\" is not an IPv6 address", from->host);
 	if (rc && numeric)
-		return fail(error, error_size, "\"%s\" is not a numeric address", from->host);
+		return sentence_refuse(why, "\"%s\" is not a numeric address", from->host);
 	if (rc)
-		return fail(error, error_size, "the host name \"%s\" cannot be resolved: %s", from->host,
-			    rc == EAI_SYSTEM ? "the resolver failed" : gai_strerror(rc));
+		return sentence_refuse(why, "the host name \"%s\" cannot be resolved: %s", from->host,
+				       rc == EAI_SYSTEM ? "the resolver failed" : gai_strerror(rc));
 
 	*count = 0;
 	for (const struct addrinfo *info = list; info && *count < most; info = info->ai_next) {
@@ -177,70 +164,70 @@ static int resolve(struct address *out, unsigned int most, unsigned int *count, 
 	}
 	freeaddrinfo(list);
 	if (*count == 0)
-		return fail(error, error_size, "the host name \"%s\" has no IPv4 or IPv6 address", from->host);
-	return 0;
+		return sentence_refuse(why, "the host name \"%s\" has no IPv4 or IPv6 address", from->host);
+	return true;
 }
 
-int endpoint_parse(struct endpoint *endpoint, const char *text, char *error, size_t error_size)
+bool endpoint_parse(struct endpoint *endpoint, const char *text, struct sentence *why)
 {
 	struct host_port from;
 
 	memset(endpoint, 0, sizeof(*endpoint));
 	if (!*text)
-		return fail(error, error_size, "is empty; write PORT, HOST:PORT, [V6]:PORT or unix:PATH");
+		return sentence_refuse(why, "is empty; write PORT, HOST:PORT, [V6]:PORT or unix:PATH");
 	if (strlen(text) >= sizeof(endpoint->text))
-		return fail(error, error_size, "has more than %zu characters", sizeof(endpoint->text) - 1);
+		return sentence_refuse(why, "has more than %zu characters", sizeof(endpoint->text) - 1);
 	memcpy(endpoint->text, text, strlen(text) + 1);
 
 	if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0) {
 		endpoint->count = 1;
-		return parse_unix(&endpoint->addresses[0], text + strlen(UNIX_PREFIX), error, error_size);
+		return parse_unix(&endpoint->addresses[0], text + strlen(UNIX_PREFIX), why);
 	}
-	if (split_host_port(&from, text, error, error_size))
-		return -1;
+	if (!split_host_port(&from, text, why))
+		return false;
 	if (*text == ':')
-		return fail(error, error_size, "the host is missing; write %s for this machine, or HOST%s", text + 1,
-			    text);
+		return sentence_refuse(why, "the host is missing; write %s for this machine, or HOST%s", text + 1,
+				       text);
 	if (!*from.host) {
 		endpoint->addresses[0] = address_v4(INADDR_LOOPBACK, from.port);
 		endpoint->addresses[1] = address_v6(&in6addr_loopback, from.port);
 		endpoint->count = 2;
-		return 0;
+		return true;
 	}
-	if (resolve(endpoint->addresses, ENDPOINT_ADDRESSES_MAX, &endpoint->count, &from, false, error, error_size))
-		return -1;
+	if (!resolve(endpoint->addresses, ENDPOINT_ADDRESSES_MAX, &endpoint->count, &from, false, why))
+		return false;
 	for (unsigned int i = 0; i < endpoint->count; i++) {
 		struct address plain = address_unmapped(&endpoint->addresses[i]);
 
 		/* The kernel would take it for loopback, and look like a typing error for years. */
 		if (address_is_wildcard(&plain))
-			return fail(error, error_size,
-				    "%s is an address to listen on, not to connect to; write %u for this machine",
-				    from.host, from.port);
+			return sentence_refuse(
+				why, "%s is an address to listen on, not to connect to; write %u for this machine",
+				from.host, from.port);
 	}
-	return 0;
+	return true;
 }
 
-int listen_parse(struct address out[2], unsigned int *count, const char *text, char *error, size_t error_size)
+bool listen_parse(struct address out[2], unsigned int *count, const char *text, struct sentence *why)
 {
 	struct host_port from;
 
 	*count = 0;
 	if (!*text)
-		return fail(error, error_size, "is empty; write ADDR:PORT, [V6]:PORT or PORT");
-	if (split_host_port(&from, text, error, error_size))
-		return -1;
+		return sentence_refuse(why, "is empty; write ADDR:PORT, [V6]:PORT or PORT");
+	if (!split_host_port(&from, text, why))
+		return false;
 	if (!*from.host) {
 		out[0] = address_v4(INADDR_ANY, from.port);
 		out[1] = address_v6(&in6addr_any, from.port);
 		*count = 2;
-		return 0;
+		return true;
 	}
-	if (resolve(out, 1, count, &from, true, error, error_size))
-		return -1;
+	if (!resolve(out, 1, count, &from, true, why))
+		return false;
 	/* IPv6 listeners are V6ONLY, where a mapped address cannot be bound. */
 	out[0] = address_unmapped(&out[0]);
-	return 0;
+	return true;
 }
 
 static const char *format_unix(const struct address *address, char *buffer, size_t size)

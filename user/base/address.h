@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/sentence.h"
+
 /* One socket address of any family this program speaks (AF_INET, AF_INET6, AF_UNIX). */
 struct address {
 	socklen_t len;
@@ -34,12 +36,12 @@ struct endpoint {
 
 /*
  * Parse BACKEND: PORT (127.0.0.1, then ::1), HOST:PORT (resolved now, all addresses up to the maximum), [V6]:PORT or
- * unix:PATH. Returns 0, or -1 with a sentence in error (what is wrong with the text, no option name).
+ * unix:PATH. False: why says what is wrong with the text, without the name of an option.
  */
-int endpoint_parse(struct endpoint *endpoint, const char *text, char *error, size_t error_size);
+bool endpoint_parse(struct endpoint *endpoint, const char *text, struct sentence *why);
 
 /* Parse ADDR:PORT, [V6]:PORT or :PORT / PORT for both wildcard families; numeric only. Fills out[0..1], sets *count. */
-int listen_parse(struct address out[2], unsigned int *count, const char *text, char *error, size_t error_size);
+bool listen_parse(struct address out[2], unsigned int *count, const char *text, struct sentence *why);
 
 /* "192.0.2.1:443", "[2001:db8::1]:443", "unix:/run/x". A v4-mapped IPv6 address prints as IPv4. Returns buffer. */
 const char *address_format(const struct address *address, char *buffer, size_t size);

@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#define SENTENCE_MAX 512
+#define SENTENCE_MAX 1024 /* what a log line holds */
 
 struct sentence {
 	char text[SENTENCE_MAX]; /* ends with a NUL; what was too long ends with "..." */

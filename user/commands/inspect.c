@@ -208,7 +208,7 @@ static bool parse_words(struct request *request, int argc, char **argv, char **f
 {
 	int count = 1;
 	bool options = true;
-	char error[1024];
+	struct sentence why;
 
 	*code = EXIT_USAGE;
 	for_options[0] = argv[0];
@@ -238,9 +238,9 @@ static bool parse_words(struct request *request, int argc, char **argv, char **f
 	}
 	if (!request->path)
 		request->path = "-";
-	if (options_parse_routes(&request->options, count, for_options, error, sizeof(error)) == OPTIONS_OK)
+	if (options_parse_routes(&request->options, count, for_options, &why) == OPTIONS_OK)
 		return true;
-	fprintf(stderr, "alpnbpf inspect: %s\n", error);
+	fprintf(stderr, "alpnbpf inspect: %s\n", why.text);
 	return false;
 }
 

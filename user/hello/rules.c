@@ -20,23 +20,10 @@ static const char *const kind_names[CLIENTHELLO_KINDS] = {[CLIENTHELLO_ALPN] = "
 
 /* Where the sentence goes, and the item it is about. */
 struct reader {
-	char *error;
-	size_t error_size;
+	struct sentence *why;
 	const char *item;
 	int item_length;
 };
-
-static bool fail(const struct reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static bool fail(const struct reader *reader, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(reader->error, reader->error_size, format, arguments);
-	va_end(arguments);
-	return false;
-}
 
 /* The item, cut if it is long, and what is wrong with it. */
 static bool fail_item(const struct reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -44,16 +31,14 @@ static bool fail_item(const struct reader *reader, const char *format, ...) __at
 static bool fail_item(const struct reader *reader, const char *format, ...)
 {
 	bool whole = reader->item_length < ROUTE_TEXT_MAX;
+	char wrong[SENTENCE_MAX];
 	va_list arguments;
-	int used = snprintf(reader->error, reader->error_size, "\"%.*s%s\" ",
-			    whole ? reader->item_length : ROUTE_TEXT_MAX, reader->item, whole ? "" : "...");
 
-	if (used < 0 || (size_t)used >= reader->error_size)
-		return false;
 	va_start(arguments, format);
-	vsnprintf(reader->error + used, reader->error_size - (size_t)used, format, arguments);
+	vsnprintf(wrong, sizeof(wrong), format, arguments);
 	va_end(arguments);
-	return false;
+	return sentence_refuse(reader->why, "\"%.*s%s\" %s", whole ? reader->item_length : ROUTE_TEXT_MAX, reader->item,
+			       whole ? "" : "...", wrong);
 }
 
 /* --- one name --- */
@@ -151,7 +136,8 @@ static bool add_name(struct routes *routes, enum clienthello_kind kind, struct c
 	if (kind == CLIENTHELLO_ALPN && *count == 0)
 		*count = 1; /* CLIENTHELLO_ACME_BIT */
 	if (!reader->item_length)
-		return fail(reader, "has an empty name after %s=; names are separated by one comma", kind_names[kind]);
+		return sentence_refuse(reader->why, "has an empty name after %s=; names are separated by one comma",
+				       kind_names[kind]);
 	if (!(kind == CLIENTHELLO_ALPN ? read_protocol(reader, &pattern) : read_host(reader, &pattern)))
 		return false;
 	for (unsigned int i = 0; i < *count; i++)
@@ -177,8 +163,9 @@ static bool add_word(struct routes *routes, struct clienthello_rule *rule, struc
 		if ((size_t)(end - word) <= length || strncmp(word, kind_names[kind], length) != 0 || *at != '=')
 			continue;
 		if (rule->any_of[kind])
-			return fail(reader, "has %s= twice; write its names in one, separated by commas",
-				    kind_names[kind]);
+			return sentence_refuse(reader->why,
+					       "has %s= twice; write its names in one, separated by commas",
+					       kind_names[kind]);
 		do {
 			const char *comma;
 
@@ -225,29 +212,29 @@ static bool check_reachable(const struct routes *routes, const struct clienthell
 		for (int kind = 0; kind < CLIENTHELLO_KINDS; kind++)
 			covered = covered && kind_covers(routes, kind, before->any_of[kind], rule->any_of[kind]);
 		if (covered)
-			return fail(reader,
-				    "is never reached: route-%u (%s), before it, takes all of that; change the order",
-				    i + 1, routes_format(routes, i, text, sizeof(text)));
+			return sentence_refuse(
+				reader->why,
+				"is never reached: route-%u (%s), before it, takes all of that; change the order",
+				i + 1, routes_format(routes, i, text, sizeof(text)));
 	}
 	return true;
 }
 
-bool routes_add(struct routes *routes, const char *text, unsigned int line, const char **backend, char *error,
-		size_t error_size)
+bool routes_add(struct routes *routes, const char *text, unsigned int line, const char **backend, struct sentence *why)
 {
-	struct reader reader = {.error = error, .error_size = error_size};
+	struct reader reader = {.why = why};
 	struct clienthello_rule rule = {0};
 	const char *at = text;
 
 	if (routes->count == CLIENTHELLO_RULES_MAX)
-		return fail(&reader, "is one too many; at most %d rules", CLIENTHELLO_RULES_MAX);
+		return sentence_refuse(reader.why, "is one too many; at most %d rules", CLIENTHELLO_RULES_MAX);
 	for (;;) {
 		reader.item = at + strspn(at, blanks);
 		reader.item_length = (int)strcspn(reader.item, blanks);
 		at = reader.item + reader.item_length;
 		if (!reader.item_length)
-			return fail(
-				&reader,
+			return sentence_refuse(
+				reader.why,
 				"has no \"->\" between blanks; write it as 'sni=www.example.org -> 127.0.0.1:9443'");
 		if (reader.item_length == 2 && strncmp(reader.item, "->", 2) == 0)
 			break;
@@ -255,12 +242,12 @@ bool routes_add(struct routes *routes, const char *text, unsigned int line, cons
 			return false;
 	}
 	if (!rule.any_of[CLIENTHELLO_ALPN] && !rule.any_of[CLIENTHELLO_SNI])
-		return fail(
-			&reader,
+		return sentence_refuse(
+			reader.why,
 			"has nothing before the \"->\"; write sni=HOST, alpn=NAME or both there (all else goes to --https)");
 	*backend = at + strspn(at, blanks);
 	if (!**backend)
-		return fail(&reader, "has no BACKEND after the \"->\"; write it as in -> 127.0.0.1:9443");
+		return sentence_refuse(reader.why, "has no BACKEND after the \"->\"; write it as in -> 127.0.0.1:9443");
 	if (!check_reachable(routes, &rule, &reader))
 		return false;
 	routes->lines[routes->count] = line;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "alpnbpf.h"
+#include "base/sentence.h"
 
 #define ROUTE_NAME_MAX 255 /* of an ALPN name, and more than a host name can have */
 #define ROUTE_TEXT_MAX 160 /* of a rule's condition in a sentence */
@@ -32,10 +33,9 @@ struct routes {
 
 /*
  * Add the rule that `text` begins with: words alpn=NAME,… and sni=HOST,…, then "->". True with *backend at what follows
- * that in text; false with a sentence in error, as in "has no ...".
+ * that in text; false with why, as in "has no ...".
  */
-bool routes_add(struct routes *routes, const char *text, unsigned int line, const char **backend, char *error,
-		size_t error_size);
+bool routes_add(struct routes *routes, const char *text, unsigned int line, const char **backend, struct sentence *why);
 
 /* Fill *table, which is all zero, with the rules. */
 void routes_compile(const struct routes *routes, struct clienthello_rules *table);

@@ -25,8 +25,7 @@ static void *parse(void *argument)
 {
 	struct parsing *parsing = argument;
 
-	parsing->result =
-		options_parse(&parsing->options, parsing->argc, parsing->argv, parsing->error, sizeof(parsing->error));
+	parsing->result = options_parse(&parsing->options, parsing->argc, parsing->argv, &parsing->why);
 	atomic_store(&parses, false);
 	parsing_leave(parsing);
 	return NULL;
@@ -83,7 +82,7 @@ struct parsing *parsing_start(struct attach *attach, char *why, size_t size)
 			 "the names of backends could not be looked up within %llu s; use addresses, or try again",
 			 PARSE_PATIENCE_US / 1000 / MS);
 	else if (parsing->result != OPTIONS_OK)
-		snprintf(why, size, "%s", parsing->error);
+		snprintf(why, size, "%s", parsing->why.text);
 	else
 		return parsing;
 	parsing_leave(parsing);

@@ -16,7 +16,7 @@ struct parsing {
 	int argc;
 	char **argv;
 	enum options_result result;
-	char error[1024];
+	struct sentence why;
 	_Atomic int owners; /* the thread, and who waits for it: the last one frees it */
 };
 

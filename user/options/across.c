@@ -6,23 +6,10 @@
 #include "options/options.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "system/activation.h"
-
-static bool fail(char *error, size_t error_size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static bool fail(char *error, size_t error_size, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(error, error_size, format, arguments);
-	va_end(arguments);
-	return false;
-}
 
 bool options_is_local_tcp(const struct endpoint *endpoint)
 {
@@ -65,7 +52,7 @@ static const char *name_of(const struct options *options, const char *option, un
 	return out;
 }
 
-static bool check_routes(const struct options *options, char *error, size_t error_size)
+static bool check_routes(const struct options *options, struct sentence *why)
 {
 	char name[ADDRESS_TEXT_MAX], text[ROUTE_TEXT_MAX], place[512];
 	const struct routes *routes = &options->routes;
@@ -75,15 +62,15 @@ static bool check_routes(const struct options *options, char *error, size_t erro
 		unsigned int proxy = options->proxy[ROUTE_RULE + i];
 
 		if (i >= routes->count && proxy)
-			return fail(error, error_size, "%s %s=v%u: there is no %s; %u --route %s given",
-				    name_of(options, "proxy-protocol", options->proxy_lines[ROUTE_RULE + i], place,
-					    sizeof(place)),
-				    route_name(ROUTE_RULE + i), proxy, route_name(ROUTE_RULE + i), routes->count,
-				    routes->count == 1 ? "is" : "are");
+			return sentence_refuse(why, "%s %s=v%u: there is no %s; %u --route %s given",
+					       name_of(options, "proxy-protocol", options->proxy_lines[ROUTE_RULE + i],
+						       place, sizeof(place)),
+					       route_name(ROUTE_RULE + i), proxy, route_name(ROUTE_RULE + i),
+					       routes->count, routes->count == 1 ? "is" : "are");
 		for (unsigned int at = 0; i < routes->count && at < options->listener_count; at++)
 			if (leads_back(backend, &options->listeners[at]))
-				return fail(
-					error, error_size,
+				return sentence_refuse(
+					why,
 					"%s %s -> %s leads back to the listened port %u (it reaches %s); the backend of a rule needs a port of its own",
 					name_of(options, "route", routes->lines[i], place, sizeof(place)),
 					routes_format(routes, i, text, sizeof(text)), backend->text,
@@ -101,7 +88,7 @@ static bool sends_tlvs(const struct options *options)
 	return false;
 }
 
-static bool find_in_place(struct options *options, char *error, size_t error_size)
+static bool find_in_place(struct options *options, struct sentence *why)
 {
 	const struct endpoint *https = &options->backends[ROUTE_HTTPS], *acme = &options->backends[ROUTE_ACME];
 	char name[ADDRESS_TEXT_MAX];
@@ -110,35 +97,35 @@ static bool find_in_place(struct options *options, char *error, size_t error_siz
 		const struct address *at = &options->listeners[i];
 
 		if (leads_back(acme, at))
-			return fail(
-				error, error_size,
+			return sentence_refuse(
+				why,
 				"--acme leads back to the listened port %u (%s reaches %s); the ACME client needs a port of its own, such as 10443",
 				address_port(at), acme->text, address_format(at, name, sizeof(name)));
 		options->in_place[i] = leads_back(https, at);
 		options->in_place_count += options->in_place[i];
 	}
 	if (options->in_place_count && options->activated)
-		return fail(
-			error, error_size,
+		return sentence_refuse(
+			why,
 			"--https %s is a port that the service manager listens on for alpnbpf (LISTEN_FDS); in place the web server listens there: disable the socket unit, or move the web server (--https 8443)",
 			https->text);
 	if (options->in_place_count && options->proxy[ROUTE_HTTPS] != PROXY_NONE)
-		return fail(
-			error, error_size,
+		return sentence_refuse(
+			why,
 			"--https %s is the listened port: the web server is served in place, gets most connections directly, and cannot expect a PROXY header; leave out %s",
 			https->text, options->client_address_proxy ? "--client-address" : "--proxy-protocol https=");
 	return true;
 }
 
-static bool check_client_address(struct options *options, char *error, size_t error_size)
+static bool check_client_address(struct options *options, struct sentence *why)
 {
 	const struct endpoint *https = &options->backends[ROUTE_HTTPS];
 	const char *way = options->client_address == CLIENT_ADDRESS_PEERNAME ? "peername" : "transparent";
 
 	if (options->client_address_proxy) {
 		if (options->proxy[ROUTE_HTTPS] && options->proxy[ROUTE_HTTPS] != options->client_address_proxy)
-			return fail(
-				error, error_size,
+			return sentence_refuse(
+				why,
 				"--client-address proxy-v%d: --proxy-protocol asks for https=v%d; give one of the two",
 				(int)options->client_address_proxy, (int)options->proxy[ROUTE_HTTPS]);
 		options->proxy[ROUTE_HTTPS] = options->client_address_proxy;
@@ -146,21 +133,21 @@ static bool check_client_address(struct options *options, char *error, size_t er
 	if (options->client_address != CLIENT_ADDRESS_PEERNAME && options->client_address != CLIENT_ADDRESS_TRANSPARENT)
 		return true;
 	if (options->proxy[ROUTE_HTTPS])
-		return fail(
-			error, error_size,
+		return sentence_refuse(
+			why,
 			"--client-address %s: --proxy-protocol https= tells the web server the address already; give one of the two",
 			way);
 	if (!options_is_local_tcp(https))
-		return fail(
-			error, error_size,
+		return sentence_refuse(
+			why,
 			"--client-address %s: --https %s is not a TCP port of this machine, and only there it can work; use proxy-v2",
 			way, https->text);
 	for (unsigned int i = 0; i < https->count; i++) {
 		struct address plain = address_unmapped(&https->addresses[i]);
 
 		if (options->client_address == CLIENT_ADDRESS_TRANSPARENT && !address_is_loopback(&plain))
-			return fail(
-				error, error_size,
+			return sentence_refuse(
+				why,
 				"--client-address transparent: --https %s is not a loopback address, and only answers from there can be brought back to alpnbpf; use 127.0.0.1:%u, peername or proxy-v2",
 				https->text, address_port(&plain));
 	}
@@ -168,9 +155,9 @@ static bool check_client_address(struct options *options, char *error, size_t er
 }
 
 /* Sockets that the service manager listens on for us are what is listened on. */
-static bool take_activated(struct options *options, char *error, size_t error_size)
+static bool take_activated(struct options *options, struct sentence *why)
 {
-	const struct activation *activation = activation_get(error, error_size);
+	const struct activation *activation = activation_get(why);
 
 	static_assert(2 * ACTIVATION_MAX <= LISTENERS_MAX, "each may be of two families");
 	if (!activation)
@@ -179,27 +166,27 @@ static bool take_activated(struct options *options, char *error, size_t error_si
 		return true;
 	options->activated = activation;
 	memset(options->listener_implied, 0, sizeof(options->listener_implied));
-	return activation_replace(activation, options->listeners, &options->listener_count, error, error_size);
+	return activation_replace(activation, options->listeners, &options->listener_count, why);
 }
 
-bool options_finish(struct options *options, char *error, size_t error_size)
+bool options_finish(struct options *options, struct sentence *why)
 {
-	if (!check_client_address(options, error, error_size))
+	if (!check_client_address(options, why))
 		return false;
 	if ((options->proxy_tlv_alpn || options->proxy_tlv_authority) && !sends_tlvs(options))
-		return fail(
-			error, error_size,
+		return sentence_refuse(
+			why,
 			"--proxy-tlv: no route gets a version 2 PROXY header, which alone can carry TLVs; add --proxy-protocol https=v2");
-	if (!take_activated(options, error, error_size))
+	if (!take_activated(options, why))
 		return false;
 	if (options->listener_count == 0) {
 		unsigned int count;
 
-		if (listen_parse(options->listeners, &count, "443", error, error_size))
+		if (!listen_parse(options->listeners, &count, "443", why))
 			return false;
 		options->listener_count = count;
 		for (unsigned int i = 0; i < count; i++)
 			options->listener_implied[i] = true;
 	}
-	return check_routes(options, error, error_size) && find_in_place(options, error, error_size);
+	return check_routes(options, why) && find_in_place(options, why);
 }

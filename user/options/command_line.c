@@ -8,9 +8,9 @@
 
 bool command_line_parse(struct options *options, int argc, char **argv, int *code)
 {
-	char error[1024];
+	struct sentence why;
 
-	switch (options_parse(options, argc, argv, error, sizeof(error))) {
+	switch (options_parse(options, argc, argv, &why)) {
 	case OPTIONS_HELP:
 		fputs(options_help(), stdout);
 		*code = EXIT_DONE;
@@ -20,7 +20,7 @@ bool command_line_parse(struct options *options, int argc, char **argv, int *cod
 		*code = EXIT_DONE;
 		return false;
 	case OPTIONS_USAGE:
-		fprintf(stderr, "alpnbpf %s: %s\n", argv[0], error);
+		fprintf(stderr, "alpnbpf %s: %s\n", argv[0], why.text);
 		*code = EXIT_USAGE;
 		return false;
 	case OPTIONS_OK:

@@ -41,7 +41,7 @@ static bool apply_flag(struct parser *parser, const struct option_spec *spec, co
 	if (value && strcmp(value, "no") == 0)
 		return true;
 	if (value && strcmp(value, "yes") != 0)
-		return options_fail(parser, "%s = %s: is neither yes nor no", spec->name, value);
+		return sentence_refuse(parser->why, "%s = %s: is neither yes nor no", spec->name, value);
 	return option_apply(parser, spec, NULL);
 }
 
@@ -57,24 +57,24 @@ static bool apply_line(struct parser *parser, char *line)
 	name = trim(line);
 	spec = option_find(name, strlen(name));
 	if (!spec)
-		return options_fail(parser, "%s: is not an option; alpnbpf attach --help lists them, without the --",
-				    name);
+		return sentence_refuse(parser->why,
+				       "%s: is not an option; alpnbpf attach --help lists them, without the --", name);
 	if (spec->not_in_file)
-		return options_fail(parser, "%s: belongs on the command line", name);
+		return sentence_refuse(parser->why, "%s: belongs on the command line", name);
 	if (!spec->argument)
 		return apply_flag(parser, spec, value);
 	if (!value)
-		return options_fail(parser, "%s: its value is missing; write %s = %s", name, name, spec->argument);
+		return sentence_refuse(parser->why, "%s: its value is missing; write %s = %s", name, name,
+				       spec->argument);
 	return option_apply(parser, spec, value);
 }
 
 /* The sentence names an option as the command line does; here it has no dashes, but a file and a line. */
 static void add_place(struct parser *parser, const char *path, unsigned int number)
 {
-	char sentence[1024];
+	const char *text = parser->why->text;
 
-	snprintf(sentence, sizeof(sentence), "%s", parser->error + (strncmp(parser->error, "--", 2) == 0 ? 2 : 0));
-	snprintf(parser->error, parser->error_size, "%s:%u: %s", path, number, sentence);
+	sentence_set(parser->why, "%s:%u: %s", path, number, text + (strncmp(text, "--", 2) == 0 ? 2 : 0));
 }
 
 static bool read_lines(struct parser *parser, const char *path, FILE *file)
@@ -88,7 +88,7 @@ static bool read_lines(struct parser *parser, const char *path, FILE *file)
 	while (good && (length = getline(&line, &size, file)) >= 0) {
 		parser->line = ++number;
 		if (strlen(line) != (size_t)length)
-			good = options_fail(parser, "holds a NUL byte: this is no text file");
+			good = sentence_refuse(parser->why, "holds a NUL byte: this is no text file");
 		if (!good)
 			break;
 		cut_comment(line);
@@ -98,7 +98,7 @@ static bool read_lines(struct parser *parser, const char *path, FILE *file)
 	if (!good)
 		add_place(parser, path, number);
 	else if (ferror(file))
-		good = options_fail(parser, "--config %s: %s", path, strerror(errno));
+		good = sentence_refuse(parser->why, "--config %s: %s", path, strerror(errno));
 	free(line);
 	return good;
 }
@@ -109,7 +109,7 @@ bool config_file_read(struct parser *parser, const char *path)
 	bool good;
 
 	if (!file)
-		return options_fail(parser, "--config %s: %s", path, strerror(errno));
+		return sentence_refuse(parser->why, "--config %s: %s", path, strerror(errno));
 	good = read_lines(parser, path, file);
 	fclose(file);
 	return good;

@@ -10,7 +10,7 @@
 
 struct parser;
 
-/* Applies each line in order. False leaves a sentence in parser->error, with the file's name and the line's number. */
+/* Applies each line in order. False leaves a sentence in parser->why, with the file's name and the line's number. */
 bool config_file_read(struct parser *parser, const char *path);
 
 #endif

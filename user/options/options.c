@@ -34,9 +34,10 @@ static bool finish(struct parser *parser, bool partial)
 		return true;
 	for (size_t i = 0; i < option_spec_count; i++)
 		if (option_specs[i].required && !parser->given[i])
-			return options_fail(parser, "--%s: is missing; it names %s, as in --acme 10443 --https 8443",
-					    option_specs[i].name, option_specs[i].help);
-	return options_finish(parser->options, parser->error, parser->error_size);
+			return sentence_refuse(parser->why,
+					       "--%s: is missing; it names %s, as in --acme 10443 --https 8443",
+					       option_specs[i].name, option_specs[i].help);
+	return options_finish(parser->options, parser->why);
 }
 
 /* One option at argv[*at], and its value; moves *at to the last word it took. */
@@ -47,13 +48,13 @@ static enum options_result parse_one(struct parser *parser, int argc, char **arg
 	const struct option_spec *spec = option_find(word, length);
 
 	if (!spec) {
-		options_fail(parser, "--%.*s: is not an option; --help lists them", (int)length, word);
+		sentence_refuse(parser->why, "--%.*s: is not an option; --help lists them", (int)length, word);
 		return OPTIONS_USAGE;
 	}
 	if (value)
 		value++;
 	if (!spec->argument && value) {
-		options_fail(parser, "--%s: takes no value, not \"%s\"", spec->name, value);
+		sentence_refuse(parser->why, "--%s: takes no value, not \"%s\"", spec->name, value);
 		return OPTIONS_USAGE;
 	}
 	if (!spec->parse)
@@ -61,8 +62,8 @@ static enum options_result parse_one(struct parser *parser, int argc, char **arg
 	if (spec->argument && !value) {
 		/* No value starts with "--": the next option follows where one was forgotten. */
 		if (*at + 1 >= argc || strncmp(argv[*at + 1], "--", 2) == 0) {
-			options_fail(parser, "--%s: its value is missing; write --%s %s", spec->name, spec->name,
-				     spec->argument);
+			sentence_refuse(parser->why, "--%s: its value is missing; write --%s %s", spec->name,
+					spec->name, spec->argument);
 			return OPTIONS_USAGE;
 		}
 		value = argv[++*at];
@@ -105,35 +106,33 @@ static bool read_config(struct parser *parser, int argc, char **argv)
 	return true;
 }
 
-static enum options_result parse(struct options *options, int argc, char **argv, bool partial, char *error,
-				 size_t error_size)
+static enum options_result parse(struct options *options, int argc, char **argv, bool partial, struct sentence *why)
 {
-	struct parser parser = {.options = options, .error = error, .error_size = error_size};
+	struct parser parser = {.options = options, .why = why};
 
 	set_defaults(options);
-	if (error_size)
-		*error = '\0';
+	*why = (struct sentence){0};
 	if (!asks_for_text(argc, argv) && !read_config(&parser, argc, argv))
 		return OPTIONS_USAGE;
 	for (int at = 1; at < argc; at++) {
 		enum options_result result;
 
 		if (argv[at][0] == '-' && argv[at][1] != '-' && argv[at][1]) {
-			options_fail(&parser, "%s: is not an option; options start with \"--\", and --help lists them",
-				     argv[at]);
+			sentence_refuse(why, "%s: is not an option; options start with \"--\", and --help lists them",
+					argv[at]);
 			return OPTIONS_USAGE;
 		}
 		if (strcmp(argv[at], "--") == 0) {
 			if (at + 1 >= argc) {
-				options_fail(&parser, "--: no command follows, such as -- nginx -g 'daemon off;'");
+				sentence_refuse(why, "--: no command follows, such as -- nginx -g 'daemon off;'");
 				return OPTIONS_USAGE;
 			}
 			options->command = argv + at + 1;
 			break;
 		}
 		if (strncmp(argv[at], "--", 2) != 0) {
-			options_fail(&parser, "\"%s\" is out of place: values follow their option, as in --https 8443",
-				     argv[at]);
+			sentence_refuse(why, "\"%s\" is out of place: values follow their option, as in --https 8443",
+					argv[at]);
 			return OPTIONS_USAGE;
 		}
 		result = parse_one(&parser, argc, argv, &at);
@@ -143,14 +142,14 @@ static enum options_result parse(struct options *options, int argc, char **argv,
 	return finish(&parser, partial) ? OPTIONS_OK : OPTIONS_USAGE;
 }
 
-enum options_result options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size)
+enum options_result options_parse(struct options *options, int argc, char **argv, struct sentence *why)
 {
-	return parse(options, argc, argv, false, error, error_size);
+	return parse(options, argc, argv, false, why);
 }
 
-enum options_result options_parse_routes(struct options *options, int argc, char **argv, char *error, size_t error_size)
+enum options_result options_parse_routes(struct options *options, int argc, char **argv, struct sentence *why)
 {
-	return parse(options, argc, argv, true, error, error_size);
+	return parse(options, argc, argv, true, why);
 }
 
 const char *options_help(void)

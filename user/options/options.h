@@ -64,20 +64,19 @@ struct options {
 enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_USAGE };
 
 /*
- * Parse argv[1..] of a subcommand (argv[0] is its name). OPTIONS_USAGE leaves one sentence in error. Resolves backend
- * names. Does not print and does not exit.
+ * Parse argv[1..] of a subcommand (argv[0] is its name). OPTIONS_USAGE leaves one sentence in why, anything else none.
+ * Resolves backend names. Does not print and does not exit.
  */
-enum options_result options_parse(struct options *options, int argc, char **argv, char *error, size_t error_size);
+enum options_result options_parse(struct options *options, int argc, char **argv, struct sentence *why);
 
 /*
  * The same, but --acme and --https may be missing, and then nothing that needs them is checked: for what only wants to
  * know where connections would go.
  */
-enum options_result options_parse_routes(struct options *options, int argc, char **argv, char *error,
-					 size_t error_size);
+enum options_result options_parse_routes(struct options *options, int argc, char **argv, struct sentence *why);
 
-/* The rules between options, and the defaults that depend on others; false leaves one sentence in error. */
-bool options_finish(struct options *options, char *error, size_t error_size);
+/* The rules between options, and the defaults that depend on others; false: why says which. */
+bool options_finish(struct options *options, struct sentence *why);
 
 /* Is every address of the backend a TCP address of this machine? */
 bool options_is_local_tcp(const struct endpoint *endpoint);

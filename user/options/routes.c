@@ -12,12 +12,12 @@ bool options_parse_route(struct parser *parser, const char *text)
 	/* A sentence names the rule, but a long one must not crowd out what is wrong with it. */
 	int length = strlen(text) < ROUTE_TEXT_MAX ? (int)strlen(text) : ROUTE_TEXT_MAX;
 	const char *backend, *cut = text[length] ? "..." : "";
-	char reason[700];
+	struct sentence why;
 
-	if (!routes_add(&options->routes, text, parser->line, &backend, reason, sizeof(reason)))
-		return options_fail(parser, "--route %.*s%s: %s", length, text, cut, reason);
-	if (endpoint_parse(&options->backends[route], backend, reason, sizeof(reason)))
-		return options_fail(parser, "--route %.*s%s: %s", length, text, cut, reason);
+	if (!routes_add(&options->routes, text, parser->line, &backend, &why))
+		return sentence_refuse(parser->why, "--route %.*s%s: %s", length, text, cut, why.text);
+	if (!endpoint_parse(&options->backends[route], backend, &why))
+		return sentence_refuse(parser->why, "--route %.*s%s: %s", length, text, cut, why.text);
 	return true;
 }
 
@@ -40,14 +40,14 @@ bool options_parse_proxy_protocol(struct parser *parser, const char *text)
 			route = (enum route)i;
 	}
 	if (route == ROUTES || (strcmp(version, "=v1") != 0 && strcmp(version, "=v2") != 0))
-		return options_fail(
-			parser,
+		return sentence_refuse(
+			parser->why,
 			"--proxy-protocol %s: is not ROUTE=VERSION; write https, acme or route-1 and so on, then =v1 or =v2, such as https=v2",
 			text);
 	if (options->proxy[route] != PROXY_NONE)
-		return options_fail(parser,
-				    "--proxy-protocol %s: the route %s has a version already; give it once a route",
-				    text, route_name(route));
+		return sentence_refuse(parser->why,
+				       "--proxy-protocol %s: the route %s has a version already; give it once a route",
+				       text, route_name(route));
 	options->proxy[route] = version[2] == '1' ? PROXY_V1 : PROXY_V2;
 	options->proxy_lines[route] = parser->line;
 	return true;

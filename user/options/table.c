@@ -6,7 +6,6 @@
 #include "options/table.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,16 +23,6 @@ static_assert(sizeof(enum arm_choice) == sizeof(unsigned int), "enum size");
 static_assert(sizeof(enum inspect_choice) == sizeof(unsigned int), "enum size");
 static_assert(sizeof(enum log_level) == sizeof(unsigned int), "enum size");
 static_assert(sizeof(enum log_format) == sizeof(unsigned int), "enum size");
-
-bool options_fail(struct parser *parser, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(parser->error, parser->error_size, format, arguments);
-	va_end(arguments);
-	return false;
-}
 
 static unsigned int *field_uint(const struct parser *parser)
 {
@@ -61,8 +50,8 @@ static bool parse_number(struct parser *parser, const char *text)
 	const char *end = scan_digits(&value, text);
 
 	if (!end || *end || value > spec->most || (value < spec->least && !(value == 0 && spec->zero)))
-		return options_fail(parser, "--%s %s: is not a number from %llu to %llu%s", spec->name, text,
-				    spec->least, spec->most, spec->zero ? ", or 0 for no limit" : "");
+		return sentence_refuse(parser->why, "--%s %s: is not a number from %llu to %llu%s", spec->name, text,
+				       spec->least, spec->most, spec->zero ? ", or 0 for no limit" : "");
 	*field_uint(parser) = (unsigned int)value;
 	return true;
 }
@@ -82,14 +71,14 @@ static bool parse_duration(struct parser *parser, const char *text)
 		if (strcmp(unit, units[i].name) == 0)
 			factor = units[i].ms;
 	if (factor == 0)
-		return options_fail(
-			parser,
+		return sentence_refuse(
+			parser->why,
 			"--%s %s: is not a duration; write a whole number and ms, s, m or h, such as 500ms or 10s",
 			spec->name, text);
 	if (value > DURATION_MOST_MS / factor)
-		return options_fail(parser, "--%s %s: is too long; at most 576h (24 days)", spec->name, text);
+		return sentence_refuse(parser->why, "--%s %s: is too long; at most 576h (24 days)", spec->name, text);
 	if (value == 0 && !spec->zero)
-		return options_fail(parser, "--%s %s: must be at least 1ms", spec->name, text);
+		return sentence_refuse(parser->why, "--%s %s: must be at least 1ms", spec->name, text);
 	*field_uint(parser) = (unsigned int)(value * factor);
 	return true;
 }
@@ -106,12 +95,13 @@ static bool parse_size(struct parser *parser, const char *text)
 	else if (unit && (strcmp(unit, "M") == 0 || strcmp(unit, "m") == 0))
 		shift = 20;
 	else if (!unit || *unit)
-		return options_fail(parser,
-				    "--%s %s: is not a size; write a whole number of bytes, or with K or M, such as 1M",
-				    spec->name, text);
+		return sentence_refuse(
+			parser->why,
+			"--%s %s: is not a size; write a whole number of bytes, or with K or M, such as 1M", spec->name,
+			text);
 	if (value > spec->most >> shift || value << shift < spec->least)
-		return options_fail(parser, "--%s %s: is out of range; from %lluK to %lluM", spec->name, text,
-				    spec->least >> 10, spec->most >> 20);
+		return sentence_refuse(parser->why, "--%s %s: is out of range; from %lluK to %lluM", spec->name, text,
+				       spec->least >> 10, spec->most >> 20);
 	*field_uint(parser) = (unsigned int)(value << shift);
 	return true;
 }
@@ -127,7 +117,7 @@ static bool parse_choice(struct parser *parser, const char *text)
 		}
 	}
 	/* The table's argument names the choices as auto|sockmap|user. */
-	return options_fail(parser, "--%s %s: is not one of %s", spec->name, text, spec->argument);
+	return sentence_refuse(parser->why, "--%s %s: is not one of %s", spec->name, text, spec->argument);
 }
 
 static bool parse_no_defer_accept(struct parser *parser, const char *text)
@@ -140,31 +130,32 @@ static bool parse_no_defer_accept(struct parser *parser, const char *text)
 static bool parse_backend(struct parser *parser, const char *text)
 {
 	const struct option_spec *spec = parser->spec;
-	char reason[512];
+	struct sentence why;
 
-	if (endpoint_parse(&parser->options->backends[spec->choice], text, reason, sizeof(reason)) == 0)
+	if (endpoint_parse(&parser->options->backends[spec->choice], text, &why))
 		return true;
-	return options_fail(parser, "--%s %s: %s", spec->name, text, reason);
+	return sentence_refuse(parser->why, "--%s %s: %s", spec->name, text, why.text);
 }
 
 static bool parse_listen(struct parser *parser, const char *text)
 {
 	struct options *options = parser->options;
-	char reason[512], name[ADDRESS_TEXT_MAX];
+	char name[ADDRESS_TEXT_MAX];
+	struct sentence why;
 	struct address addresses[2];
 	unsigned int count;
 
-	if (listen_parse(addresses, &count, text, reason, sizeof(reason)))
-		return options_fail(parser, "--listen %s: %s", text, reason);
+	if (!listen_parse(addresses, &count, text, &why))
+		return sentence_refuse(parser->why, "--listen %s: %s", text, why.text);
 	for (unsigned int i = 0; i < count; i++) {
 		for (unsigned int known = 0; known < options->listener_count; known++)
 			if (address_equal(&options->listeners[known], &addresses[i]))
-				return options_fail(parser,
-						    "--listen %s: %s is listened on already; name each address once",
-						    text, address_format(&addresses[i], name, sizeof(name)));
+				return sentence_refuse(parser->why,
+						       "--listen %s: %s is listened on already; name each address once",
+						       text, address_format(&addresses[i], name, sizeof(name)));
 		if (options->listener_count == LISTENERS_MAX)
-			return options_fail(parser, "--listen %s: is one too many; at most %d addresses", text,
-					    LISTENERS_MAX);
+			return sentence_refuse(parser->why, "--listen %s: is one too many; at most %d addresses", text,
+					       LISTENERS_MAX);
 		options->listener_implied[options->listener_count] = count > 1;
 		options->listeners[options->listener_count++] = addresses[i];
 	}
@@ -199,7 +190,7 @@ static bool parse_client_address(struct parser *parser, const char *text)
 		options->client_address_proxy = ways[i].proxy;
 		return true;
 	}
-	return options_fail(parser, "--client-address %s: is not one of %s", text, parser->spec->argument);
+	return sentence_refuse(parser->why, "--client-address %s: is not one of %s", text, parser->spec->argument);
 }
 
 static bool parse_proxy_tlv(struct parser *parser, const char *text)
@@ -217,13 +208,14 @@ static bool parse_proxy_tlv(struct parser *parser, const char *text)
 			if (strlen(tlvs[i].name) != length || strncmp(tlvs[i].name, item, length) != 0)
 				continue;
 			if (*tlvs[i].wanted)
-				return options_fail(parser, "--proxy-tlv %s: %s is asked for twice; once is enough",
-						    text, tlvs[i].name);
+				return sentence_refuse(parser->why,
+						       "--proxy-tlv %s: %s is asked for twice; once is enough", text,
+						       tlvs[i].name);
 			*tlvs[i].wanted = known = true;
 		}
 		if (!known)
-			return options_fail(
-				parser,
+			return sentence_refuse(
+				parser->why,
 				"--proxy-tlv %s: \"%.*s\" is not a TLV; write alpn, authority or alpn,authority", text,
 				(int)length, item);
 		item += length;
@@ -248,9 +240,9 @@ static bool parse_name(struct parser *parser, const char *text)
 	size_t length = strlen(text);
 
 	if (length >= sizeof(parser->options->name) || strspn(text, allowed) != length || *text == '.')
-		return options_fail(parser,
-				    "--name %s: is not a name; write up to %zu letters, digits, \"-\", \"_\" or \".\"",
-				    text, sizeof(parser->options->name) - 1);
+		return sentence_refuse(
+			parser->why, "--name %s: is not a name; write up to %zu letters, digits, \"-\", \"_\" or \".\"",
+			text, sizeof(parser->options->name) - 1);
 	memcpy(parser->options->name, text, length + 1);
 	return true;
 }
@@ -258,7 +250,7 @@ static bool parse_name(struct parser *parser, const char *text)
 static bool parse_group(struct parser *parser, const char *text)
 {
 	if (strlen(text) >= sizeof(parser->options->control_group))
-		return options_fail(parser, "--control-group %s: is too long for the name of a group", text);
+		return sentence_refuse(parser->why, "--control-group %s: is too long for the name of a group", text);
 	snprintf(parser->options->control_group, sizeof(parser->options->control_group), "%s", text);
 	return true;
 }
@@ -270,14 +262,14 @@ static bool parse_metrics(struct parser *parser, const char *text)
 	struct address addresses[2];
 	struct endpoint endpoint;
 	unsigned int count = 1;
-	char reason[512];
+	struct sentence why;
 
-	if (here ? endpoint_parse(&endpoint, text, reason, sizeof(reason))
-		 : listen_parse(addresses, &count, text, reason, sizeof(reason)))
-		return options_fail(parser, "--metrics %s: %s", text, reason);
+	if (!(here ? endpoint_parse(&endpoint, text, &why) : listen_parse(addresses, &count, text, &why)))
+		return sentence_refuse(parser->why, "--metrics %s: %s", text, why.text);
 	if (count > 1)
-		return options_fail(parser, "--metrics %s: the address is missing; write %s for 127.0.0.1, or ADDR%s",
-				    text, text + 1, text);
+		return sentence_refuse(parser->why,
+				       "--metrics %s: the address is missing; write %s for 127.0.0.1, or ADDR%s", text,
+				       text + 1, text);
 	options->metrics = true;
 	options->metrics_address = here ? endpoint.addresses[0] : addresses[0];
 	return true;
@@ -416,11 +408,11 @@ bool option_apply(struct parser *parser, const struct option_spec *spec, const c
 
 	parser->spec = spec;
 	if (value && !*value)
-		return options_fail(parser, "--%s: its value is empty; write --%s %s", spec->name, spec->name,
-				    spec->argument);
+		return sentence_refuse(parser->why, "--%s: its value is empty; write --%s %s", spec->name, spec->name,
+				       spec->argument);
 	if (parser->seen[index] && !spec->repeatable)
-		return options_fail(parser, "--%s%s%s: was given before; give it once", spec->name, value ? " " : "",
-				    value ? value : "");
+		return sentence_refuse(parser->why, "--%s%s%s: was given before; give it once", spec->name,
+				       value ? " " : "", value ? value : "");
 	/* What the command line says replaces what the file says. */
 	if (parser->given[index] && !parser->seen[index] && spec->reset)
 		spec->reset(parser->options);

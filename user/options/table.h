@@ -10,12 +10,11 @@ enum { OPTIONS_MAX = 40 };
 
 struct option_spec;
 
-/* What is being parsed, and where its error goes. */
+/* What is being parsed, and what is wrong with it. */
 struct parser {
 	struct options *options;
 	const struct option_spec *spec; /* the option at hand */
-	char *error;
-	size_t error_size;
+	struct sentence *why;
 	unsigned int line;       /* of the configuration file; 0: on the command line */
 	bool seen[OPTIONS_MAX];  /* by index in the table: given where we are, on the command line or in the file */
 	bool given[OPTIONS_MAX]; /* anywhere */
@@ -44,8 +43,6 @@ struct option_spec {
 extern const struct option_spec option_specs[];
 extern const size_t option_spec_count;
 
-/* Puts a sentence into parser->error. Returns false. */
-bool options_fail(struct parser *parser, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* NULL: there is none of that name. Whole names only: an abbreviation that works today is ambiguous tomorrow. */
 const struct option_spec *option_find(const char *name, size_t length);
 /* One option with its value (NULL for a flag) as the command line or a line of the file gives it. */

@@ -51,7 +51,7 @@ static const char *why_not(int fd, struct address *address)
 	return NULL;
 }
 
-static bool take(struct activation *activation, int fd, char *error, size_t error_size)
+static bool add_socket(struct activation *activation, int fd, struct sentence *why)
 {
 	struct address address;
 	const char *wrong = why_not(fd, &address);
@@ -59,10 +59,8 @@ static bool take(struct activation *activation, int fd, char *error, size_t erro
 
 	if (!wrong && (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK)))
 		wrong = strerror(errno);
-	if (wrong) {
-		snprintf(error, error_size, "LISTEN_FDS: descriptor %d is of no use: %s", fd, wrong);
-		return false;
-	}
+	if (wrong)
+		return sentence_refuse(why, "LISTEN_FDS: cannot use descriptor %d: %s", fd, wrong);
 	activation->sockets[activation->count].fd = fd;
 	activation->sockets[activation->count].address = address;
 	activation->sockets[activation->count++].dual_stack = address.sa.sa_family == AF_INET6 &&
@@ -71,7 +69,7 @@ static bool take(struct activation *activation, int fd, char *error, size_t erro
 	return true;
 }
 
-const struct activation *activation_get(char *error, size_t error_size)
+const struct activation *activation_get(struct sentence *why)
 {
 	static struct activation activation;
 	static bool looked;
@@ -87,12 +85,11 @@ const struct activation *activation_get(char *error, size_t error_size)
 	for (int fd = FIRST_FD; fd < FIRST_FD + count && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0; fd++)
 		; /* all of them, also those that are refused: none is for the command */
 	if (count > ACTIVATION_MAX) {
-		snprintf(error, error_size, "LISTEN_FDS: %ld sockets are too many; %d is the most", count,
-			 ACTIVATION_MAX);
+		sentence_set(why, "LISTEN_FDS: %ld sockets are too many; %d is the most", count, ACTIVATION_MAX);
 		return NULL;
 	}
 	for (int fd = FIRST_FD; fd < FIRST_FD + count; fd++)
-		if (!take(&activation, fd, error, error_size))
+		if (!add_socket(&activation, fd, why))
 			return NULL;
 	looked = true;
 	return &activation;
@@ -117,7 +114,7 @@ static bool holds(const struct address *list, unsigned int count, const struct a
 }
 
 bool activation_replace(const struct activation *activation, struct address *listeners, unsigned int *count,
-			char *error, size_t error_size)
+			struct sentence *why)
 {
 	struct address given[2 * ACTIVATION_MAX];
 	unsigned int given_count = 0;
@@ -131,21 +128,20 @@ bool activation_replace(const struct activation *activation, struct address *lis
 	for (unsigned int i = 0; i < *count; i++) {
 		if (holds(given, given_count, &listeners[i]))
 			continue;
-		snprintf(error, error_size,
-			 "--listen: the service manager passed sockets (LISTEN_FDS), and none of them listens on %s; "
-			 "leave --listen out, or change the socket unit",
-			 address_format(&listeners[i], name, sizeof(name)));
-		return false;
+		return sentence_refuse(
+			why,
+			"--listen: the service manager passed sockets (LISTEN_FDS), and none of them listens on %s; "
+			"leave --listen out, or change the socket unit",
+			address_format(&listeners[i], name, sizeof(name)));
 	}
 	for (unsigned int i = 0; *count && i < given_count; i++) {
 		if (holds(listeners, *count, &given[i]))
 			continue;
-		snprintf(
-			error, error_size,
+		return sentence_refuse(
+			why,
 			"--listen: the service manager passed a socket (LISTEN_FDS) that listens on %s, which --listen does "
 			"not name; leave --listen out, or change the socket unit",
 			address_format(&given[i], name, sizeof(name)));
-		return false;
 	}
 	memcpy(listeners, given, given_count * sizeof(*given));
 	*count = given_count;

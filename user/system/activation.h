@@ -7,9 +7,9 @@
 #define ALPNBPF_SYSTEM_ACTIVATION_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "base/address.h"
+#include "base/sentence.h"
 
 #define ACTIVATION_MAX 32
 
@@ -24,16 +24,15 @@ struct activation {
 
 /*
  * What there is, looked at once: LISTEN_PID, LISTEN_FDS, and whether the descriptors are listening TCP sockets. From
- * then on they are closed on exec. NULL: they are not, with a sentence in error.
+ * then on they are closed on exec. NULL, and why: they are not.
  */
-const struct activation *activation_get(char *error, size_t error_size);
+const struct activation *activation_get(struct sentence *why);
 
 /*
  * Their addresses, in place of the `*count` to listen on, which may name the same ones; there is room for two a socket:
- * a
- * [::] that takes IPv4 as well becomes two. False: they differ, with a sentence in error.
+ * a [::] that takes IPv4 as well becomes two. False, and why: they differ.
  */
 bool activation_replace(const struct activation *activation, struct address *listeners, unsigned int *count,
-			char *error, size_t error_size);
+			struct sentence *why);
 
 #endif
