@@ -14,24 +14,24 @@
 #include "commands/commands.h"
 #include "options/command_line.h"
 
-static int cmd_help(int argc, char **argv);
-static int cmd_version(int argc, char **argv);
+static int help_main(int argc, char **argv);
+static int version_main(int argc, char **argv);
 
 static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
-	{"attach", cmd_attach, "take validations from port 443 to the ACME client, in place or in front"},
-	{"check", cmd_check, "say what attach with the same options would find: kernel, rights, ports, backends"},
-	{"status", cmd_status, "what a running alpnbpf says of itself"},
-	{"sessions", cmd_sessions, "its live sessions"},
-	{"trace", cmd_trace, "watch the hellos of its sessions as they are decided"},
-	{"reload", cmd_reload, "make it read its configuration again"},
-	{"detach", cmd_detach, "drain and end it"},
-	{"inspect", cmd_inspect, "read a ClientHello and say where it would go"},
-	{"help", cmd_help, "this text, or the help of a command"},
-	{"version", cmd_version, "the version"},
+	{"attach", attach_main, "take validations from port 443 to the ACME client, in place or in front"},
+	{"check", check_main, "say what attach with the same options would find: kernel, rights, ports, backends"},
+	{"status", status_main, "what a running alpnbpf says of itself"},
+	{"sessions", sessions_main, "its live sessions"},
+	{"trace", trace_main, "watch the hellos of its sessions as they are decided"},
+	{"reload", reload_main, "make it read its configuration again"},
+	{"detach", detach_main, "drain and end it"},
+	{"inspect", inspect_main, "read a ClientHello and say where it would go"},
+	{"help", help_main, "this text, or the help of a command"},
+	{"version", version_main, "the version"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -67,7 +67,7 @@ static void print_usage(FILE *stream)
 		"\"alpnbpf COMMAND --help\" shows a command's options. Exit codes: 0 done, 1 failed, 2 usage.\n");
 }
 
-static int cmd_help(int argc, char **argv)
+static int help_main(int argc, char **argv)
 {
 	char *help[] = {argv[argc > 1], "--help", NULL};
 	const struct command *command;
@@ -79,13 +79,13 @@ static int cmd_help(int argc, char **argv)
 	command = argc == 2 && strcmp(argv[1], "--help") != 0 ? find_command(argv[1]) : NULL;
 	if (argc == 2 && !command && strcmp(argv[1], "--help") != 0)
 		return unknown_command(argv[1]);
-	if (command && command->run != cmd_help && command->run != cmd_version)
+	if (command && command->run != help_main && command->run != version_main)
 		return command->run(2, help);
 	print_usage(stdout);
 	return EXIT_DONE;
 }
 
-static int cmd_version(int argc, char **argv)
+static int version_main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "--help") != 0) {
 		fprintf(stderr, "alpnbpf version: takes no argument, not \"%s\"\n", argv[1]);

@@ -3,40 +3,17 @@
 #ifndef ALPNBPF_ATTACH_ATTACH_H
 #define ALPNBPF_ATTACH_ATTACH_H
 
-#include <time.h>
-
 #include "attach/child.h"
-#include "operate/control.h"
-#include "options/options.h"
-#include "operate/server.h"
-#include "engine/watchdog.h"
-#include "engine/worker.h"
+#include "operate/program.h"
 
 #define LOCKS_MAX (LISTENERS_MAX + 1)
 
-enum attach_phase { ATTACH_STARTING, ATTACH_RUNNING, ATTACH_DRAINING, ATTACH_ENDING };
-
-/* What attach owns. */
+/* What attach owns. Main thread. */
 struct attach {
-	enum attach_phase phase;
-	struct options options; /* the newest */
-	int argc;
-	char **argv; /* to be read again */
-	struct router router;
-	struct worker *workers;
-	unsigned int running;
-	char plane[768];  /* the data plane and why, for the ready line */
-	uint64_t started; /* us */
-	struct services services;
-	struct control control;
-	struct service control_service, metrics_service;
+	struct program program;
 	int signals;
 	bool at_terminal; /* stderr was one at the start */
 	struct child child;
-	uint64_t reloads[2]; /* failed, done */
-	bool last_reload_failed;
-	time_t last_reload; /* 0: none */
-	struct watchdog watchdog;
 	struct rlimit nofile; /* as we were given it */
 	int locks[LOCKS_MAX]; /* one for each port served in place, one for transparent connections */
 	unsigned int lock_count;
@@ -46,7 +23,7 @@ struct attach {
 };
 
 /* The subcommand: argv from its own name on; returns an exit code (options/command_line.h). */
-int cmd_attach(int argc, char **argv);
+int attach_main(int argc, char **argv);
 
 /*
  * Everything from the descriptor limit to listeners and steering, in the order in which it can fail. 0, or -errno after
@@ -58,8 +35,6 @@ int attach_set_up(struct attach *attach);
  * workers, so that none ever has them. 0, or -errno after an error was logged.
  */
 int attach_start(struct attach *attach);
-/* Drains, as TERM does; at_once: with resets, as INT does. why is for the log. */
-void attach_end(struct attach *attach, bool at_once, const char *why);
 /* Workers must have ended. */
 void attach_tear_down(struct attach *attach);
 

@@ -33,8 +33,8 @@
 
 static void announce(const struct attach *attach)
 {
-	const struct options *options = &attach->options;
-	const struct worker *worker = &attach->workers[0];
+	const struct options *options = &attach->program.options;
+	const struct worker *worker = &attach->program.workers[0];
 	char listeners[512], name[ADDRESS_TEXT_MAX], routes[512];
 	size_t length = 0;
 
@@ -44,16 +44,17 @@ static void announce(const struct attach *attach)
 						   length ? ", " : "listening on ",
 						   address_format(&worker->listeners[i].address, name, sizeof(name)));
 	for (unsigned int i = 0; i < options->listener_count && length < sizeof(listeners); i++)
-		if (options->in_place[i] && attach->router.private_ports[steer_family_of(&options->listeners[i])])
+		if (options->in_place[i] &&
+		    attach->program.router.private_ports[steer_family_of(&options->listeners[i])])
 			length += (size_t)snprintf(listeners + length, sizeof(listeners) - length, "%sat %s",
 						   length ? ", " : "",
 						   address_format(&options->listeners[i], name, sizeof(name)));
 	log_info("ready: %s; acme -> %s, https -> %s%s; %s; data plane %s; %u workers, %u sessions at most", listeners,
 		 options->backends[ROUTE_ACME].text, options->backends[ROUTE_HTTPS].text,
-		 options_list_rules(options, routes, sizeof(routes)), attach->router.steer.mode, attach->plane,
-		 attach->router.workers, attach->router.max_sessions);
+		 options_list_rules(options, routes, sizeof(routes)), attach->program.router.steer.mode,
+		 attach->program.dataplane_text, attach->program.router.workers, attach->program.router.max_sessions);
 	notify_service_manager("READY=1");
-	notify_status("serving: %s; data plane %s", attach->router.steer.mode, attach->plane);
+	notify_status("serving: %s; data plane %s", attach->program.router.steer.mode, attach->program.dataplane_text);
 }
 
 /* How many sessions there are, as a snapshot: their workers count on. */
@@ -61,8 +62,8 @@ static unsigned int live_sessions(const struct attach *attach)
 {
 	unsigned int live = 0;
 
-	for (unsigned int i = 0; i < attach->running; i++)
-		live += __atomic_load_n(&attach->workers[i].live, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < attach->program.running; i++)
+		live += __atomic_load_n(&attach->program.workers[i].live, __ATOMIC_RELAXED);
 	return live;
 }
 
@@ -74,7 +75,7 @@ static void log_totals(struct attach *attach)
 	char line[960];
 	size_t length;
 
-	report_collect(&report, attach->workers, attach->running, REPORT_COUNTERS);
+	report_collect(&report, attach->program.workers, attach->program.running, REPORT_COUNTERS);
 	sum = report.counters;
 	length = (size_t)snprintf(
 		line, sizeof(line),
@@ -106,8 +107,8 @@ static void log_totals(struct attach *attach)
 
 static void tell_workers(struct attach *attach, enum worker_command command)
 {
-	for (unsigned int i = 0; i < attach->running; i++)
-		worker_tell(&attach->workers[i], command);
+	for (unsigned int i = 0; i < attach->program.running; i++)
+		worker_tell(&attach->program.workers[i], command);
 }
 
 static void end_now(struct attach *attach, const char *why)
@@ -115,8 +116,8 @@ static void end_now(struct attach *attach, const char *why)
 	if (!attach->drain_until)
 		notify_service_manager("STOPPING=1");
 	attach->drain_until = UINT64_MAX;
-	attach->phase = ATTACH_ENDING;
-	steer_stop(&attach->router.steer);
+	attach->program.phase = PROGRAM_ENDING;
+	steer_stop(&attach->program.router.steer);
 	attach->settle_until = 0;
 	log_info("ending now: %s", why);
 	tell_workers(attach, WORKER_STOP);
@@ -130,30 +131,41 @@ static bool is_for_child(const struct attach *attach, uint32_t signal)
 
 static void drain(struct attach *attach)
 {
-	attach->phase = ATTACH_DRAINING;
-	attach->drain_until = monotonic_us() + attach->options.drain_timeout_ms * MS;
-	log_info("draining: no new connections, %u ms for those there are", attach->options.drain_timeout_ms);
+	attach->program.phase = PROGRAM_DRAINING;
+	attach->drain_until = monotonic_us() + attach->program.options.drain_timeout_ms * MS;
+	log_info("draining: no new connections, %u ms for those there are", attach->program.options.drain_timeout_ms);
 	notify_service_manager("STOPPING=1");
 	notify_status("draining: %u sessions when it began, %u ms for them to end", live_sessions(attach),
-		      attach->options.drain_timeout_ms);
-	steer_stop(&attach->router.steer);
-	attach->settle_until = monotonic_us() + attach->options.hello_timeout_ms * MS;
+		      attach->program.options.drain_timeout_ms);
+	steer_stop(&attach->program.router.steer);
+	attach->settle_until = monotonic_us() + attach->program.options.hello_timeout_ms * MS;
 }
 
-void attach_end(struct attach *attach, bool at_once, const char *why)
+/* Drains, as TERM does; at_once: with resets, as INT does. why is for the log. */
+static void attach_end(struct attach *attach, bool at_once, const char *why)
 {
-	if (at_once || attach->options.drain_timeout_ms == 0)
+	if (at_once || attach->program.options.drain_timeout_ms == 0)
 		end_now(attach, why);
 	else if (!attach->drain_until)
 		drain(attach);
+}
+
+/* A client of the control socket has asked for it. */
+static void obey_control(struct attach *attach)
+{
+	enum program_end asked = attach->program.end_asked;
+
+	attach->program.end_asked = END_NOT_ASKED;
+	if (asked != END_NOT_ASKED)
+		attach_end(attach, asked == END_NOW, asked == END_NOW ? "detach --now" : "detach");
 }
 
 static void reap(struct attach *attach)
 {
 	if (!child_reap(&attach->child))
 		return;
-	log_info("%s has ended with code %d", attach->options.command[0], attach->child.code);
-	if (attach->phase != ATTACH_ENDING)
+	log_info("%s has ended with code %d", attach->program.options.command[0], attach->child.code);
+	if (attach->program.phase != PROGRAM_ENDING)
 		end_now(attach, "the command has ended");
 }
 
@@ -174,7 +186,7 @@ static void take_signal(struct attach *attach)
 	}
 	/* A terminal that goes away sends one as well, and is none any more by then. */
 	if (info.ssi_signo == SIGHUP && !(attach->at_terminal && !isatty(STDERR_FILENO))) {
-		reload(attach, sentence, sizeof(sentence));
+		reload(&attach->program, sentence, sizeof(sentence));
 		return;
 	}
 	attach_end(attach, info.ssi_signo == SIGINT || attach->drain_until,
@@ -189,7 +201,8 @@ static void take_signal(struct attach *attach)
  */
 static void settle(struct attach *attach)
 {
-	if (!attach->settle_until || (steer_pending(&attach->router.steer) && monotonic_us() < attach->settle_until))
+	if (!attach->settle_until ||
+	    (steer_pending(&attach->program.router.steer) && monotonic_us() < attach->settle_until))
 		return;
 	attach->settle_until = 0;
 	tell_workers(attach, WORKER_DRAIN);
@@ -198,7 +211,7 @@ static void settle(struct attach *attach)
 /* Milliseconds to wait, rounded up; -1 without a deadline. */
 static int wait_ms(const struct attach *attach, bool armed)
 {
-	uint64_t now = monotonic_us(), until = services_next(&attach->services);
+	uint64_t now = monotonic_us(), until = services_next(&attach->program.services);
 
 	if (attach->settle_until)
 		return SETTLE_LOOK_MS;
@@ -206,8 +219,8 @@ static int wait_ms(const struct attach *attach, bool armed)
 		until = attach->drain_until;
 	if (armed && !attach->drain_until && now + DISARM_LOOK_MS * MS < until)
 		until = now + DISARM_LOOK_MS * MS;
-	if (until > attach->watchdog.next)
-		until = attach->watchdog.next;
+	if (until > attach->program.watchdog.next)
+		until = attach->program.watchdog.next;
 	if (until == UINT64_MAX)
 		return -1;
 	return until > now ? (int)((until - now) / MS + 1) : 0;
@@ -219,36 +232,37 @@ static int run(struct attach *attach)
 {
 	struct pollfd wait[WAIT_LOCKS + LOCKS_MAX] = {
 		[WAIT_SIGNALS] = {.fd = attach->signals, .events = POLLIN},
-		[WAIT_FINISHED] = {.fd = attach->router.finished, .events = POLLIN},
-		[WAIT_ARMING] = {.fd = arming_fd(&attach->router.steer), .events = POLLIN},
-		[WAIT_SERVICES] = {.fd = attach->services.epoll, .events = POLLIN},
-		[WAIT_TRACE] = {.fd = attach->router.trace.from, .events = POLLIN}};
-	unsigned int left = attach->running;
+		[WAIT_FINISHED] = {.fd = attach->program.router.finished, .events = POLLIN},
+		[WAIT_ARMING] = {.fd = arming_fd(&attach->program.router.steer), .events = POLLIN},
+		[WAIT_SERVICES] = {.fd = attach->program.services.epoll, .events = POLLIN},
+		[WAIT_TRACE] = {.fd = attach->program.router.trace.from, .events = POLLIN}};
+	unsigned int left = attach->program.running;
 	int result = 0;
 
 	for (unsigned int i = 0; i < attach->lock_count; i++)
 		wait[WAIT_LOCKS + i] = (struct pollfd){.fd = attach->locks[i], .events = POLLIN};
 	while (left) {
-		bool armed = arming_look(&attach->router.steer);
+		bool armed = arming_look(&attach->program.router.steer);
 		int ready = poll(wait, WAIT_LOCKS + attach->lock_count, wait_ms(attach, armed));
 		uint64_t ended;
 
 		if (ready < 0 && errno != EINTR)
 			return -errno;
 		settle(attach);
-		watchdog_look(&attach->watchdog, attach->workers, attach->running);
+		watchdog_look(&attach->program.watchdog, attach->program.workers, attach->program.running);
 		if (attach->drain_until && monotonic_us() >= attach->drain_until)
 			end_now(attach, "--drain-timeout is over");
-		services_run(&attach->services);
-		if (trace_run(&attach->router.trace, &attach->services))
-			services_run(&attach->services);
+		services_run(&attach->program.services);
+		obey_control(attach);
+		if (trace_run(&attach->program.router.trace, &attach->program.services))
+			services_run(&attach->program.services);
 		for (unsigned int i = 0; ready > 0 && i < attach->lock_count; i++)
 			if (wait[WAIT_LOCKS + i].revents)
 				instance_answer(attach->locks[i]);
 		if (ready > 0 && wait[WAIT_SIGNALS].revents)
 			take_signal(attach);
 		if (ready > 0 && wait[WAIT_FINISHED].revents &&
-		    read(attach->router.finished, &ended, sizeof(ended)) == sizeof(ended)) {
+		    read(attach->program.router.finished, &ended, sizeof(ended)) == sizeof(ended)) {
 			left -= ended < left ? (unsigned int)ended : left;
 			/* A worker that ends unasked has said why. Its listeners would still get their share of the
 			 * connections: it takes the program with it, and the service manager restarts that. */
@@ -270,7 +284,7 @@ static int open_signals(struct attach *attach)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	if (attach->options.command) {
+	if (attach->program.options.command) {
 		sigaddset(&set, SIGCHLD);
 		sigaddset(&set, SIGQUIT);
 		sigaddset(&set, SIGUSR1);
@@ -280,9 +294,9 @@ static int open_signals(struct attach *attach)
 	sigprocmask(SIG_BLOCK, &set, NULL); /* before threads start: they inherit it */
 	attach->at_terminal = isatty(STDERR_FILENO) == 1;
 	attach->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	attach->router.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	attach->router.reported = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (attach->signals < 0 || attach->router.finished < 0 || attach->router.reported < 0) {
+	attach->program.router.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	attach->program.router.reported = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (attach->signals < 0 || attach->program.router.finished < 0 || attach->program.router.reported < 0) {
 		log_error("cannot take signals: %s", strerror(errno));
 		return -errno;
 	}
@@ -295,9 +309,9 @@ static int start_command(struct attach *attach)
 	char reason[512];
 	int error;
 
-	if (!attach->options.command)
+	if (!attach->program.options.command)
 		return 0;
-	error = child_start(&attach->child, attach->options.command, &attach->nofile, reason, sizeof(reason));
+	error = child_start(&attach->child, attach->program.options.command, &attach->nofile, reason, sizeof(reason));
 	if (!error)
 		return 0;
 	log_error("%s", reason);
@@ -311,48 +325,48 @@ static void end_command(struct attach *attach)
 	struct signalfd_siginfo info;
 
 	if (child_runs(&attach->child))
-		log_info("telling %s to end", attach->options.command[0]);
+		log_info("telling %s to end", attach->program.options.command[0]);
 	child_signal(&attach->child, SIGTERM);
 	while (child_runs(&attach->child)) {
-		watchdog_look(&attach->watchdog, attach->workers, attach->running);
-		if (poll(&wait, 1, watchdog_wait_ms(&attach->watchdog)) < 0 ||
+		watchdog_look(&attach->program.watchdog, attach->program.workers, attach->program.running);
+		if (poll(&wait, 1, watchdog_wait_ms(&attach->program.watchdog)) < 0 ||
 		    read(attach->signals, &info, sizeof(info)) != sizeof(info))
 			continue;
 		if (info.ssi_signo != SIGCHLD)
 			child_signal(&attach->child, (int)info.ssi_signo);
 		else if (child_reap(&attach->child))
-			log_info("%s has ended with code %d", attach->options.command[0], attach->child.code);
+			log_info("%s has ended with code %d", attach->program.options.command[0], attach->child.code);
 	}
 }
 
 static void tear_down(struct attach *attach, bool started)
 {
-	steer_stop(&attach->router.steer);
+	steer_stop(&attach->program.router.steer);
 	tell_workers(attach, WORKER_STOP); /* those that have ended do not mind */
-	for (unsigned int i = 0; i < attach->running; i++)
-		pthread_join(attach->workers[i].thread, NULL);
-	watchdog_close(&attach->watchdog);
+	for (unsigned int i = 0; i < attach->program.running; i++)
+		pthread_join(attach->program.workers[i].thread, NULL);
+	watchdog_close(&attach->program.watchdog);
 	if (started)
 		log_totals(attach);
 	attach_tear_down(attach);
 	close(attach->signals);
-	close(attach->router.finished);
-	close(attach->router.reported);
-	operate_close(attach); /* last: who asked for the end learns that it has come */
+	close(attach->program.router.finished);
+	close(attach->program.router.reported);
+	operate_close(&attach->program); /* last: who asked for the end learns that it has come */
 }
 
-int cmd_attach(int argc, char **argv)
+int attach_main(int argc, char **argv)
 {
 	static struct attach attach = {.signals = -1};
 	int result, code;
 
-	if (!command_line_parse(&attach.options, argc, argv, &result))
+	if (!command_line_parse(&attach.program.options, argc, argv, &result))
 		return result;
-	log_init(attach.options.log_level, attach.options.log_format);
+	log_init(attach.program.options.log_level, attach.program.options.log_format);
 	dataplane_take_libbpf_log();
-	attach.argc = argc;
-	attach.argv = argv;
-	attach.started = monotonic_us();
+	attach.program.argc = argc;
+	attach.program.argv = argv;
+	attach.program.started = monotonic_us();
 	result = open_signals(&attach);
 	if (result)
 		return EXIT_FAILED;
@@ -368,7 +382,7 @@ int cmd_attach(int argc, char **argv)
 	}
 	result = attach_start(&attach);
 	if (!result) {
-		attach.phase = ATTACH_RUNNING;
+		attach.program.phase = PROGRAM_RUNNING;
 		announce(&attach);
 		result = run(&attach);
 	}

@@ -37,7 +37,7 @@ static int raise_descriptor_limit(struct rlimit *limit)
 
 static int decide_limits(struct attach *attach)
 {
-	const struct options *options = &attach->options;
+	const struct options *options = &attach->program.options;
 	unsigned int possible, wanted = options->max_connections;
 	struct rlimit limit = {0};
 	int error = getrlimit(RLIMIT_NOFILE, &attach->nofile) ? -errno : raise_descriptor_limit(&limit);
@@ -56,11 +56,12 @@ static int decide_limits(struct attach *attach)
 	}
 	if (!wanted)
 		wanted = possible < SESSIONS_BY_DEFAULT ? possible : SESSIONS_BY_DEFAULT;
-	attach->router.max_sessions = wanted;
-	attach->router.workers = diagnose_workers(options);
-	if (attach->router.workers > wanted)
-		attach->router.workers = wanted;
-	attach->router.slots_per_worker = (wanted + attach->router.workers - 1) / attach->router.workers;
+	attach->program.router.max_sessions = wanted;
+	attach->program.router.workers = diagnose_workers(options);
+	if (attach->program.router.workers > wanted)
+		attach->program.router.workers = wanted;
+	attach->program.router.slots_per_worker =
+		(wanted + attach->program.router.workers - 1) / attach->program.router.workers;
 	return 0;
 }
 
@@ -83,9 +84,9 @@ static int check_kernel(enum dataplane_choice choice, char *reason, size_t reaso
 
 static int open_dataplane(struct attach *attach)
 {
-	struct router *router = &attach->router;
-	enum dataplane_choice choice = attach->options.dataplane;
-	bool rules = attach->options.routes.count > 0;
+	struct router *router = &attach->program.router;
+	enum dataplane_choice choice = attach->program.options.dataplane;
+	bool rules = attach->program.options.routes.count > 0;
 	char reason[512] = "";
 	int error = 0;
 
@@ -97,7 +98,8 @@ static int open_dataplane(struct attach *attach)
 			error = dataplane_open_sockmap(&router->dataplane, router->workers, router->slots_per_worker,
 						       rules, reason, sizeof(reason));
 		if (!error) {
-			snprintf(attach->plane, sizeof(attach->plane), "%s (the self-test moved bytes in the kernel)",
+			snprintf(attach->program.dataplane_text, sizeof(attach->program.dataplane_text),
+				 "%s (the self-test moved bytes in the kernel)",
 				 choice == DATAPLANE_SOCKMAP ? "sockmap" : "auto");
 			return 0;
 		}
@@ -110,7 +112,7 @@ static int open_dataplane(struct attach *attach)
 	error = dataplane_open_user(&router->dataplane, router->workers, router->slots_per_worker, rules);
 	if (error)
 		log_error("no memory for %u sessions", router->max_sessions);
-	snprintf(attach->plane, sizeof(attach->plane), "user (%s)",
+	snprintf(attach->program.dataplane_text, sizeof(attach->program.dataplane_text), "user (%s)",
 		 choice == DATAPLANE_USER ? "asked for" : "as said above");
 	return error;
 }
@@ -129,7 +131,7 @@ static bool is_absent(const struct options *options, unsigned int listener, int 
  */
 static int check_listeners(struct attach *attach)
 {
-	const struct options *options = &attach->options;
+	const struct options *options = &attach->program.options;
 	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
 
 	for (unsigned int i = 0; !options->activated && i < options->listener_count; i++) {
@@ -173,7 +175,7 @@ static int take(struct attach *attach, const char *name, const char *what)
 /* The ports whose web server we serve in place are no port of ours, so nothing else keeps a second alpnbpf away. */
 static int take_ports(struct attach *attach)
 {
-	const struct options *options = &attach->options;
+	const struct options *options = &attach->program.options;
 	char name[32], what[64];
 	int error = 0;
 
@@ -198,7 +200,7 @@ static int open_policy_route(struct attach *attach)
 	char reason[DIAGNOSE_TEXT_MAX];
 	int error;
 
-	if (attach->options.client_address != CLIENT_ADDRESS_TRANSPARENT)
+	if (attach->program.options.client_address != CLIENT_ADDRESS_TRANSPARENT)
 		return 0;
 	error = take(attach, "transparent", "makes transparent connections");
 	if (error)
@@ -234,10 +236,11 @@ static void warn_of_nobody(const struct options *options)
 static int open_steering(struct attach *attach)
 {
 	char reason[DATAPLANE_REASON_MAX];
-	int error = steer_open(&attach->router.steer, &attach->options, attach->router.workers,
-			       attach->router.max_sessions, reason, sizeof(reason));
+	int error = steer_open(&attach->program.router.steer, &attach->program.options, attach->program.router.workers,
+			       attach->program.router.max_sessions, reason, sizeof(reason));
 
-	if (error && attach->options.in_place_count && strncmp(reason, "--", 2) != 0) /* those name their remedy */
+	if (error && attach->program.options.in_place_count &&
+	    strncmp(reason, "--", 2) != 0) /* those name their remedy */
 		log_error("cannot serve the web server in place: %s; instead, move it to another port (--https 8443)",
 			  reason);
 	else if (error)
@@ -248,7 +251,7 @@ static int open_steering(struct attach *attach)
 /* For connections that are steered to us; a family is left out where the machine does not have it. */
 static int open_private_listeners(struct attach *attach, struct worker *worker, char *reason, size_t reason_size)
 {
-	const struct options *options = &attach->options;
+	const struct options *options = &attach->program.options;
 	bool wanted[STEER_FAMILIES] = {false}, by_name[STEER_FAMILIES] = {false};
 
 	for (unsigned int i = 0; i < options->listener_count; i++) {
@@ -277,7 +280,7 @@ static int open_private_listeners(struct attach *attach, struct worker *worker, 
 
 static int open_listeners(struct attach *attach, struct worker *worker)
 {
-	const struct options *options = &attach->options;
+	const struct options *options = &attach->program.options;
 	char reason[ADDRESS_TEXT_MAX + DIAGNOSE_TEXT_MAX + 32];
 	int error = 0;
 
@@ -307,20 +310,20 @@ static int open_listeners(struct attach *attach, struct worker *worker)
 
 static int open_workers(struct attach *attach)
 {
-	struct router *router = &attach->router;
+	struct router *router = &attach->program.router;
 	int error;
 
-	attach->workers = calloc(router->workers, sizeof(struct worker));
-	if (!attach->workers)
+	attach->program.workers = calloc(router->workers, sizeof(struct worker));
+	if (!attach->program.workers)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < router->workers; i++) {
-		error = worker_init(&attach->workers[i], router, i);
+		error = worker_init(&attach->program.workers[i], router, i);
 		if (error) {
 			log_error("cannot set up worker %u: %s", i, strerror(-error));
 			return error;
 		}
 		/* All before the first one accepts: a group of listeners that grows moves connections about. */
-		error = open_listeners(attach, &attach->workers[i]);
+		error = open_listeners(attach, &attach->program.workers[i]);
 		if (error)
 			return error;
 	}
@@ -329,9 +332,9 @@ static int open_workers(struct attach *attach)
 
 static int make_configuration(struct attach *attach)
 {
-	struct router *router = &attach->router;
+	struct router *router = &attach->program.router;
 	struct configuration *configuration =
-		configuration_new(&attach->options, router->max_sessions, router->workers);
+		configuration_new(&attach->program.options, router->max_sessions, router->workers);
 
 	if (!configuration)
 		log_error("no memory for the options");
@@ -341,7 +344,7 @@ static int make_configuration(struct attach *attach)
 
 static void free_configurations(struct attach *attach)
 {
-	struct configuration *configuration = atomic_load(&attach->router.configuration);
+	struct configuration *configuration = atomic_load(&attach->program.router.configuration);
 
 	while (configuration) {
 		struct configuration *older = configuration->older;
@@ -354,14 +357,14 @@ static void free_configurations(struct attach *attach)
 
 int attach_set_up(struct attach *attach)
 {
-	const struct options *options = &attach->options;
+	const struct options *options = &attach->program.options;
 	char reason[DATAPLANE_REASON_MAX];
 	int error = decide_limits(attach);
 
 	if (!error)
 		error = make_configuration(attach);
 	if (!error)
-		error = operate_open(attach);
+		error = operate_open(&attach->program);
 	if (!error)
 		error = check_listeners(attach);
 	if (!error)
@@ -371,23 +374,24 @@ int attach_set_up(struct attach *attach)
 	if (!error)
 		error = open_dataplane(attach);
 	if (!error && options->routes.count) {
-		routes_compile(&options->routes, &attach->router.dataplane.rules[0]);
-		atomic_load(&attach->router.configuration)->rules = 1;
+		routes_compile(&options->routes, &attach->program.router.dataplane.rules[0]);
+		atomic_load(&attach->program.router.configuration)->rules = 1;
 	}
 	if (!error)
 		error = open_steering(attach);
 	if (error)
 		return error;
 	if (options->max_per_source) {
-		struct source_table *sources = source_table_new(attach->router.max_sessions, options->max_per_source);
+		struct source_table *sources =
+			source_table_new(attach->program.router.max_sessions, options->max_per_source);
 
 		if (!sources)
 			return -ENOMEM;
-		atomic_store(&attach->router.sources, sources);
+		atomic_store(&attach->program.router.sources, sources);
 	}
 	error = open_workers(attach);
 	if (!error) {
-		error = steer_start(&attach->router.steer, reason, sizeof(reason));
+		error = steer_start(&attach->program.router.steer, reason, sizeof(reason));
 		if (error)
 			log_error("%s", reason);
 		else if (!options->command)
@@ -398,13 +402,13 @@ int attach_set_up(struct attach *attach)
 
 void attach_tear_down(struct attach *attach)
 {
-	for (unsigned int i = 0; attach->workers && i < attach->router.workers; i++)
-		worker_free(&attach->workers[i]);
-	free(attach->workers);
+	for (unsigned int i = 0; attach->program.workers && i < attach->program.router.workers; i++)
+		worker_free(&attach->program.workers[i]);
+	free(attach->program.workers);
 	free_configurations(attach);
-	source_table_free(atomic_load(&attach->router.sources));
-	steer_close(&attach->router.steer);
-	dataplane_close(&attach->router.dataplane);
+	source_table_free(atomic_load(&attach->program.router.sources));
+	steer_close(&attach->program.router.steer);
+	dataplane_close(&attach->program.router.dataplane);
 	if (attach->routed)
 		policy_route_remove();
 	for (unsigned int i = 0; i < attach->lock_count; i++)

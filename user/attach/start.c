@@ -19,10 +19,10 @@
 
 static int start_workers(struct attach *attach)
 {
-	for (; attach->running < attach->router.workers; attach->running++) {
-		int error = worker_start(&attach->workers[attach->running]);
+	for (; attach->program.running < attach->program.router.workers; attach->program.running++) {
+		int error = worker_start(&attach->program.workers[attach->program.running]);
 		if (error) {
-			log_error("cannot start worker %u: %s", attach->running, strerror(-error));
+			log_error("cannot start worker %u: %s", attach->program.running, strerror(-error));
 			return error;
 		}
 	}
@@ -61,7 +61,7 @@ static uint64_t kept_capabilities(const struct attach *attach)
 		keep |= SANDBOX_CAP(CAP_NET_ADMIN);
 		log_info("CAP_NET_ADMIN is kept, for --client-address transparent");
 	}
-	if (attach->router.steer.watches) {
+	if (attach->program.router.steer.watches) {
 		keep |= SANDBOX_CAP(CAP_NET_ADMIN) | SANDBOX_CAP(CAP_NET_BIND_SERVICE);
 		log_info(
 			"CAP_NET_ADMIN and CAP_NET_BIND_SERVICE are kept, for connections that are taken over from the "
@@ -75,10 +75,10 @@ static uint64_t kept_capabilities(const struct attach *attach)
 /* Its socket is removed at the end. NULL: it has none. */
 static const char *metrics_folder(const struct attach *attach, char *out, size_t size)
 {
-	const struct address *address = &attach->options.metrics_address;
+	const struct address *address = &attach->program.options.metrics_address;
 	char *slash;
 
-	if (!attach->options.metrics || address->sa.sa_family != AF_UNIX)
+	if (!attach->program.options.metrics || address->sa.sa_family != AF_UNIX)
 		return NULL;
 	snprintf(out, size, "%s", address->un.sun_path);
 	slash = strrchr(out, '/');
@@ -105,11 +105,11 @@ static void warn_of_unix_backends(const struct options *options)
 
 int attach_start(struct attach *attach)
 {
-	char metrics[sizeof(attach->options.metrics_address.un.sun_path)];
+	char metrics[sizeof(attach->program.options.metrics_address.un.sun_path)];
 	struct sandbox sandbox = {.capabilities = kept_capabilities(attach),
-				  .config = attach->options.config,
+				  .config = attach->program.options.config,
 				  .writable = {control_directory(), metrics_folder(attach, metrics, sizeof(metrics))},
-				  .attaches = attach->router.steer.watches,
+				  .attaches = attach->program.router.steer.watches,
 				  .child = attach->child.pid};
 	char reason[SANDBOX_REASON_MAX];
 	int error = sandbox_enter(&sandbox, reason, sizeof(reason));
@@ -118,8 +118,8 @@ int attach_start(struct attach *attach)
 		log_error("cannot give up rights: %s", reason);
 		return error;
 	}
-	warn_of_buffers(&attach->options);
-	warn_of_unix_backends(&attach->options);
-	watchdog_open(&attach->watchdog, attach->router.workers);
+	warn_of_buffers(&attach->program.options);
+	warn_of_unix_backends(&attach->program.options);
+	watchdog_open(&attach->program.watchdog, attach->program.router.workers);
 	return start_workers(attach);
 }

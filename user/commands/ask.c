@@ -42,7 +42,7 @@ static int watch(const char *name, const char *request, bool json)
 	}
 }
 
-int cmd_status(int argc, char **argv)
+int status_main(int argc, char **argv)
 {
 	bool json = false, watches = false, ready = false;
 	const struct client_option options[] = {{.name = "--json", .flag = &json},
@@ -79,7 +79,7 @@ static const char sessions_usage[] = "Usage: alpnbpf sessions [--json] [--name N
 				     "\n"
 				     "  --json       one JSON object a line instead of a table\n" NAME_USAGE;
 
-int cmd_sessions(int argc, char **argv)
+int sessions_main(int argc, char **argv)
 {
 	bool json = false;
 	const struct client_option options[] = {{.name = "--json", .flag = &json}, {0}};
@@ -105,7 +105,7 @@ static const char trace_usage[] =
 	"  --json         one JSON object a line\n"
 	"  --route ROUTE  only those of this route: acme, https, route-1 ...\n" NAME_USAGE;
 
-int cmd_trace(int argc, char **argv)
+int trace_main(int argc, char **argv)
 {
 	const char *name = NULL, *route = NULL;
 	bool json = false;
@@ -136,7 +136,7 @@ static const char reload_usage[] =
 	"New sessions get what is new; a mistake changes nothing.\n"
 	"\n" NAME_USAGE;
 
-int cmd_reload(int argc, char **argv)
+int reload_main(int argc, char **argv)
 {
 	const struct client_option options[] = {{0}};
 	const char *name = NULL;
@@ -159,7 +159,7 @@ static const char detach_usage[] =
 	"\n"
 	"  --now        reset the sessions at once\n" NAME_USAGE;
 
-int cmd_detach(int argc, char **argv)
+int detach_main(int argc, char **argv)
 {
 	bool now = false;
 	const struct client_option options[] = {{.name = "--now", .flag = &now}, {0}};

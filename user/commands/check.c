@@ -304,7 +304,7 @@ static void check_command(struct report *report)
 	say(report, VERDICT_FAIL, "command: %s is in no folder of PATH", name);
 }
 
-int cmd_check(int argc, char **argv)
+int check_main(int argc, char **argv)
 {
 	struct options options;
 	struct report report = {.options = &options};

@@ -5,12 +5,12 @@
 #ifndef ALPNBPF_COMMANDS_COMMANDS_H
 #define ALPNBPF_COMMANDS_COMMANDS_H
 
-int cmd_check(int argc, char **argv);
-int cmd_status(int argc, char **argv);
-int cmd_sessions(int argc, char **argv);
-int cmd_trace(int argc, char **argv);
-int cmd_reload(int argc, char **argv);
-int cmd_detach(int argc, char **argv);
-int cmd_inspect(int argc, char **argv);
+int check_main(int argc, char **argv);
+int status_main(int argc, char **argv);
+int sessions_main(int argc, char **argv);
+int trace_main(int argc, char **argv);
+int reload_main(int argc, char **argv);
+int detach_main(int argc, char **argv);
+int inspect_main(int argc, char **argv);
 
 #endif

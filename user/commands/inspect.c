@@ -266,7 +266,7 @@ static struct clienthello_rules *compile(const struct routes *routes)
 	return rules;
 }
 
-int cmd_inspect(int argc, char **argv)
+int inspect_main(int argc, char **argv)
 {
 	static char input[INPUT_MAX];
 	static uint8_t decoded[CLIENTHELLO_WIRE_MAX + 16];

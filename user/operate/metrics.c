@@ -42,12 +42,12 @@ static void add_label(struct text *out, const char *value)
 
 /* --- what is told --- */
 
-static void write_routes(struct text *out, struct attach *attach, const char *name, const char *type, const char *help,
-			 const uint64_t *values)
+static void write_routes(struct text *out, struct program *program, const char *name, const char *type,
+			 const char *help, const uint64_t *values)
 {
 	begin(out, name, type, help);
 	for (int route = ROUTE_HTTPS; route < ROUTES; route++)
-		if (attach->options.backends[route].count)
+		if (program->options.backends[route].count)
 			sample(out, name, "route", route_name((enum route)route), values[route]);
 }
 
@@ -80,58 +80,58 @@ static void write_ends(struct text *out, const struct counters *counters)
 		       counters->validations[i]);
 }
 
-static void write_info(struct text *out, struct attach *attach)
+static void write_info(struct text *out, struct program *program)
 {
 	begin(out, "alpnbpf_build_info", "gauge", "The version, the data plane and the mode; always 1.");
 	text_add(out, "alpnbpf_build_info{version=\"%s\",dataplane=\"%.*s\",mode=\"", ALPNBPF_VERSION,
-		 (int)strcspn(attach->plane, " "), attach->plane);
-	add_label(out, attach->router.steer.mode);
+		 (int)strcspn(program->dataplane_text, " "), program->dataplane_text);
+	add_label(out, program->router.steer.mode);
 	text_add(out, "\"} 1\n");
 }
 
-static void write_process(struct text *out, struct attach *attach)
+static void write_process(struct text *out, struct program *program)
 {
 	struct rlimit limit;
 
 	begin(out, "alpnbpf_uptime_seconds", "gauge", "How long this process has been at work.");
-	text_add(out, "alpnbpf_uptime_seconds %.3f\n", (double)(monotonic_us() - attach->started) / 1e6);
+	text_add(out, "alpnbpf_uptime_seconds %.3f\n", (double)(monotonic_us() - program->started) / 1e6);
 	simple(out, "process_open_fds", "gauge", "Open descriptors.", status_descriptors());
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		simple(out, "process_max_fds", "gauge", "Limit of descriptors.", limit.rlim_cur);
 }
 
-bool metrics_write(struct text *out, struct attach *attach)
+bool metrics_write(struct text *out, struct program *program)
 {
 	static const char bytes[] = "alpnbpf_bytes_total";
-	struct steer *steer = &attach->router.steer;
+	struct steer *steer = &program->router.steer;
 	const struct counters *counters;
 	struct report report;
 
-	report_collect(&report, attach->workers, attach->running, REPORT_COUNTERS);
+	report_collect(&report, program->workers, program->running, REPORT_COUNTERS);
 	if (report.failed)
 		return false;
 	counters = &report.counters;
-	write_info(out, attach);
-	simple(out, "alpnbpf_armed", "gauge", "1 while new connections are looked into.", status_is_armed(attach));
+	write_info(out, program);
+	simple(out, "alpnbpf_armed", "gauge", "1 while new connections are looked into.", status_is_armed(program));
 	if (steer->state)
 		simple(out, "alpnbpf_steered_connections_total", "counter",
 		       "Connections to the web server's port that were steered to alpnbpf.",
 		       __atomic_load_n(&steer->state->steered, __ATOMIC_RELAXED));
-	simple(out, "alpnbpf_workers", "gauge", "Threads that serve sessions.", attach->running);
+	simple(out, "alpnbpf_workers", "gauge", "Threads that serve sessions.", program->running);
 	simple(out, "alpnbpf_sessions_max", "gauge", "Sessions there may be at once.",
-	       atomic_load(&attach->router.configuration)->max_sessions);
+	       atomic_load(&program->router.configuration)->max_sessions);
 	simple(out, "alpnbpf_connections_accepted_total", "counter", "Connections of clients.", counters->sessions);
 	begin(out, "alpnbpf_sessions", "gauge", "Live sessions, by route; undecided before the hello is complete.");
 	sample(out, "alpnbpf_sessions", "route", "undecided", report.live_by_route[ROUTE_UNDECIDED]);
 	for (int route = ROUTE_HTTPS; route < ROUTES; route++)
-		if (attach->options.backends[route].count)
+		if (program->options.backends[route].count)
 			sample(out, "alpnbpf_sessions", "route", route_name((enum route)route),
 			       report.live_by_route[route]);
-	write_routes(out, attach, "alpnbpf_sessions_total", "counter", "Sessions whose route was decided.",
+	write_routes(out, program, "alpnbpf_sessions_total", "counter", "Sessions whose route was decided.",
 		     counters->routed);
-	write_routes(out, attach, "alpnbpf_backend_connections_total", "counter", "Connections made to backends.",
+	write_routes(out, program, "alpnbpf_backend_connections_total", "counter", "Connections made to backends.",
 		     counters->connected);
-	write_routes(out, attach, "alpnbpf_backend_connect_errors_total", "counter",
+	write_routes(out, program, "alpnbpf_backend_connect_errors_total", "counter",
 		     "Sessions for which no connection to the backend could be made.", counters->connect_failed);
 	write_hellos(out, counters);
 	simple(out, "alpnbpf_hello_timeouts_total", "counter", "Hellos that were not complete in time.",
@@ -161,11 +161,11 @@ bool metrics_write(struct text *out, struct attach *attach)
 		simple(out, "alpnbpf_untakable_total", "counter",
 		       "Connections left to the web server though their hello was not, or may not have been, for it.",
 		       hello_watch_untakable(steer));
-	simple(out, "alpnbpf_reloads_total", "counter", "Reloads that took effect.", attach->reloads[true]);
-	simple(out, "alpnbpf_reload_errors_total", "counter", "Reloads that were refused.", attach->reloads[false]);
+	simple(out, "alpnbpf_reloads_total", "counter", "Reloads that took effect.", program->reloads[true]);
+	simple(out, "alpnbpf_reload_errors_total", "counter", "Reloads that were refused.", program->reloads[false]);
 	simple(out, "alpnbpf_config_last_reload_successful", "gauge", "0 if the last reload was refused.",
-	       !attach->last_reload_failed);
-	write_process(out, attach);
+	       !program->last_reload_failed);
+	write_process(out, program);
 	report_free(&report);
 	return !out->failed;
 }
@@ -200,7 +200,7 @@ static bool is_for_metrics(const char *target)
 	       target[sizeof(path) - 1];
 }
 
-void metrics_answer(struct text *out, struct attach *attach, const char *request)
+void metrics_answer(struct text *out, struct program *program, const char *request)
 {
 	bool head = strncmp(request, "HEAD ", 5) == 0;
 	const char *target = strchr(request, ' '), *version = target ? strchr(target + 1, ' ') : NULL;
@@ -213,7 +213,7 @@ void metrics_answer(struct text *out, struct attach *attach, const char *request
 	} else if (!is_for_metrics(target + 1)) {
 		respond_with(out, "404 Not Found", "", "GET /metrics is all there is");
 	} else {
-		if (!metrics_write(&body, attach))
+		if (!metrics_write(&body, program))
 			respond_with(out, "503 Service Unavailable", "",
 				     "a worker did not answer in time, or memory ran out");
 		else

@@ -6,12 +6,12 @@
 #ifndef ALPNBPF_OPERATE_METRICS_H
 #define ALPNBPF_OPERATE_METRICS_H
 
-#include "attach/attach.h"
+#include "operate/program.h"
 
 /* False: a worker did not answer in time; counters would seem to go back. */
-bool metrics_write(struct text *out, struct attach *attach);
+bool metrics_write(struct text *out, struct program *program);
 /* The answer to one HTTP request (up to its blank line). */
-void metrics_answer(struct text *out, struct attach *attach, const char *request);
+void metrics_answer(struct text *out, struct program *program, const char *request);
 /* It was too long. */
 void metrics_refuse(struct text *out);
 

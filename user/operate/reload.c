@@ -26,24 +26,24 @@
 /* --- whether it can --- */
 
 /* Could it take effect without a restart? Else why not. */
-static bool can_change(const struct attach *attach, const struct options *new, char *why, size_t size)
+static bool can_change(const struct program *program, const struct options *new, char *why, size_t size)
 {
 	char names[256];
 
-	if (options_list_changes(&attach->options, new, true, names, sizeof(names))) {
+	if (options_list_changes(&program->options, new, true, names, sizeof(names))) {
 		snprintf(why, size, "%s cannot change while alpnbpf runs; restart it", names);
 		return false;
 	}
-	if (new->max_connections > attach->router.max_sessions) {
+	if (new->max_connections > program->router.max_sessions) {
 		snprintf(why, size, "max-connections %u: is more than the %u that memory was set aside for; restart it",
-			 new->max_connections, attach->router.max_sessions);
+			 new->max_connections, program->router.max_sessions);
 		return false;
 	}
-	if (new->routes.count && !attach->router.dataplane.rules) {
+	if (new->routes.count && !program->router.dataplane.rules) {
 		snprintf(why, size, "route: there was none when alpnbpf started; restart it");
 		return false;
 	}
-	return steer_can_change(&attach->router.steer, &attach->options, new, why, size);
+	return steer_can_change(&program->router.steer, &program->options, new, why, size);
 }
 
 /* --- listeners --- */
@@ -65,12 +65,12 @@ static bool overlaps_ours(const struct options *old, const struct address *addre
 }
 
 /* SO_REUSEPORT would let us share a port with another alpnbpf of the same user, and take half of its connections. */
-static int check_free(const struct attach *attach, const struct address *address, char *why, size_t size)
+static int check_free(const struct program *program, const struct address *address, char *why, size_t size)
 {
 	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
 	int error;
 
-	if (overlaps_ours(&attach->options, address))
+	if (overlaps_ours(&program->options, address))
 		return 0;
 	error = diagnose_bind(address, reason, sizeof(reason));
 	if (error)
@@ -80,16 +80,16 @@ static int check_free(const struct attach *attach, const struct address *address
 }
 
 /* One for each worker and each address that is new. */
-static int open_listeners(const struct attach *attach, struct configuration *configuration, char *why, size_t size)
+static int open_listeners(const struct program *program, struct configuration *configuration, char *why, size_t size)
 {
 	const struct options *new = &configuration->options;
-	unsigned int workers = attach->router.workers, opened = 0;
+	unsigned int workers = program->router.workers, opened = 0;
 	const struct address *added[LISTENERS_MAX];
 	bool implied[LISTENERS_MAX];
 	unsigned int count = 0;
 
 	for (unsigned int i = 0; i < new->listener_count; i++) {
-		if (new->in_place[i] || options_has_listener(&attach->options, &new->listeners[i]))
+		if (new->in_place[i] || options_has_listener(&program->options, &new->listeners[i]))
 			continue;
 		implied[count] = new->listener_implied[i];
 		added[count++] = &new->listeners[i];
@@ -97,7 +97,7 @@ static int open_listeners(const struct attach *attach, struct configuration *con
 	if (!count)
 		return 0;
 	for (unsigned int i = 0; i < count; i++) {
-		int error = check_free(attach, added[i], why, size);
+		int error = check_free(program, added[i], why, size);
 
 		if (error && !(error == -EAFNOSUPPORT && implied[i]))
 			return error;
@@ -110,7 +110,7 @@ static int open_listeners(const struct attach *attach, struct configuration *con
 	configuration->opened_count = count;
 	for (unsigned int worker = 0; worker < workers; worker++) {
 		for (unsigned int i = 0; i < count; i++, opened++) {
-			int error = listener_prepare(&configuration->opened[opened], &attach->router.steer, new,
+			int error = listener_prepare(&configuration->opened[opened], &program->router.steer, new,
 						     added[i], why, size);
 
 			if (error && !(error == -EAFNOSUPPORT && implied[i]))
@@ -126,9 +126,9 @@ static int open_listeners(const struct attach *attach, struct configuration *con
  * There are two tables: hellos that have begun are held against the one they began with. False when the other one is
  * still needed for that, after a reload that came just before.
  */
-static bool compile_rules(struct attach *attach, struct configuration *configuration)
+static bool compile_rules(struct program *program, struct configuration *configuration)
 {
-	struct configuration *newest = atomic_load(&attach->router.configuration);
+	struct configuration *newest = atomic_load(&program->router.configuration);
 	struct clienthello_rules *table;
 	uint16_t other = newest->rules == 1 ? 2 : 1;
 
@@ -138,7 +138,7 @@ static bool compile_rules(struct attach *attach, struct configuration *configura
 	for (struct configuration *older = newest->older; older; older = older->older)
 		if (older->rules == other && atomic_load_explicit(&older->hellos, memory_order_acquire))
 			return false;
-	table = &attach->router.dataplane.rules[other - 1];
+	table = &program->router.dataplane.rules[other - 1];
 	memset(table, 0, sizeof(*table));
 	routes_compile(&configuration->options.routes, table);
 	configuration->rules = other;
@@ -147,34 +147,34 @@ static bool compile_rules(struct attach *attach, struct configuration *configura
 
 /* --- taking over --- */
 
-static bool all_have_it(const struct attach *attach, const struct configuration *configuration)
+static bool all_have_it(const struct program *program, const struct configuration *configuration)
 {
-	for (unsigned int i = 0; i < attach->running; i++)
-		if (worker_loops(&attach->workers[i]) != WORKER_ENDED &&
-		    atomic_load(&attach->workers[i].configuration) != configuration)
+	for (unsigned int i = 0; i < program->running; i++)
+		if (worker_loops(&program->workers[i]) != WORKER_ENDED &&
+		    atomic_load(&program->workers[i].configuration) != configuration)
 			return false;
 	return true;
 }
 
-static void hand_over(struct attach *attach, struct configuration *configuration)
+static void hand_over(struct program *program, struct configuration *configuration)
 {
 	uint64_t until = monotonic_us() + PATIENCE_US, now, value;
-	struct pollfd reported = {.fd = attach->router.reported, .events = POLLIN};
+	struct pollfd reported = {.fd = program->router.reported, .events = POLLIN};
 
-	configuration->older = atomic_load(&attach->router.configuration);
-	atomic_store(&attach->router.configuration, configuration);
-	for (unsigned int i = 0; i < attach->running; i++)
-		worker_wake(&attach->workers[i]);
-	while (!all_have_it(attach, configuration) && (now = monotonic_us()) < until)
+	configuration->older = atomic_load(&program->router.configuration);
+	atomic_store(&program->router.configuration, configuration);
+	for (unsigned int i = 0; i < program->running; i++)
+		worker_wake(&program->workers[i]);
+	while (!all_have_it(program, configuration) && (now = monotonic_us()) < until)
 		if (poll(&reported, 1, (int)((until - now) / MS + 1)) > 0 &&
 		    read(reported.fd, &value, sizeof(value)) != sizeof(value))
 			break;
 	configuration->older = configuration_prune(configuration->older, NULL);
 }
 
-static bool set_source_limit(struct attach *attach, unsigned int limit)
+static bool set_source_limit(struct program *program, unsigned int limit)
 {
-	struct router *router = &attach->router;
+	struct router *router = &program->router;
 	struct source_table *sources = atomic_load(&router->sources);
 
 	if (!sources && !limit)
@@ -192,64 +192,64 @@ static bool set_source_limit(struct attach *attach, unsigned int limit)
 }
 
 /* All that can fail, and then that which cannot. False: nothing has changed. */
-static bool apply(struct attach *attach, const struct options *new, char *why, size_t size)
+static bool apply(struct program *program, const struct options *new, char *why, size_t size)
 {
-	unsigned int most = new->max_connections ? new->max_connections : attach->router.max_sessions;
-	struct configuration *configuration = configuration_new(new, most, attach->running);
-	int error = configuration ? open_listeners(attach, configuration, why, size) : -ENOMEM;
+	unsigned int most = new->max_connections ? new->max_connections : program->router.max_sessions;
+	struct configuration *configuration = configuration_new(new, most, program->running);
+	int error = configuration ? open_listeners(program, configuration, why, size) : -ENOMEM;
 
-	if (!error && !compile_rules(attach, configuration)) {
+	if (!error && !compile_rules(program, configuration)) {
 		snprintf(why, size,
 			 "hellos of the rules before the last ones are still under way; try again in a moment");
 		error = -EBUSY;
 	}
-	if (!error && !set_source_limit(attach, new->max_per_source))
+	if (!error && !set_source_limit(program, new->max_per_source))
 		error = -ENOMEM;
 	if (!error) {
-		error = steer_change(&attach->router.steer, &attach->options, new);
+		error = steer_change(&program->router.steer, &program->options, new);
 		if (error)
 			snprintf(why, size, "changing the steering: %s", strerror(-error));
 	}
 	if (error) {
 		if (error == -ENOMEM)
 			snprintf(why, size, "there is no memory for it");
-		set_source_limit(attach, attach->options.max_per_source);
+		set_source_limit(program, program->options.max_per_source);
 		if (configuration) {
-			close_opened(configuration, attach->router.workers);
+			close_opened(configuration, program->router.workers);
 			free(configuration->opened);
 		}
 		free(configuration);
 		return false;
 	}
 	log_init(new->log_level, new->log_format);
-	attach->options = *new;
-	hand_over(attach, configuration);
+	program->options = *new;
+	hand_over(program, configuration);
 	return true;
 }
 
 /* --- a reload --- */
 
-static bool try_reload(struct attach *attach, char *sentence, size_t size)
+static bool try_reload(struct program *program, char *sentence, size_t size)
 {
 	struct parsing *parsing;
 	char reason[1024], names[512];
 	unsigned int changes;
 	bool done;
 
-	if (attach->phase != ATTACH_RUNNING) {
+	if (program->phase != PROGRAM_RUNNING) {
 		snprintf(sentence, size, "alpnbpf is about to end");
 		return false;
 	}
-	if (!all_have_it(attach, atomic_load(&attach->router.configuration))) {
+	if (!all_have_it(program, atomic_load(&program->router.configuration))) {
 		snprintf(sentence, size, "the last reload is still under way");
 		return false;
 	}
-	parsing = parsing_start(attach, sentence, size);
+	parsing = parsing_start(program, sentence, size);
 	if (!parsing)
 		return false;
-	changes = options_list_changes(&attach->options, &parsing->options, false, names, sizeof(names));
-	done = can_change(attach, &parsing->options, reason, sizeof(reason)) &&
-	       apply(attach, &parsing->options, reason, sizeof(reason));
+	changes = options_list_changes(&program->options, &parsing->options, false, names, sizeof(names));
+	done = can_change(program, &parsing->options, reason, sizeof(reason)) &&
+	       apply(program, &parsing->options, reason, sizeof(reason));
 	parsing_leave(parsing);
 	if (!done) {
 		snprintf(sentence, size, "%s", reason);
@@ -269,20 +269,20 @@ static void tell_service_manager(void)
 	notify_service_manager(message);
 }
 
-bool reload(struct attach *attach, char *sentence, size_t size)
+bool reload(struct program *program, char *sentence, size_t size)
 {
 	bool done;
 
 	tell_service_manager();
-	done = try_reload(attach, sentence, size);
-	attach->reloads[done]++;
-	attach->last_reload_failed = !done;
-	attach->last_reload = time(NULL);
+	done = try_reload(program, sentence, size);
+	program->reloads[done]++;
+	program->last_reload_failed = !done;
+	program->last_reload = time(NULL);
 	if (done)
 		log_info("reloaded: %s", sentence);
 	else
 		log_error("not reloaded, all goes on as before: %s", sentence);
-	if (attach->phase == ATTACH_RUNNING)
+	if (program->phase == PROGRAM_RUNNING)
 		notify_service_manager("READY=1");
 	return done;
 }

@@ -9,9 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "attach/attach.h"
+#include "operate/program.h"
 
 /* True when the new options are in force; sentence says what has changed, or why not. It is logged as well. */
-bool reload(struct attach *attach, char *sentence, size_t size);
+bool reload(struct program *program, char *sentence, size_t size);
 
 #endif

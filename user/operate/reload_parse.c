@@ -32,7 +32,7 @@ static void *parse(void *argument)
 }
 
 /* False: it takes too long; the thread goes on, and frees what it has. */
-static bool wait_for(struct attach *attach, pthread_t thread)
+static bool wait_for(struct program *program, pthread_t thread)
 {
 	uint64_t until = monotonic_us() + PARSE_PATIENCE_US;
 
@@ -45,13 +45,13 @@ static bool wait_for(struct attach *attach, pthread_t thread)
 		look.tv_nsec %= 1000000000;
 		if (pthread_timedjoin_np(thread, NULL, &look) == 0)
 			return true;
-		watchdog_look(&attach->watchdog, attach->workers, attach->running);
+		watchdog_look(&program->watchdog, program->workers, program->running);
 	}
 	pthread_detach(thread);
 	return false;
 }
 
-struct parsing *parsing_start(struct attach *attach, char *why, size_t size)
+struct parsing *parsing_start(struct program *program, char *why, size_t size)
 {
 	struct parsing *parsing;
 	pthread_t thread;
@@ -67,8 +67,8 @@ struct parsing *parsing_start(struct attach *attach, char *why, size_t size)
 		snprintf(why, size, "there is no memory for it");
 		return NULL;
 	}
-	parsing->argc = attach->argc;
-	parsing->argv = attach->argv;
+	parsing->argc = program->argc;
+	parsing->argv = program->argv;
 	atomic_store(&parsing->owners, 2);
 	error = pthread_create(&thread, NULL, parse, parsing);
 	if (error) {
@@ -77,7 +77,7 @@ struct parsing *parsing_start(struct attach *attach, char *why, size_t size)
 		snprintf(why, size, "a thread for it cannot be started: %s", strerror(error));
 		return NULL;
 	}
-	if (!wait_for(attach, thread))
+	if (!wait_for(program, thread))
 		snprintf(why, size,
 			 "the names of backends could not be looked up within %llu s; use addresses, or try again",
 			 PARSE_PATIENCE_US / 1000 / MS);

@@ -8,7 +8,7 @@
 
 #include <stdatomic.h>
 
-#include "attach/attach.h"
+#include "operate/program.h"
 #include "options/options.h"
 
 struct parsing {
@@ -21,7 +21,7 @@ struct parsing {
 };
 
 /* The new options, to be left by parsing_leave(); NULL with a sentence in why. Waits for some seconds at most. */
-struct parsing *parsing_start(struct attach *attach, char *why, size_t size);
+struct parsing *parsing_start(struct program *program, char *why, size_t size);
 void parsing_leave(struct parsing *parsing);
 
 #endif

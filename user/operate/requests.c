@@ -47,21 +47,21 @@ static bool is_format(struct service_client *client, const char *words)
 	return false;
 }
 
-static void answer_status(struct attach *attach, struct service_client *client, const char *words)
+static void answer_status(struct program *program, struct service_client *client, const char *words)
 {
 	if (!is_format(client, words))
 		return;
 	answer_ok(client);
-	status_write(service_answer(client), attach, wants_json(words));
+	status_write(service_answer(client), program, wants_json(words));
 }
 
-static void answer_sessions(struct attach *attach, struct service_client *client, const char *words)
+static void answer_sessions(struct program *program, struct service_client *client, const char *words)
 {
 	struct text list = {0};
 
 	if (!is_format(client, words))
 		return;
-	if (sessions_write(&list, attach, wants_json(words)) && !list.failed) {
+	if (sessions_write(&list, program, wants_json(words)) && !list.failed) {
 		answer_ok(client);
 		if (list.length)
 			text_add_bytes(service_answer(client), list.bytes, list.length);
@@ -71,29 +71,29 @@ static void answer_sessions(struct attach *attach, struct service_client *client
 	text_free(&list);
 }
 
-static void answer_ready(struct attach *attach, struct service_client *client, const char *words)
+static void answer_ready(struct program *program, struct service_client *client, const char *words)
 {
 	(void)words;
-	if (attach->phase == ATTACH_RUNNING)
+	if (program->phase == PROGRAM_RUNNING)
 		answer_ok(client);
 	else
-		answer_error(client, attach->phase == ATTACH_STARTING ? "not ready yet" : "draining");
+		answer_error(client, program->phase == PROGRAM_STARTING ? "not ready yet" : "draining");
 }
 
-static void answer_reload(struct attach *attach, struct service_client *client, const char *words)
+static void answer_reload(struct program *program, struct service_client *client, const char *words)
 {
 	char sentence[1024];
 
 	if (*words)
 		answer_error(client, "nothing may follow");
-	else if (!reload(attach, sentence, sizeof(sentence)))
+	else if (!reload(program, sentence, sizeof(sentence)))
 		answer_error(client, sentence);
 	else
 		text_add(service_answer(client), "ok\n%s\n", sentence);
 }
 
 /* Who asked sees the end of the connection when the process has ended. */
-static void answer_detach(struct attach *attach, struct service_client *client, const char *words)
+static void answer_detach(struct program *program, struct service_client *client, const char *words)
 {
 	bool now = strcmp(words, "now") == 0;
 
@@ -103,19 +103,19 @@ static void answer_detach(struct attach *attach, struct service_client *client, 
 	}
 	answer_ok(client);
 	service_keep(client, WATCH_END);
-	attach_end(attach, now, now ? "detach --now" : "detach");
+	program->end_asked = now ? END_NOW : END_DRAIN;
 }
 
-static bool find_route(const struct attach *attach, const char *name, uint32_t *route)
+static bool find_route(const struct program *program, const char *name, uint32_t *route)
 {
 	for (*route = ROUTE_HTTPS; *route < ROUTES; ++*route)
-		if (attach->options.backends[*route].count && strcmp(route_name((enum route) * route), name) == 0)
+		if (program->options.backends[*route].count && strcmp(route_name((enum route) * route), name) == 0)
 			return true;
 	return false;
 }
 
 /* text or json, and perhaps a route. */
-static void answer_trace(struct attach *attach, struct service_client *client, const char *words)
+static void answer_trace(struct program *program, struct service_client *client, const char *words)
 {
 	bool json = strncmp(words, "json", 4) == 0;
 	uint32_t watched = TRACE_WATCH | (json ? TRACE_JSON : 0), route = ROUTE_UNDECIDED;
@@ -124,11 +124,11 @@ static void answer_trace(struct attach *attach, struct service_client *client, c
 		answer_error(client, "text or json is all there is, and a route after it");
 		return;
 	}
-	if (words[4] && !find_route(attach, words + 5, &route)) {
+	if (words[4] && !find_route(program, words + 5, &route)) {
 		answer_error(client, "there is no such route");
 		return;
 	}
-	if (!service_watch(&attach->services, client, watched | route)) {
+	if (!service_watch(&program->services, client, watched | route)) {
 		answer_error(client, "there are as many watchers as there may be");
 		return;
 	}
@@ -137,7 +137,7 @@ static void answer_trace(struct attach *attach, struct service_client *client, c
 
 static const struct {
 	const char *name;
-	void (*answer)(struct attach *attach, struct service_client *client, const char *words);
+	void (*answer)(struct program *program, struct service_client *client, const char *words);
 } commands[] = {
 	{"status", answer_status}, {"sessions", answer_sessions}, {"ready", answer_ready},
 	{"trace", answer_trace},   {"reload", answer_reload},     {"detach", answer_detach},
@@ -172,11 +172,11 @@ static void refuse_control(struct service *service, struct service_client *clien
 
 static bool admit_control(struct service *service, struct service_client *client, int fd)
 {
-	struct attach *attach = service->context;
+	struct program *program = service->context;
 
-	if (control_admits(&attach->control, fd))
+	if (control_admits(&program->control, fd))
 		return true;
-	answer_error(client, attach->control.has_group
+	answer_error(client, program->control.has_group
 				     ? "only root, alpnbpf's own user and the members of --control-group may ask"
 				     : "only root and alpnbpf's own user may ask; --control-group lets others");
 	return false;
@@ -226,46 +226,46 @@ static int open_metrics(const struct address *address)
 	return error;
 }
 
-static int start_metrics(struct attach *attach)
+static int start_metrics(struct program *program)
 {
-	const struct address *address = &attach->options.metrics_address;
+	const struct address *address = &program->options.metrics_address;
 	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
 
-	if (!attach->options.metrics)
+	if (!program->options.metrics)
 		return 0;
-	attach->metrics_service = (struct service){.what = "the metrics server",
-						   .terminator = "\r\n\r\n",
-						   .answer = answer_metrics,
-						   .refuse = refuse_metrics,
-						   .context = attach,
-						   .fd = open_metrics(address)};
-	if (attach->metrics_service.fd >= 0)
-		return services_add(&attach->services, &attach->metrics_service);
+	program->metrics_service = (struct service){.what = "the metrics server",
+						    .terminator = "\r\n\r\n",
+						    .answer = answer_metrics,
+						    .refuse = refuse_metrics,
+						    .context = program,
+						    .fd = open_metrics(address)};
+	if (program->metrics_service.fd >= 0)
+		return services_add(&program->services, &program->metrics_service);
 	if (address->sa.sa_family == AF_UNIX)
-		snprintf(reason, sizeof(reason), "%s", strerror(-attach->metrics_service.fd));
+		snprintf(reason, sizeof(reason), "%s", strerror(-program->metrics_service.fd));
 	else
-		diagnose_bind_error(address, -attach->metrics_service.fd, reason, sizeof(reason));
+		diagnose_bind_error(address, -program->metrics_service.fd, reason, sizeof(reason));
 	log_error("--metrics: cannot listen on %s: %s", address_format(address, name, sizeof(name)), reason);
-	return attach->metrics_service.fd;
+	return program->metrics_service.fd;
 }
 
 /* --- both --- */
 
-static int start_control(struct attach *attach)
+static int start_control(struct program *program)
 {
-	const struct options *options = &attach->options;
+	const struct options *options = &program->options;
 	char reason[512];
-	int error = control_open(&attach->control, options, reason, sizeof(reason));
+	int error = control_open(&program->control, options, reason, sizeof(reason));
 
 	if (!error) {
-		attach->control_service = (struct service){.what = "the control socket",
-							   .terminator = "\n",
-							   .admit = admit_control,
-							   .answer = answer_control,
-							   .refuse = refuse_control,
-							   .context = attach,
-							   .fd = attach->control.fd};
-		return services_add(&attach->services, &attach->control_service);
+		program->control_service = (struct service){.what = "the control socket",
+							    .terminator = "\n",
+							    .admit = admit_control,
+							    .answer = answer_control,
+							    .refuse = refuse_control,
+							    .context = program,
+							    .fd = program->control.fd};
+		return services_add(&program->services, &program->control_service);
 	}
 	if (*options->name || *options->control_group) {
 		log_error("%s", reason);
@@ -275,30 +275,30 @@ static int start_control(struct attach *attach)
 	return 0;
 }
 
-int operate_open(struct attach *attach)
+int operate_open(struct program *program)
 {
-	int error = services_open(&attach->services);
+	int error = services_open(&program->services);
 
-	attach->control.fd = attach->control.lock = attach->metrics_service.fd = -1;
+	program->control.fd = program->control.lock = program->metrics_service.fd = -1;
 	if (!error)
-		error = trace_open(&attach->router.trace);
+		error = trace_open(&program->router.trace);
 	if (error)
 		log_error("cannot open the control socket: %s", strerror(-error));
 	if (!error)
-		error = start_control(attach);
-	return error ? error : start_metrics(attach);
+		error = start_control(program);
+	return error ? error : start_metrics(program);
 }
 
-void operate_close(struct attach *attach)
+void operate_close(struct program *program)
 {
-	if (attach->metrics_service.fd > 0) {
-		if (attach->options.metrics_address.sa.sa_family == AF_UNIX)
-			unlink(attach->options.metrics_address.un.sun_path);
-		close(attach->metrics_service.fd);
+	if (program->metrics_service.fd > 0) {
+		if (program->options.metrics_address.sa.sa_family == AF_UNIX)
+			unlink(program->options.metrics_address.un.sun_path);
+		close(program->metrics_service.fd);
 	}
-	if (attach->services.epoll > 0) {
-		control_close(&attach->control);
-		services_close(&attach->services);
-		trace_close(&attach->router.trace);
+	if (program->services.epoll > 0) {
+		control_close(&program->control);
+		services_close(&program->services);
+		trace_close(&program->router.trace);
 	}
 }

@@ -3,13 +3,13 @@
 #ifndef ALPNBPF_OPERATE_REQUESTS_H
 #define ALPNBPF_OPERATE_REQUESTS_H
 
-#include "attach/attach.h"
+#include "operate/program.h"
 
 /*
  * Opens both, as the options say. 0, or -errno after an error was logged: what was asked for by name cannot be had. A
  * control socket that nobody asked for and that cannot be made is only warned of.
  */
-int operate_open(struct attach *attach);
-void operate_close(struct attach *attach);
+int operate_open(struct program *program);
+void operate_close(struct program *program);
 
 #endif

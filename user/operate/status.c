@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@
 #include "engine/outcome.h"
 
 struct facts {
-	struct attach *attach;
+	struct program *program;
 	struct report report;
 	uint64_t now; /* us */
 	bool armed;
@@ -23,10 +24,10 @@ struct facts {
 	rlim_t descriptor_limit;
 };
 
-static const char *const phase_names[] = {[ATTACH_STARTING] = "starting",
-					  [ATTACH_RUNNING] = "running",
-					  [ATTACH_DRAINING] = "draining",
-					  [ATTACH_ENDING] = "ending"};
+static const char *const phase_names[] = {[PROGRAM_STARTING] = "starting",
+					  [PROGRAM_RUNNING] = "running",
+					  [PROGRAM_DRAINING] = "draining",
+					  [PROGRAM_ENDING] = "ending"};
 
 static const char *const hello_names[] = {
 	[CLIENTHELLO_MORE] = "incomplete", [CLIENTHELLO_HTTPS] = "https",         [CLIENTHELLO_ACME] = "acme",
@@ -51,19 +52,19 @@ unsigned int status_descriptors(void)
 	return count > 3 ? count - 3 : 0; /* . and .., and the directory itself */
 }
 
-bool status_is_armed(struct attach *attach)
+bool status_is_armed(struct program *program)
 {
-	struct steer *steer = &attach->router.steer;
+	struct steer *steer = &program->router.steer;
 
 	return !steer->state || arming_is_armed(steer);
 }
 
-static void collect(struct facts *facts, struct attach *attach)
+static void collect(struct facts *facts, struct program *program)
 {
 	struct rlimit limit;
 
-	*facts = (struct facts){.attach = attach, .now = monotonic_us(), .armed = status_is_armed(attach)};
-	report_collect(&facts->report, attach->workers, attach->running, REPORT_COUNTERS);
+	*facts = (struct facts){.program = program, .now = monotonic_us(), .armed = status_is_armed(program)};
+	report_collect(&facts->report, program->workers, program->running, REPORT_COUNTERS);
 	facts->descriptors = status_descriptors();
 	facts->descriptor_limit = getrlimit(RLIMIT_NOFILE, &limit) ? 0 : limit.rlim_cur;
 }
@@ -71,7 +72,7 @@ static void collect(struct facts *facts, struct attach *attach)
 /* Why it is armed; "" if it is not. */
 static const char *armed_by(const struct facts *facts)
 {
-	const struct steer *steer = &facts->attach->router.steer;
+	const struct steer *steer = &facts->program->router.steer;
 
 	if (!facts->armed)
 		return "";
@@ -89,9 +90,9 @@ static double seconds_since(const struct facts *facts, uint64_t at)
 
 static double armed_for(const struct facts *facts)
 {
-	const struct steer *steer = &facts->attach->router.steer;
+	const struct steer *steer = &facts->program->router.steer;
 
-	return seconds_since(facts, steer->was_armed ? steer->armed_at : facts->attach->started);
+	return seconds_since(facts, steer->was_armed ? steer->armed_at : facts->program->started);
 }
 
 /* "up", "down" or "unknown": as the last connection to it went. */
@@ -102,9 +103,9 @@ static const char *state_name(const struct backend_state *state)
 	return state->connected_at > state->failed_at ? "up" : "down";
 }
 
-static bool is_in_use(const struct attach *attach, int route)
+static bool is_in_use(const struct program *program, int route)
 {
-	return attach->options.backends[route].count > 0;
+	return program->options.backends[route].count > 0;
 }
 
 /* --- JSON --- */
@@ -117,11 +118,11 @@ static void write_json_routes(struct json *json, const struct facts *facts)
 	for (int route = ROUTE_HTTPS; route < ROUTES; route++) {
 		const struct backend_state *state = &report->backends[route];
 
-		if (!is_in_use(facts->attach, route))
+		if (!is_in_use(facts->program, route))
 			continue;
 		json_begin_object(json, NULL);
 		json_string(json, "name", route_name((enum route)route));
-		json_string(json, "backend", facts->attach->options.backends[route].text);
+		json_string(json, "backend", facts->program->options.backends[route].text);
 		json_string(json, "state", state_name(state));
 		if (state->connected_at)
 			json_real(json, "connected_seconds_ago", seconds_since(facts, state->connected_at));
@@ -169,14 +170,14 @@ static void write_json_counters(struct json *json, const struct facts *facts)
 	json_number(json, "stray_refused", counters->stray_refused);
 	json_number(json, "takeovers", counters->takeovers);
 	json_number(json, "takeovers_failed", counters->takeovers_failed);
-	json_number(json, "untakable", hello_watch_untakable(&facts->attach->router.steer));
+	json_number(json, "untakable", hello_watch_untakable(&facts->program->router.steer));
 	json_number(json, "passes", counters->passes);
 	json_end_object(json);
 }
 
-static void write_json_listeners(struct json *json, const struct attach *attach)
+static void write_json_listeners(struct json *json, const struct program *program)
 {
-	const struct options *options = &attach->options;
+	const struct options *options = &program->options;
 	char name[ADDRESS_TEXT_MAX];
 
 	json_begin_array(json, "listeners");
@@ -191,16 +192,16 @@ static void write_json_listeners(struct json *json, const struct attach *attach)
 
 static void write_json(struct text *out, const struct facts *facts)
 {
-	const struct attach *attach = facts->attach;
+	const struct program *program = facts->program;
 	struct json json = {.out = out};
 
 	json_begin_object(&json, NULL);
 	json_string(&json, "version", ALPNBPF_VERSION);
-	json_string(&json, "name", attach->control.name);
+	json_string(&json, "name", program->control.name);
 	json_number(&json, "pid", (uint64_t)getpid());
-	json_string(&json, "state", phase_names[attach->phase]);
-	json_real(&json, "uptime_seconds", seconds_since(facts, attach->started));
-	json_string(&json, "mode", attach->router.steer.mode);
+	json_string(&json, "state", phase_names[program->phase]);
+	json_real(&json, "uptime_seconds", seconds_since(facts, program->started));
+	json_string(&json, "mode", program->router.steer.mode);
 	json_begin_object(&json, "armed");
 	json_bool(&json, "now", facts->armed);
 	if (facts->armed) {
@@ -208,14 +209,14 @@ static void write_json(struct text *out, const struct facts *facts)
 		json_real(&json, "seconds", armed_for(facts));
 	}
 	json_end_object(&json);
-	json_string(&json, "dataplane", attach->plane);
-	json_number(&json, "workers", attach->running);
-	write_json_listeners(&json, attach);
+	json_string(&json, "dataplane", program->dataplane_text);
+	json_number(&json, "workers", program->running);
+	write_json_listeners(&json, program);
 	write_json_routes(&json, facts);
 	json_begin_object(&json, "sessions");
 	json_number(&json, "now", facts->report.live);
 	json_number(&json, "total", facts->report.counters.sessions);
-	json_number(&json, "limit", atomic_load(&attach->router.configuration)->max_sessions);
+	json_number(&json, "limit", atomic_load(&program->router.configuration)->max_sessions);
 	json_end_object(&json);
 	write_json_counters(&json, facts);
 	json_begin_object(&json, "descriptors");
@@ -223,11 +224,11 @@ static void write_json(struct text *out, const struct facts *facts)
 	json_number(&json, "limit", facts->descriptor_limit);
 	json_end_object(&json);
 	json_begin_object(&json, "reloads");
-	json_number(&json, "done", attach->reloads[true]);
-	json_number(&json, "failed", attach->reloads[false]);
-	json_bool(&json, "last_failed", attach->last_reload_failed);
+	json_number(&json, "done", program->reloads[true]);
+	json_number(&json, "failed", program->reloads[false]);
+	json_bool(&json, "last_failed", program->last_reload_failed);
 	json_end_object(&json);
-	json_number(&json, "watchers", service_watchers(&attach->services));
+	json_number(&json, "watchers", service_watchers(&program->services));
 	json_bool(&json, "complete", !facts->report.failed);
 	json_end_object(&json);
 	text_add(out, "\n");
@@ -292,7 +293,7 @@ static void write_text_counters(struct text *out, const struct facts *facts)
 	add_count(out, &separator, "stray_refused", counters->stray_refused);
 	add_count(out, &separator, "takeovers", counters->takeovers);
 	add_count(out, &separator, "takeovers_failed", counters->takeovers_failed);
-	add_count(out, &separator, "untakable", hello_watch_untakable(&facts->attach->router.steer));
+	add_count(out, &separator, "untakable", hello_watch_untakable(&facts->program->router.steer));
 	add_count(out, &separator, "passes", counters->passes);
 	end_counts(out, separator);
 }
@@ -304,10 +305,10 @@ static void write_text_routes(struct text *out, const struct facts *facts)
 	for (int route = ROUTE_HTTPS; route < ROUTES; route++) {
 		const struct backend_state *state = &report->backends[route];
 
-		if (!is_in_use(facts->attach, route))
+		if (!is_in_use(facts->program, route))
 			continue;
 		text_add(out, "route        %s -> %s: %s, sessions %llu now, %llu in all",
-			 route_name((enum route)route), facts->attach->options.backends[route].text, state_name(state),
+			 route_name((enum route)route), facts->program->options.backends[route].text, state_name(state),
 			 (unsigned long long)report->live_by_route[route],
 			 (unsigned long long)report->counters.routed[route]);
 		if (state->failed_at)
@@ -319,14 +320,14 @@ static void write_text_routes(struct text *out, const struct facts *facts)
 
 static void write_text(struct text *out, const struct facts *facts)
 {
-	const struct attach *attach = facts->attach;
-	const struct options *options = &attach->options;
+	const struct program *program = facts->program;
+	const struct options *options = &program->options;
 	char name[ADDRESS_TEXT_MAX];
 
-	text_add(out, "alpnbpf      %s, name %s, pid %d, %s for ", ALPNBPF_VERSION, attach->control.name, (int)getpid(),
-		 phase_names[attach->phase]);
-	add_duration(out, seconds_since(facts, attach->started));
-	text_add(out, "\nmode         %s\narmed        ", attach->router.steer.mode);
+	text_add(out, "alpnbpf      %s, name %s, pid %d, %s for ", ALPNBPF_VERSION, program->control.name,
+		 (int)getpid(), phase_names[program->phase]);
+	add_duration(out, seconds_since(facts, program->started));
+	text_add(out, "\nmode         %s\narmed        ", program->router.steer.mode);
 	if (facts->armed) {
 		text_add(out, "yes, for ");
 		add_duration(out, armed_for(facts));
@@ -334,7 +335,7 @@ static void write_text(struct text *out, const struct facts *facts)
 	} else {
 		text_add(out, "no\n");
 	}
-	text_add(out, "data plane   %s; %u workers\nlisteners    ", attach->plane, attach->running);
+	text_add(out, "data plane   %s; %u workers\nlisteners    ", program->dataplane_text, program->running);
 	for (unsigned int i = 0; i < options->listener_count; i++)
 		text_add(out, "%s%s%s", i ? ", " : "", address_format(&options->listeners[i], name, sizeof(name)),
 			 options->in_place[i] ? " in place" : "");
@@ -342,21 +343,21 @@ static void write_text(struct text *out, const struct facts *facts)
 	write_text_routes(out, facts);
 	text_add(out, "sessions     %llu now, %llu in all, %u at most\n", (unsigned long long)facts->report.live,
 		 (unsigned long long)facts->report.counters.sessions,
-		 atomic_load(&attach->router.configuration)->max_sessions);
+		 atomic_load(&program->router.configuration)->max_sessions);
 	write_text_counters(out, facts);
-	text_add(out, "reloads      %llu done, %llu failed%s\n", (unsigned long long)attach->reloads[true],
-		 (unsigned long long)attach->reloads[false], attach->last_reload_failed ? ", the last one too" : "");
-	text_add(out, "watchers     %u\n", service_watchers(&attach->services));
+	text_add(out, "reloads      %llu done, %llu failed%s\n", (unsigned long long)program->reloads[true],
+		 (unsigned long long)program->reloads[false], program->last_reload_failed ? ", the last one too" : "");
+	text_add(out, "watchers     %u\n", service_watchers(&program->services));
 	text_add(out, "descriptors  %u of %llu\n", facts->descriptors, (unsigned long long)facts->descriptor_limit);
 	if (facts->report.failed)
 		text_add(out, "incomplete   a worker did not answer in time\n");
 }
 
-void status_write(struct text *out, struct attach *attach, bool json)
+void status_write(struct text *out, struct program *program, bool json)
 {
 	struct facts facts;
 
-	collect(&facts, attach);
+	collect(&facts, program);
 	if (json)
 		write_json(out, &facts);
 	else

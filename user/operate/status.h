@@ -3,16 +3,16 @@
 #ifndef ALPNBPF_OPERATE_STATUS_H
 #define ALPNBPF_OPERATE_STATUS_H
 
-#include "attach/attach.h"
+#include "operate/program.h"
 #include "engine/report.h"
 
-void status_write(struct text *out, struct attach *attach, bool json);
+void status_write(struct text *out, struct program *program, bool json);
 /* False: these are not all. */
-bool sessions_write(struct text *out, struct attach *attach, bool json);
+bool sessions_write(struct text *out, struct program *program, bool json);
 
 /* Open descriptors of this process; 0 if they cannot be counted. */
 unsigned int status_descriptors(void);
 /* Armed, for whatever reason? */
-bool status_is_armed(struct attach *attach);
+bool status_is_armed(struct program *program);
 
 #endif
