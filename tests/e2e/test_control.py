@@ -299,7 +299,7 @@ def test_bad_requests_get_an_error(stage, request_):
 
 
 def test_unknown_commands_are_told_which_there_are(stage):
-    assert re.search("there are status, sessions, ready, trace, reload, detach", ask(path_of(name_of(stage[0])), b"reboot\n"))
+    assert re.search("known commands: status, sessions, ready, trace, reload, detach", ask(path_of(name_of(stage[0])), b"reboot\n"))
 
 
 def test_a_request_in_pieces(stage):

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "steering/watch.h"
+#include "operate/http.h"
 #include "operate/status.h"
 #include "engine/outcome.h"
 
@@ -170,59 +171,17 @@ bool metrics_write(struct text *out, struct program *program)
 	return !out->failed;
 }
 
-/* --- HTTP --- */
-
-static void respond(struct text *out, const char *status, const char *more, const struct text *body, bool head)
-{
-	text_add(out,
-		 "HTTP/1.1 %s\r\n%sContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
-		 "Content-Length: %zu\r\nConnection: close\r\n\r\n",
-		 status, more, body->length);
-	if (!head && body->length)
-		text_add_bytes(out, body->bytes, body->length);
-}
-
-static void respond_with(struct text *out, const char *status, const char *more, const char *sentence)
-{
-	struct text body = {0};
-
-	text_add(&body, "%s\n", sentence);
-	respond(out, status, more, &body, false);
-	text_free(&body);
-}
-
-/* Is the request's target /metrics, whatever its query? */
-static bool is_for_metrics(const char *target)
-{
-	static const char path[] = "/metrics";
-
-	return strncmp(target, path, sizeof(path) - 1) == 0 && strchr(" ?", target[sizeof(path) - 1]) &&
-	       target[sizeof(path) - 1];
-}
-
 void metrics_answer(struct text *out, struct program *program, const char *request)
 {
-	bool head = strncmp(request, "HEAD ", 5) == 0;
-	const char *target = strchr(request, ' '), *version = target ? strchr(target + 1, ' ') : NULL;
+	bool head;
+	enum http_status status = http_request_parse(request, &head);
 	struct text body = {0};
 
-	if (!version || strncmp(version, " HTTP/1.", 8) != 0) {
-		respond_with(out, "400 Bad Request", "", "this is not HTTP/1.1");
-	} else if (!head && strncmp(request, "GET ", 4) != 0) {
-		respond_with(out, "405 Method Not Allowed", "Allow: GET, HEAD\r\n", "GET /metrics is all there is");
-	} else if (!is_for_metrics(target + 1)) {
-		respond_with(out, "404 Not Found", "", "GET /metrics is all there is");
-	} else {
-		if (!metrics_write(&body, program))
-			respond_with(out, "503 Service Unavailable", "",
-				     "a worker did not answer in time, or memory ran out");
-		else
-			respond(out, "200 OK", "", &body, head);
-	}
+	if (status == HTTP_OK && !metrics_write(&body, program))
+		status = HTTP_UNAVAILABLE;
+	if (status == HTTP_OK)
+		http_answer(out, &body, head);
+	else
+		http_refuse(out, status);
 	text_free(&body);
-}
-
-void metrics_refuse(struct text *out)
-{
-	respond_with(out, "431 Request Header Fields Too Large", "", "the request is too long");
 }

@@ -14,6 +14,8 @@
 
 #include "system/ports.h"
 #include "base/log.h"
+#include "operate/control_request.h"
+#include "operate/http.h"
 #include "operate/metrics.h"
 #include "operate/reload.h"
 #include "operate/status.h"
@@ -34,34 +36,18 @@ static void answer_ok(struct service_client *client)
 
 /* --- the commands --- */
 
-static bool wants_json(const char *words)
+static void answer_status(struct program *program, struct service_client *client, const struct control_request *request)
 {
-	return strcmp(words, "json") == 0;
-}
-
-static bool is_format(struct service_client *client, const char *words)
-{
-	if (strcmp(words, "json") == 0 || strcmp(words, "text") == 0)
-		return true;
-	answer_error(client, "text or json is all there is");
-	return false;
-}
-
-static void answer_status(struct program *program, struct service_client *client, const char *words)
-{
-	if (!is_format(client, words))
-		return;
 	answer_ok(client);
-	status_write(service_answer(client), program, wants_json(words));
+	status_write(service_answer(client), program, request->json);
 }
 
-static void answer_sessions(struct program *program, struct service_client *client, const char *words)
+static void answer_sessions(struct program *program, struct service_client *client,
+			    const struct control_request *request)
 {
 	struct text list = {0};
 
-	if (!is_format(client, words))
-		return;
-	if (sessions_write(&list, program, wants_json(words)) && !list.failed) {
+	if (sessions_write(&list, program, request->json) && !list.failed) {
 		answer_ok(client);
 		if (list.length)
 			text_add_bytes(service_answer(client), list.bytes, list.length);
@@ -71,97 +57,75 @@ static void answer_sessions(struct program *program, struct service_client *clie
 	text_free(&list);
 }
 
-static void answer_ready(struct program *program, struct service_client *client, const char *words)
+static void answer_ready(struct program *program, struct service_client *client)
 {
-	(void)words;
 	if (program->phase == PROGRAM_RUNNING)
 		answer_ok(client);
 	else
 		answer_error(client, program->phase == PROGRAM_STARTING ? "not ready yet" : "draining");
 }
 
-static void answer_reload(struct program *program, struct service_client *client, const char *words)
+static void answer_reload(struct program *program, struct service_client *client)
 {
 	char sentence[1024];
 
-	if (*words)
-		answer_error(client, "nothing may follow");
-	else if (!reload(program, sentence, sizeof(sentence)))
+	if (!reload(program, sentence, sizeof(sentence)))
 		answer_error(client, sentence);
 	else
 		text_add(service_answer(client), "ok\n%s\n", sentence);
 }
 
 /* Who asked sees the end of the connection when the process has ended. */
-static void answer_detach(struct program *program, struct service_client *client, const char *words)
+static void answer_detach(struct program *program, struct service_client *client, const struct control_request *request)
 {
-	bool now = strcmp(words, "now") == 0;
-
-	if (*words && !now) {
-		answer_error(client, "now is all that may follow");
-		return;
-	}
 	answer_ok(client);
 	service_keep(client, WATCH_END);
-	program->end_asked = now ? END_NOW : END_DRAIN;
+	program->end_asked = request->now ? END_NOW : END_DRAIN;
 }
 
-static bool find_route(const struct program *program, const char *name, uint32_t *route)
+static void answer_trace(struct program *program, struct service_client *client, const struct control_request *request)
 {
-	for (*route = ROUTE_HTTPS; *route < ROUTES; ++*route)
-		if (program->options.backends[*route].count && strcmp(route_name((enum route) * route), name) == 0)
-			return true;
-	return false;
-}
-
-/* text or json, and perhaps a route. */
-static void answer_trace(struct program *program, struct service_client *client, const char *words)
-{
-	bool json = strncmp(words, "json", 4) == 0;
-	uint32_t watched = TRACE_WATCH | (json ? TRACE_JSON : 0), route = ROUTE_UNDECIDED;
-
-	if ((!json && strncmp(words, "text", 4) != 0) || (words[4] && words[4] != ' ')) {
-		answer_error(client, "text or json is all there is, and a route after it");
-		return;
-	}
-	if (words[4] && !find_route(program, words + 5, &route)) {
+	if (request->route != ROUTE_UNDECIDED && !program->options.backends[request->route].count)
 		answer_error(client, "there is no such route");
-		return;
-	}
-	if (!service_watch(&program->services, client, watched | route)) {
-		answer_error(client, "there are as many watchers as there may be");
-		return;
-	}
-	answer_ok(client);
+	else if (!service_watch(&program->services, client,
+				TRACE_WATCH | (request->json ? TRACE_JSON : 0U) | (uint32_t)request->route))
+		text_add(service_answer(client), "error: too many watchers already (limit %d)\n", SERVICE_WATCHERS);
+	else
+		answer_ok(client);
 }
 
-static const struct {
-	const char *name;
-	void (*answer)(struct program *program, struct service_client *client, const char *words);
-} commands[] = {
-	{"status", answer_status}, {"sessions", answer_sessions}, {"ready", answer_ready},
-	{"trace", answer_trace},   {"reload", answer_reload},     {"detach", answer_detach},
-};
-
-#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
-
-static void answer_control(struct service *service, struct service_client *client, char *request)
+static void answer_control(struct service *service, struct service_client *client, char *line)
 {
-	size_t length = strcspn(request, " ");
-	const char *words = request + length + strspn(request + length, " ");
-	char sentence[256];
-	size_t at;
+	struct program *program = service->context;
+	struct control_request request;
+	struct sentence why = {0};
 
-	for (size_t i = 0; i < COMMANDS; i++) {
-		if (strlen(commands[i].name) != length || strncmp(commands[i].name, request, length) != 0)
-			continue;
-		commands[i].answer(service->context, client, words);
+	if (!control_request_parse(&request, line, &why)) {
+		answer_error(client, why.text);
 		return;
 	}
-	at = (size_t)snprintf(sentence, sizeof(sentence), "there is no such command; there are");
-	for (size_t i = 0; i < COMMANDS && at < sizeof(sentence); i++)
-		at += (size_t)snprintf(sentence + at, sizeof(sentence) - at, "%s %s", i ? "," : "", commands[i].name);
-	answer_error(client, sentence);
+	switch (request.command) {
+	case CONTROL_STATUS:
+		answer_status(program, client, &request);
+		return;
+	case CONTROL_SESSIONS:
+		answer_sessions(program, client, &request);
+		return;
+	case CONTROL_READY:
+		answer_ready(program, client);
+		return;
+	case CONTROL_TRACE:
+		answer_trace(program, client, &request);
+		return;
+	case CONTROL_RELOAD:
+		answer_reload(program, client);
+		return;
+	case CONTROL_DETACH:
+		answer_detach(program, client, &request);
+		return;
+	case CONTROL_COMMANDS:
+		return;
+	}
 }
 
 static void refuse_control(struct service *service, struct service_client *client)
@@ -192,7 +156,7 @@ static void answer_metrics(struct service *service, struct service_client *clien
 static void refuse_metrics(struct service *service, struct service_client *client)
 {
 	(void)service;
-	metrics_refuse(service_answer(client));
+	http_refuse(service_answer(client), HTTP_TOO_LARGE);
 }
 
 /* A socket file that nobody answers at was left by a killed process. */
