@@ -34,7 +34,7 @@
 static void announce(const struct attach *attach)
 {
 	const struct options *options = &attach->program.options;
-	const struct worker *worker = &attach->program.workers[0];
+	const struct worker *worker = &attach->program.engine.workers[0];
 	char listeners[512], name[ADDRESS_TEXT_MAX], routes[512];
 	size_t length = 0;
 
@@ -45,16 +45,17 @@ static void announce(const struct attach *attach)
 						   address_format(&worker->listeners[i].address, name, sizeof(name)));
 	for (unsigned int i = 0; i < options->listener_count && length < sizeof(listeners); i++)
 		if (options->in_place[i] &&
-		    attach->program.router.private_ports[steer_family_of(&options->listeners[i])])
+		    attach->program.engine.private_ports[steer_family_of(&options->listeners[i])])
 			length += (size_t)snprintf(listeners + length, sizeof(listeners) - length, "%sat %s",
 						   length ? ", " : "",
 						   address_format(&options->listeners[i], name, sizeof(name)));
 	log_info("ready: %s; acme -> %s, https -> %s%s; %s; data plane %s; %u workers, %u sessions at most", listeners,
 		 options->backends[ROUTE_ACME].text, options->backends[ROUTE_HTTPS].text,
-		 options_list_rules(options, routes, sizeof(routes)), attach->program.router.steer.mode,
-		 attach->program.dataplane_text, attach->program.router.workers, attach->program.router.max_sessions);
+		 options_list_rules(options, routes, sizeof(routes)), attach->program.engine.steer.mode,
+		 attach->program.dataplane_text, attach->program.engine.worker_count,
+		 attach->program.engine.max_sessions);
 	notify_service_manager("READY=1");
-	notify_status("serving: %s; data plane %s", attach->program.router.steer.mode, attach->program.dataplane_text);
+	notify_status("serving: %s; data plane %s", attach->program.engine.steer.mode, attach->program.dataplane_text);
 }
 
 /* How many sessions there are, as a snapshot: their workers count on. */
@@ -62,8 +63,8 @@ static unsigned int live_sessions(const struct attach *attach)
 {
 	unsigned int live = 0;
 
-	for (unsigned int i = 0; i < attach->program.running; i++)
-		live += __atomic_load_n(&attach->program.workers[i].live, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < attach->program.engine.running; i++)
+		live += __atomic_load_n(&attach->program.engine.workers[i].live, __ATOMIC_RELAXED);
 	return live;
 }
 
@@ -75,7 +76,7 @@ static void log_totals(struct attach *attach)
 	char line[960];
 	size_t length;
 
-	report_collect(&report, attach->program.workers, attach->program.running, REPORT_COUNTERS);
+	report_collect(&report, &attach->program.engine, REPORT_COUNTERS);
 	sum = report.counters;
 	length = (size_t)snprintf(
 		line, sizeof(line),
@@ -107,8 +108,8 @@ static void log_totals(struct attach *attach)
 
 static void tell_workers(struct attach *attach, enum worker_command command)
 {
-	for (unsigned int i = 0; i < attach->program.running; i++)
-		worker_tell(&attach->program.workers[i], command);
+	for (unsigned int i = 0; i < attach->program.engine.running; i++)
+		worker_tell(&attach->program.engine.workers[i], command);
 }
 
 static void end_now(struct attach *attach, const char *why)
@@ -117,7 +118,7 @@ static void end_now(struct attach *attach, const char *why)
 		notify_service_manager("STOPPING=1");
 	attach->drain_until = UINT64_MAX;
 	attach->program.phase = PROGRAM_ENDING;
-	steer_stop(&attach->program.router.steer);
+	steer_stop(&attach->program.engine.steer);
 	attach->settle_until = 0;
 	log_info("ending now: %s", why);
 	tell_workers(attach, WORKER_STOP);
@@ -137,7 +138,7 @@ static void drain(struct attach *attach)
 	notify_service_manager("STOPPING=1");
 	notify_status("draining: %u sessions when it began, %u ms for them to end", live_sessions(attach),
 		      attach->program.options.drain_timeout_ms);
-	steer_stop(&attach->program.router.steer);
+	steer_stop(&attach->program.engine.steer);
 	attach->settle_until = monotonic_us() + attach->program.options.hello_timeout_ms * MS;
 }
 
@@ -202,7 +203,7 @@ static void take_signal(struct attach *attach)
 static void settle(struct attach *attach)
 {
 	if (!attach->settle_until ||
-	    (steer_pending(&attach->program.router.steer) && monotonic_us() < attach->settle_until))
+	    (steer_pending(&attach->program.engine.steer) && monotonic_us() < attach->settle_until))
 		return;
 	attach->settle_until = 0;
 	tell_workers(attach, WORKER_DRAIN);
@@ -232,29 +233,29 @@ static int run(struct attach *attach)
 {
 	struct pollfd wait[WAIT_LOCKS + LOCKS_MAX] = {
 		[WAIT_SIGNALS] = {.fd = attach->signals, .events = POLLIN},
-		[WAIT_FINISHED] = {.fd = attach->program.router.finished, .events = POLLIN},
-		[WAIT_ARMING] = {.fd = arming_fd(&attach->program.router.steer), .events = POLLIN},
+		[WAIT_FINISHED] = {.fd = attach->program.engine.finished, .events = POLLIN},
+		[WAIT_ARMING] = {.fd = arming_fd(&attach->program.engine.steer), .events = POLLIN},
 		[WAIT_SERVICES] = {.fd = attach->program.services.epoll, .events = POLLIN},
-		[WAIT_TRACE] = {.fd = attach->program.router.trace.from, .events = POLLIN}};
-	unsigned int left = attach->program.running;
+		[WAIT_TRACE] = {.fd = attach->program.engine.trace.from, .events = POLLIN}};
+	unsigned int left = attach->program.engine.running;
 	int result = 0;
 
 	for (unsigned int i = 0; i < attach->lock_count; i++)
 		wait[WAIT_LOCKS + i] = (struct pollfd){.fd = attach->locks[i], .events = POLLIN};
 	while (left) {
-		bool armed = arming_look(&attach->program.router.steer);
+		bool armed = arming_look(&attach->program.engine.steer);
 		int ready = poll(wait, WAIT_LOCKS + attach->lock_count, wait_ms(attach, armed));
 		uint64_t ended;
 
 		if (ready < 0 && errno != EINTR)
 			return -errno;
 		settle(attach);
-		watchdog_look(&attach->program.watchdog, attach->program.workers, attach->program.running);
+		watchdog_look(&attach->program.watchdog, &attach->program.engine);
 		if (attach->drain_until && monotonic_us() >= attach->drain_until)
 			end_now(attach, "--drain-timeout is over");
 		services_run(&attach->program.services);
 		obey_control(attach);
-		if (trace_run(&attach->program.router.trace, &attach->program.services))
+		if (trace_run(&attach->program.engine.trace, &attach->program.services))
 			services_run(&attach->program.services);
 		for (unsigned int i = 0; ready > 0 && i < attach->lock_count; i++)
 			if (wait[WAIT_LOCKS + i].revents)
@@ -262,7 +263,7 @@ static int run(struct attach *attach)
 		if (ready > 0 && wait[WAIT_SIGNALS].revents)
 			take_signal(attach);
 		if (ready > 0 && wait[WAIT_FINISHED].revents &&
-		    read(attach->program.router.finished, &ended, sizeof(ended)) == sizeof(ended)) {
+		    read(attach->program.engine.finished, &ended, sizeof(ended)) == sizeof(ended)) {
 			left -= ended < left ? (unsigned int)ended : left;
 			/* A worker that ends unasked has said why. Its listeners would still get their share of the
 			 * connections: it takes the program with it, and the service manager restarts that. */
@@ -294,9 +295,9 @@ static int open_signals(struct attach *attach)
 	sigprocmask(SIG_BLOCK, &set, NULL); /* before threads start: they inherit it */
 	attach->at_terminal = isatty(STDERR_FILENO) == 1;
 	attach->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	attach->program.router.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	attach->program.router.reported = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (attach->signals < 0 || attach->program.router.finished < 0 || attach->program.router.reported < 0) {
+	attach->program.engine.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	attach->program.engine.reported = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (attach->signals < 0 || attach->program.engine.finished < 0 || attach->program.engine.reported < 0) {
 		log_error("cannot take signals: %s", strerror(errno));
 		return -errno;
 	}
@@ -328,7 +329,7 @@ static void end_command(struct attach *attach)
 		log_info("telling %s to end", attach->program.options.command[0]);
 	child_signal(&attach->child, SIGTERM);
 	while (child_runs(&attach->child)) {
-		watchdog_look(&attach->program.watchdog, attach->program.workers, attach->program.running);
+		watchdog_look(&attach->program.watchdog, &attach->program.engine);
 		if (poll(&wait, 1, watchdog_wait_ms(&attach->program.watchdog)) < 0 ||
 		    read(attach->signals, &info, sizeof(info)) != sizeof(info))
 			continue;
@@ -341,17 +342,17 @@ static void end_command(struct attach *attach)
 
 static void tear_down(struct attach *attach, bool started)
 {
-	steer_stop(&attach->program.router.steer);
+	steer_stop(&attach->program.engine.steer);
 	tell_workers(attach, WORKER_STOP); /* those that have ended do not mind */
-	for (unsigned int i = 0; i < attach->program.running; i++)
-		pthread_join(attach->program.workers[i].thread, NULL);
+	for (unsigned int i = 0; i < attach->program.engine.running; i++)
+		pthread_join(attach->program.engine.workers[i].thread, NULL);
 	watchdog_close(&attach->program.watchdog);
 	if (started)
 		log_totals(attach);
 	attach_tear_down(attach);
 	close(attach->signals);
-	close(attach->program.router.finished);
-	close(attach->program.router.reported);
+	close(attach->program.engine.finished);
+	close(attach->program.engine.reported);
 	operate_close(&attach->program); /* last: who asked for the end learns that it has come */
 }
 

@@ -56,12 +56,12 @@ static int decide_limits(struct attach *attach)
 	}
 	if (!wanted)
 		wanted = possible < SESSIONS_BY_DEFAULT ? possible : SESSIONS_BY_DEFAULT;
-	attach->program.router.max_sessions = wanted;
-	attach->program.router.workers = diagnose_workers(options);
-	if (attach->program.router.workers > wanted)
-		attach->program.router.workers = wanted;
-	attach->program.router.slots_per_worker =
-		(wanted + attach->program.router.workers - 1) / attach->program.router.workers;
+	attach->program.engine.max_sessions = wanted;
+	attach->program.engine.worker_count = diagnose_workers(options);
+	if (attach->program.engine.worker_count > wanted)
+		attach->program.engine.worker_count = wanted;
+	attach->program.engine.slots_per_worker =
+		(wanted + attach->program.engine.worker_count - 1) / attach->program.engine.worker_count;
 	return 0;
 }
 
@@ -84,7 +84,7 @@ static int check_kernel(enum dataplane_choice choice, char *reason, size_t reaso
 
 static int open_dataplane(struct attach *attach)
 {
-	struct router *router = &attach->program.router;
+	struct engine *engine = &attach->program.engine;
 	enum dataplane_choice choice = attach->program.options.dataplane;
 	bool rules = attach->program.options.routes.count > 0;
 	char reason[512] = "";
@@ -95,8 +95,8 @@ static int open_dataplane(struct attach *attach)
 		if (!error)
 			error = dataplane_selftest(rules, reason, sizeof(reason));
 		if (!error)
-			error = dataplane_open_sockmap(&router->dataplane, router->workers, router->slots_per_worker,
-						       rules, reason, sizeof(reason));
+			error = dataplane_open_sockmap(&engine->dataplane, engine->worker_count,
+						       engine->slots_per_worker, rules, reason, sizeof(reason));
 		if (!error) {
 			snprintf(attach->program.dataplane_text, sizeof(attach->program.dataplane_text),
 				 "%s (the self-test moved bytes in the kernel)",
@@ -109,9 +109,9 @@ static int open_dataplane(struct attach *attach)
 		}
 		log_warn("no sockmap data plane, user space moves the bytes: %s", reason);
 	}
-	error = dataplane_open_user(&router->dataplane, router->workers, router->slots_per_worker, rules);
+	error = dataplane_open_user(&engine->dataplane, engine->worker_count, engine->slots_per_worker, rules);
 	if (error)
-		log_error("no memory for %u sessions", router->max_sessions);
+		log_error("no memory for %u sessions", engine->max_sessions);
 	snprintf(attach->program.dataplane_text, sizeof(attach->program.dataplane_text), "user (%s)",
 		 choice == DATAPLANE_USER ? "asked for" : "as said above");
 	return error;
@@ -236,8 +236,9 @@ static void warn_of_nobody(const struct options *options)
 static int open_steering(struct attach *attach)
 {
 	char reason[DATAPLANE_REASON_MAX];
-	int error = steer_open(&attach->program.router.steer, &attach->program.options, attach->program.router.workers,
-			       attach->program.router.max_sessions, reason, sizeof(reason));
+	int error =
+		steer_open(&attach->program.engine.steer, &attach->program.options, attach->program.engine.worker_count,
+			   attach->program.engine.max_sessions, reason, sizeof(reason));
 
 	if (error && attach->program.options.in_place_count &&
 	    strncmp(reason, "--", 2) != 0) /* those name their remedy */
@@ -310,20 +311,20 @@ static int open_listeners(struct attach *attach, struct worker *worker)
 
 static int open_workers(struct attach *attach)
 {
-	struct router *router = &attach->program.router;
+	struct engine *engine = &attach->program.engine;
 	int error;
 
-	attach->program.workers = calloc(router->workers, sizeof(struct worker));
-	if (!attach->program.workers)
+	attach->program.engine.workers = calloc(engine->worker_count, sizeof(struct worker));
+	if (!attach->program.engine.workers)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < router->workers; i++) {
-		error = worker_init(&attach->program.workers[i], router, i);
+	for (unsigned int i = 0; i < engine->worker_count; i++) {
+		error = worker_init(&attach->program.engine.workers[i], engine, i);
 		if (error) {
 			log_error("cannot set up worker %u: %s", i, strerror(-error));
 			return error;
 		}
 		/* All before the first one accepts: a group of listeners that grows moves connections about. */
-		error = open_listeners(attach, &attach->program.workers[i]);
+		error = open_listeners(attach, &attach->program.engine.workers[i]);
 		if (error)
 			return error;
 	}
@@ -332,19 +333,19 @@ static int open_workers(struct attach *attach)
 
 static int make_configuration(struct attach *attach)
 {
-	struct router *router = &attach->program.router;
+	struct engine *engine = &attach->program.engine;
 	struct configuration *configuration =
-		configuration_new(&attach->program.options, router->max_sessions, router->workers);
+		configuration_new(&attach->program.options, engine->max_sessions, engine->worker_count);
 
 	if (!configuration)
 		log_error("no memory for the options");
-	atomic_store(&router->configuration, configuration);
+	atomic_store(&engine->configuration, configuration);
 	return configuration ? 0 : -ENOMEM;
 }
 
 static void free_configurations(struct attach *attach)
 {
-	struct configuration *configuration = atomic_load(&attach->program.router.configuration);
+	struct configuration *configuration = atomic_load(&attach->program.engine.configuration);
 
 	while (configuration) {
 		struct configuration *older = configuration->older;
@@ -374,8 +375,8 @@ int attach_set_up(struct attach *attach)
 	if (!error)
 		error = open_dataplane(attach);
 	if (!error && options->routes.count) {
-		routes_compile(&options->routes, &attach->program.router.dataplane.rules[0]);
-		atomic_load(&attach->program.router.configuration)->rules = 1;
+		routes_compile(&options->routes, &attach->program.engine.dataplane.rules[0]);
+		atomic_load(&attach->program.engine.configuration)->rules = 1;
 	}
 	if (!error)
 		error = open_steering(attach);
@@ -383,15 +384,15 @@ int attach_set_up(struct attach *attach)
 		return error;
 	if (options->max_per_source) {
 		struct source_table *sources =
-			source_table_new(attach->program.router.max_sessions, options->max_per_source);
+			source_table_new(attach->program.engine.max_sessions, options->max_per_source);
 
 		if (!sources)
 			return -ENOMEM;
-		atomic_store(&attach->program.router.sources, sources);
+		atomic_store(&attach->program.engine.sources, sources);
 	}
 	error = open_workers(attach);
 	if (!error) {
-		error = steer_start(&attach->program.router.steer, reason, sizeof(reason));
+		error = steer_start(&attach->program.engine.steer, reason, sizeof(reason));
 		if (error)
 			log_error("%s", reason);
 		else if (!options->command)
@@ -402,13 +403,13 @@ int attach_set_up(struct attach *attach)
 
 void attach_tear_down(struct attach *attach)
 {
-	for (unsigned int i = 0; attach->program.workers && i < attach->program.router.workers; i++)
-		worker_free(&attach->program.workers[i]);
-	free(attach->program.workers);
+	for (unsigned int i = 0; attach->program.engine.workers && i < attach->program.engine.worker_count; i++)
+		worker_free(&attach->program.engine.workers[i]);
+	free(attach->program.engine.workers);
 	free_configurations(attach);
-	source_table_free(atomic_load(&attach->program.router.sources));
-	steer_close(&attach->program.router.steer);
-	dataplane_close(&attach->program.router.dataplane);
+	source_table_free(atomic_load(&attach->program.engine.sources));
+	steer_close(&attach->program.engine.steer);
+	dataplane_close(&attach->program.engine.dataplane);
 	if (attach->routed)
 		policy_route_remove();
 	for (unsigned int i = 0; i < attach->lock_count; i++)

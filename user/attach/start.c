@@ -19,10 +19,10 @@
 
 static int start_workers(struct attach *attach)
 {
-	for (; attach->program.running < attach->program.router.workers; attach->program.running++) {
-		int error = worker_start(&attach->program.workers[attach->program.running]);
+	for (; attach->program.engine.running < attach->program.engine.worker_count; attach->program.engine.running++) {
+		int error = worker_start(&attach->program.engine.workers[attach->program.engine.running]);
 		if (error) {
-			log_error("cannot start worker %u: %s", attach->program.running, strerror(-error));
+			log_error("cannot start worker %u: %s", attach->program.engine.running, strerror(-error));
 			return error;
 		}
 	}
@@ -61,7 +61,7 @@ static uint64_t kept_capabilities(const struct attach *attach)
 		keep |= SANDBOX_CAP(CAP_NET_ADMIN);
 		log_info("CAP_NET_ADMIN is kept, for --client-address transparent");
 	}
-	if (attach->program.router.steer.watches) {
+	if (attach->program.engine.steer.watches) {
 		keep |= SANDBOX_CAP(CAP_NET_ADMIN) | SANDBOX_CAP(CAP_NET_BIND_SERVICE);
 		log_info(
 			"CAP_NET_ADMIN and CAP_NET_BIND_SERVICE are kept, for connections that are taken over from the "
@@ -109,7 +109,7 @@ int attach_start(struct attach *attach)
 	struct sandbox sandbox = {.capabilities = kept_capabilities(attach),
 				  .config = attach->program.options.config,
 				  .writable = {control_directory(), metrics_folder(attach, metrics, sizeof(metrics))},
-				  .attaches = attach->program.router.steer.watches,
+				  .attaches = attach->program.engine.steer.watches,
 				  .child = attach->child.pid};
 	char reason[SANDBOX_REASON_MAX];
 	int error = sandbox_enter(&sandbox, reason, sizeof(reason));
@@ -120,6 +120,6 @@ int attach_start(struct attach *attach)
 	}
 	warn_of_buffers(&attach->program.options);
 	warn_of_unix_backends(&attach->program.options);
-	watchdog_open(&attach->program.watchdog, attach->program.router.workers);
+	watchdog_open(&attach->program.watchdog, attach->program.engine.worker_count);
 	return start_workers(attach);
 }

@@ -288,7 +288,7 @@ bool backend_take_over(struct session *session)
 	if (!send_header(session))
 		return false;
 	if (client->in_map && end->is_tcp) {
-		int error = dataplane_insert(&worker->router->dataplane, SIDE_KEY(session->slot, BACKEND), end->fd,
+		int error = dataplane_insert(&worker->engine->dataplane, SIDE_KEY(session->slot, BACKEND), end->fd,
 					     &end->cookie);
 
 		end->in_map = error == 0;

@@ -27,7 +27,7 @@ static const struct endpoint *endpoint_of(const struct session *session)
 
 static struct steer *steer_of(const struct session *session)
 {
-	return &session->worker->router->steer;
+	return &session->worker->engine->steer;
 }
 
 /* --- where to --- */

@@ -22,7 +22,7 @@ static enum route decided_route(const struct session *session)
 /* What this hello is held against, here and by the verdict. */
 static const struct clienthello_rules *rules_of(const struct session *session)
 {
-	return dataplane_rules(&session->worker->router->dataplane, session->flows[CLIENT].rules);
+	return dataplane_rules(&session->worker->engine->dataplane, session->flows[CLIENT].rules);
 }
 
 static bool has_said_something(const struct session *session)

@@ -126,7 +126,7 @@ int listener_prepare(struct listener *listener, const struct steer *steer, const
 
 int listener_open(struct worker *worker, const struct address *address, char *error, size_t error_size)
 {
-	int result = listener_prepare(&worker->listeners[worker->listener_count], &worker->router->steer,
+	int result = listener_prepare(&worker->listeners[worker->listener_count], &worker->engine->steer,
 				      &worker->configuration->options, address, error, error_size);
 
 	if (!result)
@@ -145,7 +145,7 @@ int listener_share(struct worker *worker, int from, const struct address *addres
 	if (fd >= 0 && socket_set_client_options(fd, options) == 0 &&
 	    (getsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &deferred, &length) || deferred ||
 	     set_defer_accept(fd, options) == 0) &&
-	    hello_watch_own(&worker->router->steer, fd) == 0) {
+	    hello_watch_own(&worker->engine->steer, fd) == 0) {
 		worker->listeners[worker->listener_count++] =
 			(struct listener){.fd = fd, .address = *address, .shared = true};
 		return 0;
@@ -159,7 +159,7 @@ int listener_share(struct worker *worker, int from, const struct address *addres
 
 int listener_open_private(struct worker *worker, enum steer_family family, char *error, size_t error_size)
 {
-	unsigned int *port = &worker->router->private_ports[family];
+	unsigned int *port = &worker->engine->private_ports[family];
 	struct address address = {.len = sizeof(address.in)};
 	int fd, failed = 0;
 
@@ -173,13 +173,13 @@ int listener_open_private(struct worker *worker, enum steer_family family, char 
 		address.in6.sin6_addr = in6addr_loopback;
 		address.in6.sin6_port = htons((uint16_t)*port);
 	}
-	fd = open_socket(&worker->router->steer, &worker->configuration->options, &address);
+	fd = open_socket(&worker->engine->steer, &worker->configuration->options, &address);
 	if (fd < 0)
 		failed = fd;
 	else if (getsockname(fd, &address.sa, &address.len))
 		failed = -errno;
 	else
-		failed = steer_set_private(&worker->router->steer, worker->index, family, fd);
+		failed = steer_set_private(&worker->engine->steer, worker->index, family, fd);
 	if (failed) {
 		snprintf(error, error_size, "cannot make the private listener for %s: %s",
 			 family == STEER_V4 ? "IPv4" : "IPv6", strerror(-failed));
@@ -242,7 +242,7 @@ static void back_off(struct worker *worker, int error)
 
 void listener_admit(struct worker *worker, int fd, const struct address *client, const struct address *destination)
 {
-	struct source_table *sources = atomic_load_explicit(&worker->router->sources, memory_order_acquire);
+	struct source_table *sources = atomic_load_explicit(&worker->engine->sources, memory_order_acquire);
 
 	if (sources && !source_table_enter(sources, client)) {
 		log_source_refused(worker, client);

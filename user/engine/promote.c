@@ -43,14 +43,14 @@ bool promote_is_due(const struct session *session)
 	return session->turns == TURNS && !session->promoted && session->state == SESSION_OPEN &&
 	       worker->turns - session->turns_since <= (uint64_t)TURNS * FEW &&
 	       session->configuration->options.dataplane == DATAPLANE_AUTO &&
-	       dataplane_has_verdict(&worker->router->dataplane) && is_quiet(&session->ends[CLIENT]) &&
+	       dataplane_has_verdict(&worker->engine->dataplane) && is_quiet(&session->ends[CLIENT]) &&
 	       is_quiet(&session->ends[BACKEND]);
 }
 
 static void insert(struct session *session, enum side side)
 {
 	struct end *end = &session->ends[side];
-	int error = dataplane_insert(&session->worker->router->dataplane, SIDE_KEY(session->slot, side), end->fd,
+	int error = dataplane_insert(&session->worker->engine->dataplane, SIDE_KEY(session->slot, side), end->fd,
 				     &end->cookie);
 
 	end->in_map = error == 0;

@@ -88,26 +88,27 @@ void report_answer(struct worker *worker)
 		return;
 	fill(worker, &worker->report, (enum report_kind)asked);
 	atomic_store(&worker->asked, REPORT_NONE);
-	if (write(worker->router->reported, &one, sizeof(one)) < 0)
+	if (write(worker->engine->reported, &one, sizeof(one)) < 0)
 		log_debug("worker %u: cannot tell of its report: %s", worker->index, strerror(errno));
 }
 
 /* --- the main thread's side --- */
 
-static bool all_answered(struct worker *workers, unsigned int count)
+static bool all_answered(const struct engine *engine)
 {
-	for (unsigned int i = 0; i < count; i++)
-		if (worker_loops(&workers[i]) != WORKER_ENDED && atomic_load(&workers[i].asked) != REPORT_NONE)
+	for (unsigned int i = 0; i < engine->running; i++)
+		if (worker_loops(&engine->workers[i]) != WORKER_ENDED &&
+		    atomic_load(&engine->workers[i].asked) != REPORT_NONE)
 			return false;
 	return true;
 }
 
-static void wait_for_answers(struct worker *workers, unsigned int count)
+static void wait_for_answers(const struct engine *engine)
 {
 	uint64_t until = monotonic_us() + PATIENCE_US, now, value;
-	struct pollfd reported = {.fd = workers[0].router->reported, .events = POLLIN};
+	struct pollfd reported = {.fd = engine->reported, .events = POLLIN};
 
-	while (!all_answered(workers, count) && (now = monotonic_us()) < until)
+	while (!all_answered(engine) && (now = monotonic_us()) < until)
 		if (poll(&reported, 1, (int)((until - now) / MS + 1)) > 0 &&
 		    read(reported.fd, &value, sizeof(value)) != sizeof(value))
 			return;
@@ -152,30 +153,33 @@ static void take_sessions(struct report *sum, struct report *report)
 	report->sessions = NULL;
 }
 
-void report_collect(struct report *sum, struct worker *workers, unsigned int count, enum report_kind kind)
+void report_collect(struct report *sum, struct engine *engine, enum report_kind kind)
 {
 	*sum = (struct report){0};
-	for (unsigned int i = 0; i < count; i++) {
+	for (unsigned int i = 0; i < engine->running; i++) {
+		struct worker *worker = &engine->workers[i];
+
 		/* One that did not answer in time last time is still asked. */
-		if (worker_loops(&workers[i]) == WORKER_ENDED || atomic_load(&workers[i].asked) != REPORT_NONE)
+		if (worker_loops(worker) == WORKER_ENDED || atomic_load(&worker->asked) != REPORT_NONE)
 			continue;
-		free(workers[i].report.sessions); /* an answer that came too late */
-		workers[i].report.sessions = NULL;
-		atomic_store(&workers[i].asked, (int)kind);
-		worker_wake(&workers[i]);
+		free(worker->report.sessions); /* an answer that came too late */
+		worker->report.sessions = NULL;
+		atomic_store(&worker->asked, (int)kind);
+		worker_wake(worker);
 	}
-	if (count)
-		wait_for_answers(workers, count);
-	for (unsigned int i = 0; i < count; i++) {
-		if (worker_loops(&workers[i]) == WORKER_ENDED)
-			fill(&workers[i], &workers[i].report, kind);
-		else if (atomic_load(&workers[i].asked) != REPORT_NONE) {
+	wait_for_answers(engine);
+	for (unsigned int i = 0; i < engine->running; i++) {
+		struct worker *worker = &engine->workers[i];
+
+		if (worker_loops(worker) == WORKER_ENDED)
+			fill(worker, &worker->report, kind);
+		else if (atomic_load(&worker->asked) != REPORT_NONE) {
 			sum->failed = true;
 			continue;
 		}
-		add(sum, &workers[i].report);
+		add(sum, &worker->report);
 		if (kind == REPORT_SESSIONS)
-			take_sessions(sum, &workers[i].report);
+			take_sessions(sum, &worker->report);
 	}
 }
 

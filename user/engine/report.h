@@ -12,6 +12,7 @@
 #include "engine/counters.h"
 #include "engine/session.h"
 
+struct engine;
 struct worker;
 
 enum report_kind { REPORT_NONE, REPORT_COUNTERS, REPORT_SESSIONS };
@@ -41,10 +42,10 @@ struct report {
 void report_answer(struct worker *worker);
 
 /*
- * Asks all `count` workers, waits for their answers, and adds them up in *sum, whose sessions the caller frees. Main
- * thread. A worker that does not answer within a second is left out, and `failed` is set.
+ * Asks all workers that were started, waits for their answers, and adds them up in *sum, whose sessions the caller
+ * frees. Main thread. A worker that does not answer within a second is left out, and `failed` is set.
  */
-void report_collect(struct report *sum, struct worker *workers, unsigned int count, enum report_kind kind);
+void report_collect(struct report *sum, struct engine *engine, enum report_kind kind);
 void report_free(struct report *report);
 
 #endif

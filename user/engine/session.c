@@ -33,12 +33,12 @@ static struct session *take_slot(struct worker *worker)
 	*session = (struct session){
 		.worker = worker,
 		.configuration = worker->configuration,
-		.slot = worker->index * worker->router->slots_per_worker + index,
+		.slot = worker->index * worker->engine->slots_per_worker + index,
 		.runnable = old.runnable,
 		.next_runnable = old.next_runnable,
 	};
-	session->number = worker->last_number++ * worker->router->workers + worker->index + 1;
-	session->flows = &worker->router->dataplane.flows[SIDE_KEY(session->slot, CLIENT)];
+	session->number = worker->last_number++ * worker->engine->worker_count + worker->index + 1;
+	session->flows = &worker->engine->dataplane.flows[SIDE_KEY(session->slot, CLIENT)];
 	for (int side = CLIENT; side < SIDES; side++) {
 		session->ends[side].fd = -1;
 		session->ends[side].generation = (uint16_t)(old.ends[side].generation + 1);
@@ -62,7 +62,7 @@ static struct session *take_slot(struct worker *worker)
  */
 static bool wants_verdict(const struct worker *worker)
 {
-	return dataplane_has_verdict(&worker->router->dataplane) &&
+	return dataplane_has_verdict(&worker->engine->dataplane) &&
 	       worker->configuration->options.dataplane == DATAPLANE_SOCKMAP &&
 	       worker->configuration->options.backends[ROUTE_HTTPS].addresses[0].sa.sa_family != AF_UNIX;
 }
@@ -81,7 +81,7 @@ static bool open_client(struct session *session, bool *ahead)
 			session_end(session, CAUSE_CLIENT_RESET, true);
 			return false;
 		}
-		error = dataplane_insert(&session->worker->router->dataplane, SIDE_KEY(session->slot, CLIENT),
+		error = dataplane_insert(&session->worker->engine->dataplane, SIDE_KEY(session->slot, CLIENT),
 					 client->fd, &client->cookie);
 		client->in_map = error == 0;
 		if (error && error != -EOPNOTSUPP) /* that is a client which has sent its FIN already */
@@ -306,11 +306,11 @@ void session_close_end(struct session *session, enum side side, bool hard)
 	if (hard)
 		setsockopt(end->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	if (side == BACKEND) /* before its port can be another's */
-		steer_forget(&session->worker->router->steer, session->worker->index, &session->ours);
+		steer_forget(&session->worker->engine->steer, session->worker->index, &session->ours);
 	close(end->fd);
 	free(end->held);
 	if (end->in_map)
-		dataplane_forget(&session->worker->router->dataplane, end->cookie);
+		dataplane_forget(&session->worker->engine->dataplane, end->cookie);
 	*end = (struct end){.fd = -1, .generation = (uint16_t)(end->generation + 1)};
 }
 
@@ -324,12 +324,12 @@ void session_sweep(struct session *session)
 		session_close_end(session, (enum side)side, session->reset_ends);
 	account(session);
 	if (session->in_sources)
-		source_table_leave(worker->router->sources, &session->client);
+		source_table_leave(worker->engine->sources, &session->client);
 	free(session->server_name);
 	session->server_name = NULL;
 	session->state = SESSION_FREE;
 	leave_hello(session);
 	configuration_leave(session->configuration);
-	worker->free_slots[worker->free_count++] = session->slot - worker->index * worker->router->slots_per_worker;
+	worker->free_slots[worker->free_count++] = session->slot - worker->index * worker->engine->slots_per_worker;
 	worker->live--;
 }

@@ -47,13 +47,13 @@ static int raw_of(const struct worker *worker, const struct steer_takeover *take
 {
 	struct address client = takeover_client(takeover);
 
-	return worker->router->steer.raw[steer_family_of(&client)];
+	return worker->engine->steer.raw[steer_family_of(&client)];
 }
 
 /* The program lets its packets through again. */
 static void release(struct worker *worker, const struct steer_takeover *takeover)
 {
-	struct steer *steer = &worker->router->steer;
+	struct steer *steer = &worker->engine->steer;
 
 	if (bpf_map_delete_elem(steer->taken, &takeover->ends) == 0)
 		__atomic_fetch_sub(&steer->state->taking, 1, __ATOMIC_SEQ_CST);
@@ -204,7 +204,7 @@ bool takeovers_expired(struct worker *worker, struct timer *timer)
 
 bool takeovers_come(struct worker *worker)
 {
-	struct steer *steer = &worker->router->steer;
+	struct steer *steer = &worker->engine->steer;
 
 	return worker->takeovers && atomic_load(&worker->command) != WORKER_STOP &&
 	       __atomic_load_n(&steer->state->taking, __ATOMIC_SEQ_CST);
@@ -220,7 +220,7 @@ int takeovers_open(struct worker *worker)
 	worker->takeovers = calloc(1, sizeof(struct takeovers));
 	if (!worker->takeovers)
 		return -ENOMEM;
-	worker->takeovers->ring = ring_buffer__new(worker->router->steer.takeovers, seen, worker, NULL);
+	worker->takeovers->ring = ring_buffer__new(worker->engine->steer.takeovers, seen, worker, NULL);
 	return worker->takeovers->ring ? 0 : -errno;
 }
 

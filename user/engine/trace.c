@@ -52,7 +52,7 @@ void trace_close(struct trace *trace)
 
 static struct trace *trace_of(const struct session *session)
 {
-	return &session->worker->router->trace;
+	return &session->worker->engine->trace;
 }
 
 static void begin(struct session *session)

@@ -12,6 +12,8 @@
 
 #include "base/log.h"
 #include "base/timer.h"
+#include "engine/engine.h"
+#include "engine/worker.h"
 
 #define LOOKS_AGAIN 16 /* times an interval, for those that have not answered in time */
 
@@ -39,10 +41,10 @@ void watchdog_open(struct watchdog *watchdog, unsigned int workers)
 	watchdog->next = 0;
 }
 
-static bool all_answered(const struct watchdog *watchdog, const struct worker *workers, unsigned int count)
+static bool all_answered(const struct watchdog *watchdog, const struct engine *engine)
 {
-	for (unsigned int i = 0; i < count; i++) {
-		uint64_t loops = worker_loops(&workers[i]);
+	for (unsigned int i = 0; i < engine->running; i++) {
+		uint64_t loops = worker_loops(&engine->workers[i]);
 
 		if (loops == watchdog->seen[i] && loops != WORKER_ENDED)
 			return false;
@@ -59,22 +61,22 @@ int watchdog_wait_ms(const struct watchdog *watchdog)
 	return watchdog->next > now ? (int)((watchdog->next - now) / MS + 1) : 0;
 }
 
-void watchdog_look(struct watchdog *watchdog, struct worker *workers, unsigned int count)
+void watchdog_look(struct watchdog *watchdog, struct engine *engine)
 {
 	uint64_t now = monotonic_us();
 
 	if (now < watchdog->next)
 		return;
-	if (watchdog->asked && !all_answered(watchdog, workers, count)) {
+	if (watchdog->asked && !all_answered(watchdog, engine)) {
 		watchdog->next = now + watchdog->interval / LOOKS_AGAIN;
 		return;
 	}
 	if (watchdog->asked)
 		notify_service_manager("WATCHDOG=1");
 	watchdog->asked = true;
-	for (unsigned int i = 0; i < count; i++) {
-		watchdog->seen[i] = worker_loops(&workers[i]);
-		worker_wake(&workers[i]);
+	for (unsigned int i = 0; i < engine->running; i++) {
+		watchdog->seen[i] = worker_loops(&engine->workers[i]);
+		worker_wake(&engine->workers[i]);
 	}
 	watchdog->next = now + watchdog->interval / 2;
 }

@@ -6,9 +6,10 @@
 #ifndef ALPNBPF_ENGINE_WATCHDOG_H
 #define ALPNBPF_ENGINE_WATCHDOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#include "engine/worker.h"
+struct engine;
 
 struct watchdog {
 	uint64_t interval; /* us; 0: nobody asked for it */
@@ -22,7 +23,7 @@ void watchdog_open(struct watchdog *watchdog, unsigned int workers);
 /* Milliseconds until that is due; -1: never. */
 int watchdog_wait_ms(const struct watchdog *watchdog);
 /* When watchdog->next has come: tells the service manager if all workers have answered, and asks them again. */
-void watchdog_look(struct watchdog *watchdog, struct worker *workers, unsigned int count);
+void watchdog_look(struct watchdog *watchdog, struct engine *engine);
 void watchdog_close(struct watchdog *watchdog);
 
 #endif

@@ -46,7 +46,7 @@ int worker_watch(struct session *session, enum side side, uint32_t events, bool 
 	union event_source source = {.kind = SOURCE_SESSION,
 				     .side = (uint8_t)side,
 				     .generation = end->generation,
-				     .index = session->slot - worker->index * worker->router->slots_per_worker};
+				     .index = session->slot - worker->index * worker->engine->slots_per_worker};
 	struct epoll_event event = {.events = events, .data.u64 = source.bits};
 
 	return epoll_ctl(worker->epoll, change ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, end->fd, &event) ? -errno : 0;
@@ -97,13 +97,13 @@ static int event_seen(void *context, void *data, size_t size)
 {
 	struct worker *worker = context;
 	const struct flow_event *event = data;
-	uint32_t first = worker->index * worker->router->slots_per_worker, slot;
+	uint32_t first = worker->index * worker->engine->slots_per_worker, slot;
 
 	if (size < sizeof(*event))
 		return 0;
 	worker->counters.passes++;
 	slot = event->key / SIDES;
-	if (slot >= first && slot - first < worker->router->slots_per_worker)
+	if (slot >= first && slot - first < worker->engine->slots_per_worker)
 		worker_mark(session_of(worker, slot - first));
 	return 0;
 }
@@ -111,12 +111,12 @@ static int event_seen(void *context, void *data, size_t size)
 /* The ring was full: whose events were lost is not known, so everybody is looked at. */
 static void look_for_lost_events(struct worker *worker)
 {
-	uint64_t lost = __atomic_load_n(&worker->router->dataplane.events_lost[worker->index], __ATOMIC_ACQUIRE);
+	uint64_t lost = __atomic_load_n(&worker->engine->dataplane.events_lost[worker->index], __ATOMIC_ACQUIRE);
 
 	if (lost == worker->events_lost)
 		return;
 	worker->events_lost = lost;
-	for (unsigned int i = 0; i < worker->router->slots_per_worker; i++)
+	for (unsigned int i = 0; i < worker->engine->slots_per_worker; i++)
 		worker_mark(&worker->sessions[i]);
 }
 
@@ -223,7 +223,7 @@ static void sweep(struct worker *worker)
 
 static unsigned int share_of(const struct worker *worker, unsigned int sessions)
 {
-	unsigned int workers = worker->router->workers;
+	unsigned int workers = worker->engine->worker_count;
 
 	return sessions / workers + (worker->index < sessions % workers);
 }
@@ -245,13 +245,13 @@ static void adopt(struct worker *worker, struct configuration *newest)
 	worker->most = share_of(worker, newest->max_sessions);
 	atomic_store(&worker->configuration, newest);
 	configuration_leave(old);
-	if (write(worker->router->reported, &one, sizeof(one)) < 0)
+	if (write(worker->engine->reported, &one, sizeof(one)) < 0)
 		log_debug("worker %u: cannot tell of its reload: %s", worker->index, strerror(errno));
 }
 
 static void obey(struct worker *worker)
 {
-	struct configuration *newest = atomic_load(&worker->router->configuration);
+	struct configuration *newest = atomic_load(&worker->engine->configuration);
 	int command = atomic_load(&worker->command);
 
 	if (newest != worker->configuration)
@@ -262,7 +262,7 @@ static void obey(struct worker *worker)
 		listener_close_all(worker);
 	if (command != WORKER_STOP)
 		return;
-	for (unsigned int i = 0; i < worker->router->slots_per_worker; i++)
+	for (unsigned int i = 0; i < worker->engine->slots_per_worker; i++)
 		if (worker->sessions[i].state != SESSION_FREE && worker->sessions[i].state != SESSION_CLOSING)
 			session_end(&worker->sessions[i], CAUSE_SHUTDOWN, true);
 }
@@ -316,21 +316,21 @@ static void *run(void *argument)
 			break;
 	}
 	atomic_store(&worker->loops, WORKER_ENDED);
-	if (write(worker->router->reported, &one, sizeof(one)) < 0 || /* who waits for its report has it by now */
-	    write(worker->router->finished, &one, sizeof(one)) < 0)
+	if (write(worker->engine->reported, &one, sizeof(one)) < 0 || /* who waits for its report has it by now */
+	    write(worker->engine->finished, &one, sizeof(one)) < 0)
 		log_error("worker %u: cannot report its end: %s", worker->index, strerror(errno));
 	return NULL;
 }
 
-int worker_init(struct worker *worker, struct router *router, unsigned int index)
+int worker_init(struct worker *worker, struct engine *engine, unsigned int index)
 {
-	unsigned int slots = router->slots_per_worker;
+	unsigned int slots = engine->slots_per_worker;
 	int error;
 
-	worker->router = router;
+	worker->engine = engine;
 	worker->index = index;
-	atomic_store(&worker->configuration, atomic_load(&router->configuration));
-	worker->most = share_of(worker, router->max_sessions);
+	atomic_store(&worker->configuration, atomic_load(&engine->configuration));
+	worker->most = share_of(worker, engine->max_sessions);
 	worker->sessions = calloc(slots, sizeof(struct session));
 	worker->free_slots = calloc(slots, sizeof(unsigned int));
 	worker->scratch = malloc(SCRATCH_BYTES);
@@ -347,17 +347,17 @@ int worker_init(struct worker *worker, struct router *router, unsigned int index
 	if (worker->epoll < 0 || worker->wake < 0)
 		return -errno;
 	error = watch_descriptor(worker, worker->wake, SOURCE_WAKE);
-	if (!error && index == 0 && router->steer.watches) {
+	if (!error && index == 0 && engine->steer.watches) {
 		error = takeovers_open(worker);
 		if (!error)
-			error = watch_descriptor(worker, router->steer.takeovers, SOURCE_TAKEOVERS);
+			error = watch_descriptor(worker, engine->steer.takeovers, SOURCE_TAKEOVERS);
 	}
-	if (error || !dataplane_has_verdict(&router->dataplane))
+	if (error || !dataplane_has_verdict(&engine->dataplane))
 		return error;
-	worker->ring = dataplane_ring(&router->dataplane, index, event_seen, worker);
+	worker->ring = dataplane_ring(&engine->dataplane, index, event_seen, worker);
 	if (!worker->ring)
 		return -errno;
-	return watch_descriptor(worker, router->dataplane.rings[index], SOURCE_RING);
+	return watch_descriptor(worker, engine->dataplane.rings[index], SOURCE_RING);
 }
 
 int worker_start(struct worker *worker)

@@ -10,35 +10,17 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "engine/configuration.h"
-#include "dataplane/dataplane.h"
 #include "hello/describe.h"
 #include "options/options.h"
+#include "engine/counters.h"
+#include "engine/engine.h"
 #include "engine/report.h"
 #include "engine/session.h"
-#include "engine/source_table.h"
-#include "steering/steer.h"
 #include "base/timer.h"
-#include "engine/trace.h"
 
 #define SCRATCH_BYTES (256 * 1024) /* what one recv() may take, once a worker */
 
 struct ring_buffer;
-
-/* What all workers share. Read-only once they run, but for `finished`. */
-struct router {
-	_Atomic(struct configuration *) configuration; /* the newest */
-	struct dataplane dataplane;
-	struct steer steer;
-	struct trace trace;
-	unsigned int
-		private_ports[STEER_FAMILIES];  /* of the in-place listeners, once the first worker has bound them */
-	_Atomic(struct source_table *) sources; /* NULL: no --max-per-source so far */
-	unsigned int workers, slots_per_worker; /* slots: the key range of a worker */
-	unsigned int max_sessions;              /* of all workers; may be a little less than the slots */
-	int finished;                           /* eventfd: a worker that has ended adds one */
-	int reported;                           /* eventfd: one that has filled its report */
-};
 
 #define WORKER_ENDED UINT64_MAX /* of worker_loops() */
 
@@ -66,7 +48,7 @@ struct listener {
 };
 
 struct worker {
-	struct router *router;
+	struct engine *engine;
 	unsigned int index;
 	pthread_t thread;
 	_Atomic int command; /* enum worker_command */
@@ -106,7 +88,7 @@ struct worker {
 };
 
 /* All but the thread. Listeners must have been opened. 0 or -errno. */
-int worker_init(struct worker *worker, struct router *router, unsigned int index);
+int worker_init(struct worker *worker, struct engine *engine, unsigned int index);
 int worker_start(struct worker *worker);
 /* From any thread. */
 void worker_tell(struct worker *worker, enum worker_command command);

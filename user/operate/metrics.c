@@ -86,7 +86,7 @@ static void write_info(struct text *out, struct program *program)
 	begin(out, "alpnbpf_build_info", "gauge", "The version, the data plane and the mode; always 1.");
 	text_add(out, "alpnbpf_build_info{version=\"%s\",dataplane=\"%.*s\",mode=\"", ALPNBPF_VERSION,
 		 (int)strcspn(program->dataplane_text, " "), program->dataplane_text);
-	add_label(out, program->router.steer.mode);
+	add_label(out, program->engine.steer.mode);
 	text_add(out, "\"} 1\n");
 }
 
@@ -104,11 +104,11 @@ static void write_process(struct text *out, struct program *program)
 bool metrics_write(struct text *out, struct program *program)
 {
 	static const char bytes[] = "alpnbpf_bytes_total";
-	struct steer *steer = &program->router.steer;
+	struct steer *steer = &program->engine.steer;
 	const struct counters *counters;
 	struct report report;
 
-	report_collect(&report, program->workers, program->running, REPORT_COUNTERS);
+	report_collect(&report, &program->engine, REPORT_COUNTERS);
 	if (report.failed)
 		return false;
 	counters = &report.counters;
@@ -118,9 +118,9 @@ bool metrics_write(struct text *out, struct program *program)
 		simple(out, "alpnbpf_steered_connections_total", "counter",
 		       "Connections to the web server's port that were steered to alpnbpf.",
 		       __atomic_load_n(&steer->state->steered, __ATOMIC_RELAXED));
-	simple(out, "alpnbpf_workers", "gauge", "Threads that serve sessions.", program->running);
+	simple(out, "alpnbpf_workers", "gauge", "Threads that serve sessions.", program->engine.running);
 	simple(out, "alpnbpf_sessions_max", "gauge", "Sessions there may be at once.",
-	       atomic_load(&program->router.configuration)->max_sessions);
+	       atomic_load(&program->engine.configuration)->max_sessions);
 	simple(out, "alpnbpf_connections_accepted_total", "counter", "Connections of clients.", counters->sessions);
 	begin(out, "alpnbpf_sessions", "gauge", "Live sessions, by route; undecided before the hello is complete.");
 	sample(out, "alpnbpf_sessions", "route", "undecided", report.live_by_route[ROUTE_UNDECIDED]);

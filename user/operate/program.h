@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What there is of a running attach to ask about and to operate. attach makes it and takes it down; all of it is the
- * main thread's, but for what workers write in `router` and `workers`.
+ * main thread's, but for what workers write in `engine`.
  */
 #ifndef ALPNBPF_OPERATE_PROGRAM_H
 #define ALPNBPF_OPERATE_PROGRAM_H
@@ -11,6 +11,7 @@
 #include "operate/control.h"
 #include "operate/server.h"
 #include "options/options.h"
+#include "engine/engine.h"
 #include "engine/watchdog.h"
 #include "engine/worker.h"
 
@@ -25,9 +26,7 @@ struct program {
 	struct options options; /* the newest */
 	int argc;
 	char **argv; /* to be read again */
-	struct router router;
-	struct worker *workers;
-	unsigned int running;     /* of them: started, and not joined yet */
+	struct engine engine;
 	char dataplane_text[768]; /* the data plane and why, for the ready line */
 	uint64_t started;         /* us */
 	struct services services;

@@ -34,16 +34,16 @@ static bool can_change(const struct program *program, const struct options *new,
 		snprintf(why, size, "%s cannot change while alpnbpf runs; restart it", names);
 		return false;
 	}
-	if (new->max_connections > program->router.max_sessions) {
+	if (new->max_connections > program->engine.max_sessions) {
 		snprintf(why, size, "max-connections %u: is more than the %u that memory was set aside for; restart it",
-			 new->max_connections, program->router.max_sessions);
+			 new->max_connections, program->engine.max_sessions);
 		return false;
 	}
-	if (new->routes.count && !program->router.dataplane.rules) {
+	if (new->routes.count && !program->engine.dataplane.rules) {
 		snprintf(why, size, "route: there was none when alpnbpf started; restart it");
 		return false;
 	}
-	return steer_can_change(&program->router.steer, &program->options, new, why, size);
+	return steer_can_change(&program->engine.steer, &program->options, new, why, size);
 }
 
 /* --- listeners --- */
@@ -83,7 +83,7 @@ static int check_free(const struct program *program, const struct address *addre
 static int open_listeners(const struct program *program, struct configuration *configuration, char *why, size_t size)
 {
 	const struct options *new = &configuration->options;
-	unsigned int workers = program->router.workers, opened = 0;
+	unsigned int workers = program->engine.worker_count, opened = 0;
 	const struct address *added[LISTENERS_MAX];
 	bool implied[LISTENERS_MAX];
 	unsigned int count = 0;
@@ -110,7 +110,7 @@ static int open_listeners(const struct program *program, struct configuration *c
 	configuration->opened_count = count;
 	for (unsigned int worker = 0; worker < workers; worker++) {
 		for (unsigned int i = 0; i < count; i++, opened++) {
-			int error = listener_prepare(&configuration->opened[opened], &program->router.steer, new,
+			int error = listener_prepare(&configuration->opened[opened], &program->engine.steer, new,
 						     added[i], why, size);
 
 			if (error && !(error == -EAFNOSUPPORT && implied[i]))
@@ -128,7 +128,7 @@ static int open_listeners(const struct program *program, struct configuration *c
  */
 static bool compile_rules(struct program *program, struct configuration *configuration)
 {
-	struct configuration *newest = atomic_load(&program->router.configuration);
+	struct configuration *newest = atomic_load(&program->engine.configuration);
 	struct clienthello_rules *table;
 	uint16_t other = newest->rules == 1 ? 2 : 1;
 
@@ -138,7 +138,7 @@ static bool compile_rules(struct program *program, struct configuration *configu
 	for (struct configuration *older = newest->older; older; older = older->older)
 		if (older->rules == other && atomic_load_explicit(&older->hellos, memory_order_acquire))
 			return false;
-	table = &program->router.dataplane.rules[other - 1];
+	table = &program->engine.dataplane.rules[other - 1];
 	memset(table, 0, sizeof(*table));
 	routes_compile(&configuration->options.routes, table);
 	configuration->rules = other;
@@ -149,9 +149,9 @@ static bool compile_rules(struct program *program, struct configuration *configu
 
 static bool all_have_it(const struct program *program, const struct configuration *configuration)
 {
-	for (unsigned int i = 0; i < program->running; i++)
-		if (worker_loops(&program->workers[i]) != WORKER_ENDED &&
-		    atomic_load(&program->workers[i].configuration) != configuration)
+	for (unsigned int i = 0; i < program->engine.running; i++)
+		if (worker_loops(&program->engine.workers[i]) != WORKER_ENDED &&
+		    atomic_load(&program->engine.workers[i].configuration) != configuration)
 			return false;
 	return true;
 }
@@ -159,12 +159,12 @@ static bool all_have_it(const struct program *program, const struct configuratio
 static void hand_over(struct program *program, struct configuration *configuration)
 {
 	uint64_t until = monotonic_us() + PATIENCE_US, now, value;
-	struct pollfd reported = {.fd = program->router.reported, .events = POLLIN};
+	struct pollfd reported = {.fd = program->engine.reported, .events = POLLIN};
 
-	configuration->older = atomic_load(&program->router.configuration);
-	atomic_store(&program->router.configuration, configuration);
-	for (unsigned int i = 0; i < program->running; i++)
-		worker_wake(&program->workers[i]);
+	configuration->older = atomic_load(&program->engine.configuration);
+	atomic_store(&program->engine.configuration, configuration);
+	for (unsigned int i = 0; i < program->engine.running; i++)
+		worker_wake(&program->engine.workers[i]);
 	while (!all_have_it(program, configuration) && (now = monotonic_us()) < until)
 		if (poll(&reported, 1, (int)((until - now) / MS + 1)) > 0 &&
 		    read(reported.fd, &value, sizeof(value)) != sizeof(value))
@@ -174,8 +174,8 @@ static void hand_over(struct program *program, struct configuration *configurati
 
 static bool set_source_limit(struct program *program, unsigned int limit)
 {
-	struct router *router = &program->router;
-	struct source_table *sources = atomic_load(&router->sources);
+	struct engine *engine = &program->engine;
+	struct source_table *sources = atomic_load(&engine->sources);
 
 	if (!sources && !limit)
 		return true;
@@ -184,18 +184,18 @@ static bool set_source_limit(struct program *program, unsigned int limit)
 		return true;
 	}
 	/* Sessions that live by now are not in it, and know that. */
-	sources = source_table_new(router->max_sessions, limit);
+	sources = source_table_new(engine->max_sessions, limit);
 	if (!sources)
 		return false;
-	atomic_store(&router->sources, sources);
+	atomic_store(&engine->sources, sources);
 	return true;
 }
 
 /* All that can fail, and then that which cannot. False: nothing has changed. */
 static bool apply(struct program *program, const struct options *new, char *why, size_t size)
 {
-	unsigned int most = new->max_connections ? new->max_connections : program->router.max_sessions;
-	struct configuration *configuration = configuration_new(new, most, program->running);
+	unsigned int most = new->max_connections ? new->max_connections : program->engine.max_sessions;
+	struct configuration *configuration = configuration_new(new, most, program->engine.running);
 	int error = configuration ? open_listeners(program, configuration, why, size) : -ENOMEM;
 
 	if (!error && !compile_rules(program, configuration)) {
@@ -206,7 +206,7 @@ static bool apply(struct program *program, const struct options *new, char *why,
 	if (!error && !set_source_limit(program, new->max_per_source))
 		error = -ENOMEM;
 	if (!error) {
-		error = steer_change(&program->router.steer, &program->options, new);
+		error = steer_change(&program->engine.steer, &program->options, new);
 		if (error)
 			snprintf(why, size, "changing the steering: %s", strerror(-error));
 	}
@@ -215,7 +215,7 @@ static bool apply(struct program *program, const struct options *new, char *why,
 			snprintf(why, size, "there is no memory for it");
 		set_source_limit(program, program->options.max_per_source);
 		if (configuration) {
-			close_opened(configuration, program->router.workers);
+			close_opened(configuration, program->engine.worker_count);
 			free(configuration->opened);
 		}
 		free(configuration);
@@ -240,7 +240,7 @@ static bool try_reload(struct program *program, char *sentence, size_t size)
 		snprintf(sentence, size, "alpnbpf is about to end");
 		return false;
 	}
-	if (!all_have_it(program, atomic_load(&program->router.configuration))) {
+	if (!all_have_it(program, atomic_load(&program->engine.configuration))) {
 		snprintf(sentence, size, "the last reload is still under way");
 		return false;
 	}

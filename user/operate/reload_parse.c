@@ -45,7 +45,7 @@ static bool wait_for(struct program *program, pthread_t thread)
 		look.tv_nsec %= 1000000000;
 		if (pthread_timedjoin_np(thread, NULL, &look) == 0)
 			return true;
-		watchdog_look(&program->watchdog, program->workers, program->running);
+		watchdog_look(&program->watchdog, &program->engine);
 	}
 	pthread_detach(thread);
 	return false;

@@ -245,7 +245,7 @@ int operate_open(struct program *program)
 
 	program->control.fd = program->control.lock = program->metrics_service.fd = -1;
 	if (!error)
-		error = trace_open(&program->router.trace);
+		error = trace_open(&program->engine.trace);
 	if (error)
 		log_error("cannot open the control socket: %s", strerror(-error));
 	if (!error)
@@ -263,6 +263,6 @@ void operate_close(struct program *program)
 	if (program->services.epoll > 0) {
 		control_close(&program->control);
 		services_close(&program->services);
-		trace_close(&program->router.trace);
+		trace_close(&program->engine.trace);
 	}
 }

@@ -72,7 +72,7 @@ bool sessions_write(struct text *out, struct program *program, bool json)
 {
 	struct report report;
 
-	report_collect(&report, program->workers, program->running, REPORT_SESSIONS);
+	report_collect(&report, &program->engine, REPORT_SESSIONS);
 	if (!json)
 		text_add(out, "%-8s %-24s %-10s %-9s %-22s %-6s %8s %8s %12s %12s %9s  %s\n", "SESSION", "CLIENT",
 			 "STATE", "ROUTE", "BACKEND", "PATH", "AGE s", "IDLE s", "UP", "DOWN", "OWED", "SNI");

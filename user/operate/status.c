@@ -54,7 +54,7 @@ unsigned int status_descriptors(void)
 
 bool status_is_armed(struct program *program)
 {
-	struct steer *steer = &program->router.steer;
+	struct steer *steer = &program->engine.steer;
 
 	return !steer->state || arming_is_armed(steer);
 }
@@ -64,7 +64,7 @@ static void collect(struct facts *facts, struct program *program)
 	struct rlimit limit;
 
 	*facts = (struct facts){.program = program, .now = monotonic_us(), .armed = status_is_armed(program)};
-	report_collect(&facts->report, program->workers, program->running, REPORT_COUNTERS);
+	report_collect(&facts->report, &program->engine, REPORT_COUNTERS);
 	facts->descriptors = status_descriptors();
 	facts->descriptor_limit = getrlimit(RLIMIT_NOFILE, &limit) ? 0 : limit.rlim_cur;
 }
@@ -72,7 +72,7 @@ static void collect(struct facts *facts, struct program *program)
 /* Why it is armed; "" if it is not. */
 static const char *armed_by(const struct facts *facts)
 {
-	const struct steer *steer = &facts->program->router.steer;
+	const struct steer *steer = &facts->program->engine.steer;
 
 	if (!facts->armed)
 		return "";
@@ -90,7 +90,7 @@ static double seconds_since(const struct facts *facts, uint64_t at)
 
 static double armed_for(const struct facts *facts)
 {
-	const struct steer *steer = &facts->program->router.steer;
+	const struct steer *steer = &facts->program->engine.steer;
 
 	return seconds_since(facts, steer->was_armed ? steer->armed_at : facts->program->started);
 }
@@ -170,7 +170,7 @@ static void write_json_counters(struct json *json, const struct facts *facts)
 	json_number(json, "stray_refused", counters->stray_refused);
 	json_number(json, "takeovers", counters->takeovers);
 	json_number(json, "takeovers_failed", counters->takeovers_failed);
-	json_number(json, "untakable", hello_watch_untakable(&facts->program->router.steer));
+	json_number(json, "untakable", hello_watch_untakable(&facts->program->engine.steer));
 	json_number(json, "passes", counters->passes);
 	json_end_object(json);
 }
@@ -201,7 +201,7 @@ static void write_json(struct text *out, const struct facts *facts)
 	json_number(&json, "pid", (uint64_t)getpid());
 	json_string(&json, "state", phase_names[program->phase]);
 	json_real(&json, "uptime_seconds", seconds_since(facts, program->started));
-	json_string(&json, "mode", program->router.steer.mode);
+	json_string(&json, "mode", program->engine.steer.mode);
 	json_begin_object(&json, "armed");
 	json_bool(&json, "now", facts->armed);
 	if (facts->armed) {
@@ -210,13 +210,13 @@ static void write_json(struct text *out, const struct facts *facts)
 	}
 	json_end_object(&json);
 	json_string(&json, "dataplane", program->dataplane_text);
-	json_number(&json, "workers", program->running);
+	json_number(&json, "workers", program->engine.running);
 	write_json_listeners(&json, program);
 	write_json_routes(&json, facts);
 	json_begin_object(&json, "sessions");
 	json_number(&json, "now", facts->report.live);
 	json_number(&json, "total", facts->report.counters.sessions);
-	json_number(&json, "limit", atomic_load(&program->router.configuration)->max_sessions);
+	json_number(&json, "limit", atomic_load(&program->engine.configuration)->max_sessions);
 	json_end_object(&json);
 	write_json_counters(&json, facts);
 	json_begin_object(&json, "descriptors");
@@ -293,7 +293,7 @@ static void write_text_counters(struct text *out, const struct facts *facts)
 	add_count(out, &separator, "stray_refused", counters->stray_refused);
 	add_count(out, &separator, "takeovers", counters->takeovers);
 	add_count(out, &separator, "takeovers_failed", counters->takeovers_failed);
-	add_count(out, &separator, "untakable", hello_watch_untakable(&facts->program->router.steer));
+	add_count(out, &separator, "untakable", hello_watch_untakable(&facts->program->engine.steer));
 	add_count(out, &separator, "passes", counters->passes);
 	end_counts(out, separator);
 }
@@ -327,7 +327,7 @@ static void write_text(struct text *out, const struct facts *facts)
 	text_add(out, "alpnbpf      %s, name %s, pid %d, %s for ", ALPNBPF_VERSION, program->control.name,
 		 (int)getpid(), phase_names[program->phase]);
 	add_duration(out, seconds_since(facts, program->started));
-	text_add(out, "\nmode         %s\narmed        ", program->router.steer.mode);
+	text_add(out, "\nmode         %s\narmed        ", program->engine.steer.mode);
 	if (facts->armed) {
 		text_add(out, "yes, for ");
 		add_duration(out, armed_for(facts));
@@ -335,7 +335,7 @@ static void write_text(struct text *out, const struct facts *facts)
 	} else {
 		text_add(out, "no\n");
 	}
-	text_add(out, "data plane   %s; %u workers\nlisteners    ", program->dataplane_text, program->running);
+	text_add(out, "data plane   %s; %u workers\nlisteners    ", program->dataplane_text, program->engine.running);
 	for (unsigned int i = 0; i < options->listener_count; i++)
 		text_add(out, "%s%s%s", i ? ", " : "", address_format(&options->listeners[i], name, sizeof(name)),
 			 options->in_place[i] ? " in place" : "");
@@ -343,7 +343,7 @@ static void write_text(struct text *out, const struct facts *facts)
 	write_text_routes(out, facts);
 	text_add(out, "sessions     %llu now, %llu in all, %u at most\n", (unsigned long long)facts->report.live,
 		 (unsigned long long)facts->report.counters.sessions,
-		 atomic_load(&program->router.configuration)->max_sessions);
+		 atomic_load(&program->engine.configuration)->max_sessions);
 	write_text_counters(out, facts);
 	text_add(out, "reloads      %llu done, %llu failed%s\n", (unsigned long long)program->reloads[true],
 		 (unsigned long long)program->reloads[false], program->last_reload_failed ? ", the last one too" : "");
