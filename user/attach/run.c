@@ -212,7 +212,7 @@ static void settle(struct attach *attach)
 /* Milliseconds to wait, rounded up; -1 without a deadline. */
 static int wait_ms(const struct attach *attach, bool armed)
 {
-	uint64_t now = monotonic_us(), until = services_next(&attach->program.services);
+	uint64_t now = monotonic_us(), until = servers_next(&attach->program.servers);
 
 	if (attach->settle_until)
 		return SETTLE_LOOK_MS;
@@ -227,7 +227,7 @@ static int wait_ms(const struct attach *attach, bool armed)
 	return until > now ? (int)((until - now) / MS + 1) : 0;
 }
 
-enum { WAIT_SIGNALS, WAIT_FINISHED, WAIT_ARMING, WAIT_SERVICES, WAIT_TRACE, WAIT_LOCKS };
+enum { WAIT_SIGNALS, WAIT_FINISHED, WAIT_ARMING, WAIT_SERVERS, WAIT_TRACE, WAIT_LOCKS };
 
 static int run(struct attach *attach)
 {
@@ -235,7 +235,7 @@ static int run(struct attach *attach)
 		[WAIT_SIGNALS] = {.fd = attach->signals, .events = POLLIN},
 		[WAIT_FINISHED] = {.fd = attach->program.engine.finished, .events = POLLIN},
 		[WAIT_ARMING] = {.fd = arming_fd(&attach->program.engine.steer), .events = POLLIN},
-		[WAIT_SERVICES] = {.fd = attach->program.services.epoll, .events = POLLIN},
+		[WAIT_SERVERS] = {.fd = attach->program.servers.epoll, .events = POLLIN},
 		[WAIT_TRACE] = {.fd = attach->program.engine.trace.from, .events = POLLIN}};
 	unsigned int left = attach->program.engine.running;
 	int result = 0;
@@ -253,10 +253,10 @@ static int run(struct attach *attach)
 		watchdog_look(&attach->program.watchdog, &attach->program.engine);
 		if (attach->drain_until && monotonic_us() >= attach->drain_until)
 			end_now(attach, "--drain-timeout is over");
-		services_run(&attach->program.services);
+		servers_run(&attach->program.servers);
 		obey_control(attach);
-		if (trace_run(&attach->program.engine.trace, &attach->program.services))
-			services_run(&attach->program.services);
+		if (trace_run(&attach->program.engine.trace, &attach->program.servers))
+			servers_run(&attach->program.servers);
 		for (unsigned int i = 0; ready > 0 && i < attach->lock_count; i++)
 			if (wait[WAIT_LOCKS + i].revents)
 				instance_answer(attach->locks[i]);

@@ -96,7 +96,7 @@ void trace_settled(struct session *session)
 	if (record->connected)
 		record->backend = attempt_address(session);
 	if (send(trace->to, record, sizeof(*record), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		atomic_fetch_add(&trace->left_out, 1);
+		atomic_fetch_add(&trace->dropped, 1);
 	free(record);
 }
 
@@ -162,59 +162,59 @@ static void write_text(struct text *out, const struct trace_record *record)
 		 to ? to : "-", outcome_of(record), (double)record->took / 1e6);
 }
 
-static bool is_wanted(const struct service_client *client, const struct trace_record *record)
+static bool is_wanted(const struct server_client *client, const struct trace_record *record)
 {
-	enum route route = (enum route)(client->watched & TRACE_ROUTE_MASK);
+	enum route route = (enum route)(client->followed & TRACE_ROUTE_MASK);
 
 	/* By what the hello asked for: a validation that fell back is what one looks for. */
-	return client->watched & TRACE_WATCH && (!route || route == record->asked || route == record->route);
+	return client->followed & TRACE_FOLLOWS && (!route || route == record->asked || route == record->route);
 }
 
-static void tell(struct services *services, const struct trace_record *record)
+static void tell(struct servers *servers, const struct trace_record *record)
 {
 	struct text lines[2] = {0};
 
-	for (int i = 0; i < SERVICE_CLIENTS; i++) {
-		struct service_client *client = &services->clients[i];
-		struct text *line = &lines[client->watched & TRACE_JSON ? 1 : 0];
+	for (int i = 0; i < SERVER_CLIENTS; i++) {
+		struct server_client *client = &servers->clients[i];
+		struct text *line = &lines[client->followed & TRACE_JSON ? 1 : 0];
 
-		if (client->fd < 0 || !client->watches || !is_wanted(client, record))
+		if (client->fd < 0 || !client->follows || !is_wanted(client, record))
 			continue;
 		if (!line->length)
-			(client->watched & TRACE_JSON ? write_json : write_text)(line, record);
+			(client->followed & TRACE_JSON ? write_json : write_text)(line, record);
 		if (line->length && !line->failed)
-			service_tell(client, line->bytes, line->length);
+			server_send_line(client, line->bytes, line->length);
 	}
 	text_free(&lines[0]);
 	text_free(&lines[1]);
 }
 
-static bool has_watchers(const struct services *services)
+static bool has_followers(const struct servers *servers)
 {
-	for (int i = 0; i < SERVICE_CLIENTS; i++) {
-		const struct service_client *client = &services->clients[i];
+	for (int i = 0; i < SERVER_CLIENTS; i++) {
+		const struct server_client *client = &servers->clients[i];
 
-		if (client->fd >= 0 && client->watches && client->watched & TRACE_WATCH)
+		if (client->fd >= 0 && client->follows && client->followed & TRACE_FOLLOWS)
 			return true;
 	}
 	return false;
 }
 
-bool trace_run(struct trace *trace, struct services *services)
+bool trace_run(struct trace *trace, struct servers *servers)
 {
 	struct trace_record record;
-	unsigned long left_out = atomic_exchange(&trace->left_out, 0);
+	unsigned long dropped = atomic_exchange(&trace->dropped, 0);
 	bool told = false;
 
-	atomic_store(&trace->wanted, has_watchers(services));
+	atomic_store(&trace->wanted, has_followers(servers));
 	for (int i = 0; i < AT_ONCE && recv(trace->from, &record, sizeof(record), MSG_DONTWAIT) == sizeof(record);
 	     i++) {
-		tell(services, &record);
+		tell(servers, &record);
 		told = true;
 	}
-	for (int i = 0; left_out && i < SERVICE_CLIENTS; i++)
-		if (services->clients[i].fd >= 0 && services->clients[i].watches &&
-		    services->clients[i].watched & TRACE_WATCH)
-			services->clients[i].left_out += left_out;
+	for (int i = 0; dropped && i < SERVER_CLIENTS; i++)
+		if (servers->clients[i].fd >= 0 && servers->clients[i].follows &&
+		    servers->clients[i].followed & TRACE_FOLLOWS)
+			servers->clients[i].dropped += dropped;
 	return told;
 }

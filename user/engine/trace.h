@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * `alpnbpf trace`: a line for every hello, with what became of it. While nobody watches it costs a look at a flag.
- * Workers send records through a socket; the main thread writes them out for its watchers.
+ * `alpnbpf trace`: a line for every hello, with what became of it. While nobody follows it costs a look at a flag.
+ * Workers send records through a socket; the main thread writes them out for the followers.
  */
 #ifndef ALPNBPF_ENGINE_TRACE_H
 #define ALPNBPF_ENGINE_TRACE_H
@@ -15,14 +15,14 @@
 /* Shared by all threads. */
 struct trace {
 	_Atomic bool wanted;
-	_Atomic unsigned long left_out; /* records that found no room */
-	int to, from;                   /* a pair of sockets; -1: not open */
+	_Atomic unsigned long dropped; /* records that found no room */
+	int to, from;                  /* a pair of sockets; -1: not open */
 };
 
 struct trace_record;
 
-/* What a watcher wants, in struct service_client.watched. */
-#define TRACE_WATCH      0x100U
+/* What a follower wants, in struct server_client.followed. */
+#define TRACE_FOLLOWS    0x100U
 #define TRACE_JSON       0x200U
 #define TRACE_ROUTE_MASK 0xffU /* enum route; 0: all */
 
@@ -36,9 +36,9 @@ void trace_decided(struct session *session);
 void trace_settled(struct session *session);
 
 /*
- * Hands what has come to the watchers, and notes whether there are any. True: services_run() has something to send.
- * Main thread, after services_run().
+ * Hands what has come to the followers, and notes whether there are any. True: servers_run() has something to send.
+ * Main thread, after servers_run().
  */
-bool trace_run(struct trace *trace, struct services *services);
+bool trace_run(struct trace *trace, struct servers *servers);
 
 #endif

@@ -29,9 +29,9 @@ struct program {
 	struct engine engine;
 	char dataplane_text[768]; /* the data plane and why, for the ready line */
 	uint64_t started;         /* us */
-	struct services services;
+	struct servers servers;
 	struct control control;
-	struct service control_service, metrics_service;
+	struct server control_server, metrics_server;
 	uint64_t reloads[2]; /* failed, done */
 	bool last_reload_failed;
 	time_t last_reload; /* 0: none */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The two services of a running attach. A request to the control socket is a line: a command and its words. The answer
+ * The two servers of a running attach. A request to the control socket is a line: a command and its words. The answer
  * begins with a line "ok", or "error: " and a sentence; what was asked for follows.
  */
 #include "operate/requests.h"
@@ -22,27 +22,27 @@
 
 #define BACKLOG 64
 
-enum watched { WATCH_END = 1 };
+enum follows { FOLLOWS_END = 1 };
 
-static void answer_error(struct service_client *client, const char *sentence)
+static void answer_error(struct server_client *client, const char *sentence)
 {
-	text_add(service_answer(client), "error: %s\n", sentence);
+	text_add(server_answer(client), "error: %s\n", sentence);
 }
 
-static void answer_ok(struct service_client *client)
+static void answer_ok(struct server_client *client)
 {
-	text_add(service_answer(client), "ok\n");
+	text_add(server_answer(client), "ok\n");
 }
 
 /* --- the commands --- */
 
-static void answer_status(struct program *program, struct service_client *client, const struct control_request *request)
+static void answer_status(struct program *program, struct server_client *client, const struct control_request *request)
 {
 	answer_ok(client);
-	status_write(service_answer(client), program, request->json);
+	status_write(server_answer(client), program, request->json);
 }
 
-static void answer_sessions(struct program *program, struct service_client *client,
+static void answer_sessions(struct program *program, struct server_client *client,
 			    const struct control_request *request)
 {
 	struct text list = {0};
@@ -50,14 +50,14 @@ static void answer_sessions(struct program *program, struct service_client *clie
 	if (sessions_write(&list, program, request->json) && !list.failed) {
 		answer_ok(client);
 		if (list.length)
-			text_add_bytes(service_answer(client), list.bytes, list.length);
+			text_add_bytes(server_answer(client), list.bytes, list.length);
 	} else {
 		answer_error(client, "a worker did not answer in time, or memory ran out");
 	}
 	text_free(&list);
 }
 
-static void answer_ready(struct program *program, struct service_client *client)
+static void answer_ready(struct program *program, struct server_client *client)
 {
 	if (program->phase == PROGRAM_RUNNING)
 		answer_ok(client);
@@ -65,38 +65,38 @@ static void answer_ready(struct program *program, struct service_client *client)
 		answer_error(client, program->phase == PROGRAM_STARTING ? "not ready yet" : "draining");
 }
 
-static void answer_reload(struct program *program, struct service_client *client)
+static void answer_reload(struct program *program, struct server_client *client)
 {
 	char sentence[1024];
 
 	if (!reload(program, sentence, sizeof(sentence)))
 		answer_error(client, sentence);
 	else
-		text_add(service_answer(client), "ok\n%s\n", sentence);
+		text_add(server_answer(client), "ok\n%s\n", sentence);
 }
 
 /* Who asked sees the end of the connection when the process has ended. */
-static void answer_detach(struct program *program, struct service_client *client, const struct control_request *request)
+static void answer_detach(struct program *program, struct server_client *client, const struct control_request *request)
 {
 	answer_ok(client);
-	service_keep(client, WATCH_END);
+	server_keep(client, FOLLOWS_END);
 	program->end_asked = request->now ? END_NOW : END_DRAIN;
 }
 
-static void answer_trace(struct program *program, struct service_client *client, const struct control_request *request)
+static void answer_trace(struct program *program, struct server_client *client, const struct control_request *request)
 {
 	if (request->route != ROUTE_UNDECIDED && !program->options.backends[request->route].count)
 		answer_error(client, "there is no such route");
-	else if (!service_watch(&program->services, client,
-				TRACE_WATCH | (request->json ? TRACE_JSON : 0U) | (uint32_t)request->route))
-		text_add(service_answer(client), "error: too many watchers already (limit %d)\n", SERVICE_WATCHERS);
+	else if (!server_follow(&program->servers, client,
+				TRACE_FOLLOWS | (request->json ? TRACE_JSON : 0U) | (uint32_t)request->route))
+		text_add(server_answer(client), "error: too many watchers already (limit %d)\n", SERVER_FOLLOWERS);
 	else
 		answer_ok(client);
 }
 
-static void answer_control(struct service *service, struct service_client *client, char *line)
+static void answer_control(struct server *server, struct server_client *client, char *line)
 {
-	struct program *program = service->context;
+	struct program *program = server->context;
 	struct control_request request;
 	struct sentence why = {0};
 
@@ -128,15 +128,15 @@ static void answer_control(struct service *service, struct service_client *clien
 	}
 }
 
-static void refuse_control(struct service *service, struct service_client *client)
+static void refuse_control(struct server *server, struct server_client *client)
 {
-	(void)service;
+	(void)server;
 	answer_error(client, "the request is too long");
 }
 
-static bool admit_control(struct service *service, struct service_client *client, int fd)
+static bool admit_control(struct server *server, struct server_client *client, int fd)
 {
-	struct program *program = service->context;
+	struct program *program = server->context;
 
 	if (control_admits(&program->control, fd))
 		return true;
@@ -148,15 +148,15 @@ static bool admit_control(struct service *service, struct service_client *client
 
 /* --- metrics --- */
 
-static void answer_metrics(struct service *service, struct service_client *client, char *request)
+static void answer_metrics(struct server *server, struct server_client *client, char *request)
 {
-	metrics_answer(service_answer(client), service->context, request);
+	metrics_answer(server_answer(client), server->context, request);
 }
 
-static void refuse_metrics(struct service *service, struct service_client *client)
+static void refuse_metrics(struct server *server, struct server_client *client)
 {
-	(void)service;
-	http_refuse(service_answer(client), HTTP_TOO_LARGE);
+	(void)server;
+	http_refuse(server_answer(client), HTTP_TOO_LARGE);
 }
 
 /* A socket file that nobody answers at was left by a killed process. */
@@ -197,20 +197,20 @@ static int start_metrics(struct program *program)
 
 	if (!program->options.metrics)
 		return 0;
-	program->metrics_service = (struct service){.what = "the metrics server",
-						    .terminator = "\r\n\r\n",
-						    .answer = answer_metrics,
-						    .refuse = refuse_metrics,
-						    .context = program,
-						    .fd = open_metrics(address)};
-	if (program->metrics_service.fd >= 0)
-		return services_add(&program->services, &program->metrics_service);
+	program->metrics_server = (struct server){.what = "the metrics server",
+						  .terminator = "\r\n\r\n",
+						  .answer = answer_metrics,
+						  .refuse = refuse_metrics,
+						  .context = program,
+						  .fd = open_metrics(address)};
+	if (program->metrics_server.fd >= 0)
+		return servers_add(&program->servers, &program->metrics_server);
 	if (address->sa.sa_family == AF_UNIX)
-		snprintf(reason, sizeof(reason), "%s", strerror(-program->metrics_service.fd));
+		snprintf(reason, sizeof(reason), "%s", strerror(-program->metrics_server.fd));
 	else
-		diagnose_bind_error(address, -program->metrics_service.fd, reason, sizeof(reason));
+		diagnose_bind_error(address, -program->metrics_server.fd, reason, sizeof(reason));
 	log_error("--metrics: cannot listen on %s: %s", address_format(address, name, sizeof(name)), reason);
-	return program->metrics_service.fd;
+	return program->metrics_server.fd;
 }
 
 /* --- both --- */
@@ -222,14 +222,14 @@ static int start_control(struct program *program)
 	int error = control_open(&program->control, options, reason, sizeof(reason));
 
 	if (!error) {
-		program->control_service = (struct service){.what = "the control socket",
-							    .terminator = "\n",
-							    .admit = admit_control,
-							    .answer = answer_control,
-							    .refuse = refuse_control,
-							    .context = program,
-							    .fd = program->control.fd};
-		return services_add(&program->services, &program->control_service);
+		program->control_server = (struct server){.what = "the control socket",
+							  .terminator = "\n",
+							  .admit = admit_control,
+							  .answer = answer_control,
+							  .refuse = refuse_control,
+							  .context = program,
+							  .fd = program->control.fd};
+		return servers_add(&program->servers, &program->control_server);
 	}
 	if (*options->name || *options->control_group) {
 		log_error("%s", reason);
@@ -241,9 +241,9 @@ static int start_control(struct program *program)
 
 int operate_open(struct program *program)
 {
-	int error = services_open(&program->services);
+	int error = servers_open(&program->servers);
 
-	program->control.fd = program->control.lock = program->metrics_service.fd = -1;
+	program->control.fd = program->control.lock = program->metrics_server.fd = -1;
 	if (!error)
 		error = trace_open(&program->engine.trace);
 	if (error)
@@ -255,14 +255,14 @@ int operate_open(struct program *program)
 
 void operate_close(struct program *program)
 {
-	if (program->metrics_service.fd > 0) {
+	if (program->metrics_server.fd > 0) {
 		if (program->options.metrics_address.sa.sa_family == AF_UNIX)
 			unlink(program->options.metrics_address.un.sun_path);
-		close(program->metrics_service.fd);
+		close(program->metrics_server.fd);
 	}
-	if (program->services.epoll > 0) {
+	if (program->servers.epoll > 0) {
 		control_close(&program->control);
-		services_close(&program->services);
+		servers_close(&program->servers);
 		trace_close(&program->engine.trace);
 	}
 }

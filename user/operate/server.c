@@ -13,37 +13,37 @@
 
 #define ACCEPT_AT_ONCE 16
 #define PAUSE_US       (100 * MS) /* after accept() failed for want of something */
-#define EVENTS         (SERVICES_MAX + SERVICE_CLIENTS)
+#define EVENTS         (SERVERS_MAX + SERVER_CLIENTS)
 
-/* epoll data: services come first, clients after them; above, which of the clients that had this place. */
-static uint64_t mark_of_client(const struct services *services, const struct service_client *client)
+/* epoll data: servers come first, clients after them; above, which of the clients that had this place. */
+static uint64_t mark_of_client(const struct servers *servers, const struct server_client *client)
 {
-	return (uint64_t)client->generation << 32 | (SERVICES_MAX + (uint64_t)(client - services->clients));
+	return (uint64_t)client->generation << 32 | (SERVERS_MAX + (uint64_t)(client - servers->clients));
 }
 
-int services_open(struct services *services)
+int servers_open(struct servers *servers)
 {
-	*services = (struct services){.epoll = epoll_create1(EPOLL_CLOEXEC)};
-	for (int i = 0; i < SERVICE_CLIENTS; i++)
-		services->clients[i].fd = -1;
-	return services->epoll < 0 ? -errno : 0;
+	*servers = (struct servers){.epoll = epoll_create1(EPOLL_CLOEXEC)};
+	for (int i = 0; i < SERVER_CLIENTS; i++)
+		servers->clients[i].fd = -1;
+	return servers->epoll < 0 ? -errno : 0;
 }
 
-static int watch_listener(struct services *services, unsigned int index)
+static int poll_listener(struct servers *servers, unsigned int index)
 {
-	const struct service *service = services->services[index];
+	const struct server *server = servers->servers[index];
 	struct epoll_event event = {.events = EPOLLIN, .data.u64 = index};
 
-	return service && epoll_ctl(services->epoll, EPOLL_CTL_ADD, service->fd, &event) ? -errno : 0;
+	return server && epoll_ctl(servers->epoll, EPOLL_CTL_ADD, server->fd, &event) ? -errno : 0;
 }
 
-int services_add(struct services *services, struct service *service)
+int servers_add(struct servers *servers, struct server *server)
 {
-	services->services[services->count] = service;
-	return watch_listener(services, services->count++);
+	servers->servers[servers->count] = server;
+	return poll_listener(servers, servers->count++);
 }
 
-static void close_client(struct service_client *client)
+static void close_client(struct server_client *client)
 {
 	if (client->fd < 0)
 		return;
@@ -53,28 +53,28 @@ static void close_client(struct service_client *client)
 	client->generation++;
 }
 
-void services_close(struct services *services)
+void servers_close(struct servers *servers)
 {
-	if (services->epoll <= 0)
+	if (servers->epoll <= 0)
 		return;
-	for (int i = 0; i < SERVICE_CLIENTS; i++)
-		close_client(&services->clients[i]);
-	close(services->epoll);
-	services->epoll = -1;
+	for (int i = 0; i < SERVER_CLIENTS; i++)
+		close_client(&servers->clients[i]);
+	close(servers->epoll);
+	servers->epoll = -1;
 }
 
-struct text *service_answer(struct service_client *client)
+struct text *server_answer(struct server_client *client)
 {
 	return &client->answer;
 }
 
 /* --- writing --- */
 
-static void set_events(struct services *services, struct service_client *client, uint32_t events)
+static void set_events(struct servers *servers, struct server_client *client, uint32_t events)
 {
-	struct epoll_event event = {.events = events, .data.u64 = mark_of_client(services, client)};
+	struct epoll_event event = {.events = events, .data.u64 = mark_of_client(servers, client)};
 
-	if (epoll_ctl(services->epoll, EPOLL_CTL_MOD, client->fd, &event))
+	if (epoll_ctl(servers->epoll, EPOLL_CTL_MOD, client->fd, &event))
 		close_client(client);
 }
 
@@ -82,7 +82,7 @@ static void set_events(struct services *services, struct service_client *client,
  * What was asked beyond the request is read and forgotten: closing with unread bytes would reset the connection, and
  * the peer might lose our answer.
  */
-static void close_politely(struct service_client *client)
+static void close_politely(struct server_client *client)
 {
 	char rest[512];
 
@@ -92,7 +92,7 @@ static void close_politely(struct service_client *client)
 	close_client(client);
 }
 
-static void write_answer(struct services *services, struct service_client *client)
+static void write_answer(struct servers *servers, struct server_client *client)
 {
 	struct text *answer = &client->answer;
 
@@ -103,8 +103,8 @@ static void write_answer(struct services *services, struct service_client *clien
 		if (sent < 0 && errno == EINTR)
 			continue;
 		if (sent < 0 && errno == EAGAIN) {
-			/* Who asks and shuts down its side waits for the answer; a watcher that does so has gone. */
-			set_events(services, client, client->watches ? EPOLLOUT | EPOLLRDHUP : EPOLLOUT);
+			/* Who asks and shuts down its side waits for the answer; a follower that does so has gone. */
+			set_events(servers, client, client->follows ? EPOLLOUT | EPOLLRDHUP : EPOLLOUT);
 			return;
 		}
 		if (sent < 0) {
@@ -113,56 +113,56 @@ static void write_answer(struct services *services, struct service_client *clien
 		}
 		client->sent += (size_t)sent;
 	}
-	if (!client->watches) {
+	if (!client->follows) {
 		close_politely(client);
 		return;
 	}
 	answer->length = client->sent = 0;
-	set_events(services, client, EPOLLRDHUP);
+	set_events(servers, client, EPOLLRDHUP);
 }
 
-static void begin_answer(struct services *services, struct service_client *client)
+static void begin_answer(struct servers *servers, struct server_client *client)
 {
 	client->answered = true;
-	client->deadline = client->watches ? UINT64_MAX : monotonic_us() + SERVICE_PATIENCE_MS * MS;
+	client->deadline = client->follows ? UINT64_MAX : monotonic_us() + SERVER_PATIENCE_MS * MS;
 	if (client->answer.failed)
 		close_client(client);
 	else
-		write_answer(services, client);
+		write_answer(servers, client);
 }
 
-unsigned int service_watchers(const struct services *services)
+unsigned int server_followers(const struct servers *servers)
 {
-	unsigned int watchers = 0;
+	unsigned int followers = 0;
 
-	for (int i = 0; i < SERVICE_CLIENTS; i++)
-		watchers += services->clients[i].fd >= 0 && services->clients[i].watches;
-	return watchers;
+	for (int i = 0; i < SERVER_CLIENTS; i++)
+		followers += servers->clients[i].fd >= 0 && servers->clients[i].follows;
+	return followers;
 }
 
-void service_keep(struct service_client *client, uint32_t what)
+void server_keep(struct server_client *client, uint32_t what)
 {
-	client->watches = true;
-	client->watched = what;
+	client->follows = true;
+	client->followed = what;
 }
 
-bool service_watch(struct services *services, struct service_client *client, uint32_t what)
+bool server_follow(struct servers *servers, struct server_client *client, uint32_t what)
 {
-	if (service_watchers(services) >= SERVICE_WATCHERS)
+	if (server_followers(servers) >= SERVER_FOLLOWERS)
 		return false;
-	service_keep(client, what);
+	server_keep(client, what);
 	return true;
 }
 
-void service_tell(struct service_client *client, const char *line, size_t length)
+void server_send_line(struct server_client *client, const char *line, size_t length)
 {
-	if (client->answer.length - client->sent + length > SERVICE_BACKLOG_MAX) {
-		client->left_out++;
+	if (client->answer.length - client->sent + length > SERVER_BACKLOG_MAX) {
+		client->dropped++;
 		return;
 	}
-	if (client->left_out) {
-		text_add(&client->answer, "(%lu lines left out: they were not read in time)\n", client->left_out);
-		client->left_out = 0;
+	if (client->dropped) {
+		text_add(&client->answer, "(%lu lines dropped: reader too slow)\n", client->dropped);
+		client->dropped = 0;
 	}
 	if (client->sent) {
 		client->answer.length -= client->sent;
@@ -170,14 +170,14 @@ void service_tell(struct service_client *client, const char *line, size_t length
 		client->sent = 0;
 	}
 	text_add_bytes(&client->answer, line, length);
-	/* Sent by services_run(), which the caller's loop comes to next. */
+	/* Sent by servers_run(), which the caller's loop comes to next. */
 }
 
 /* --- reading --- */
 
-static void read_request(struct services *services, struct service_client *client)
+static void read_request(struct servers *servers, struct server_client *client)
 {
-	size_t room = SERVICE_REQUEST_MAX - client->received;
+	size_t room = SERVER_REQUEST_MAX - client->received;
 	ssize_t count = recv(client->fd, client->request + client->received, room, MSG_DONTWAIT);
 	char *end;
 
@@ -189,32 +189,31 @@ static void read_request(struct services *services, struct service_client *clien
 	}
 	client->received += (size_t)count;
 	client->request[client->received] = '\0';
-	end = memmem(client->request, client->received, client->service->terminator,
-		     strlen(client->service->terminator));
+	end = memmem(client->request, client->received, client->server->terminator, strlen(client->server->terminator));
 	if (end) {
 		*end = '\0';
-		client->service->answer(client->service, client, client->request);
-	} else if (client->received < SERVICE_REQUEST_MAX) {
+		client->server->answer(client->server, client, client->request);
+	} else if (client->received < SERVER_REQUEST_MAX) {
 		return;
 	} else {
-		client->service->refuse(client->service, client);
+		client->server->refuse(client->server, client);
 	}
-	begin_answer(services, client);
+	begin_answer(servers, client);
 }
 
 /* --- accepting --- */
 
 /* Room for another: who has not asked yet has to go first, then who does not take its answer; the oldest of them. */
-static struct service_client *make_room(struct services *services)
+static struct server_client *make_room(struct servers *servers)
 {
-	struct service_client *oldest = NULL;
+	struct server_client *oldest = NULL;
 
-	for (int i = 0; i < SERVICE_CLIENTS; i++) {
-		struct service_client *client = &services->clients[i];
+	for (int i = 0; i < SERVER_CLIENTS; i++) {
+		struct server_client *client = &servers->clients[i];
 
 		if (client->fd < 0)
 			return client;
-		if (client->watches)
+		if (client->follows)
 			continue;
 		if (!oldest || client->answered < oldest->answered ||
 		    (client->answered == oldest->answered && client->since < oldest->since))
@@ -226,108 +225,108 @@ static struct service_client *make_room(struct services *services)
 }
 
 /* False when accept() has failed for more than this connection. */
-static bool accept_one(struct services *services, struct service *service)
+static bool accept_one(struct servers *servers, struct server *server)
 {
-	int fd = accept4(service->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct service_client *client;
+	int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct server_client *client;
 	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP};
 
 	if (fd < 0)
 		return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
-	client = make_room(services);
+	client = make_room(servers);
 	if (!client) {
 		close(fd);
 		return true;
 	}
 	client->fd = fd;
-	client->service = service;
+	client->server = server;
 	client->since = monotonic_us();
-	client->deadline = client->since + SERVICE_PATIENCE_MS * MS;
+	client->deadline = client->since + SERVER_PATIENCE_MS * MS;
 	client->received = client->sent = 0;
-	client->answered = client->watches = false;
-	client->left_out = 0;
-	event.data.u64 = mark_of_client(services, client);
-	if (epoll_ctl(services->epoll, EPOLL_CTL_ADD, fd, &event))
+	client->answered = client->follows = false;
+	client->dropped = 0;
+	event.data.u64 = mark_of_client(servers, client);
+	if (epoll_ctl(servers->epoll, EPOLL_CTL_ADD, fd, &event))
 		close_client(client);
-	else if (service->admit && !service->admit(service, client, fd))
-		begin_answer(services, client);
+	else if (server->admit && !server->admit(server, client, fd))
+		begin_answer(servers, client);
 	return true;
 }
 
-static void accept_clients(struct services *services, struct service *service)
+static void accept_clients(struct servers *servers, struct server *server)
 {
 	static struct log_limit limit;
 	unsigned long suppressed;
 
 	for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
-		if (accept_one(services, service))
+		if (accept_one(servers, server))
 			continue;
 		if (log_limit_pass(&limit, &suppressed))
-			log_warn("%s takes nobody for the moment: %s (%lu more since)", service->what, strerror(errno),
+			log_warn("%s takes nobody for the moment: %s (%lu more since)", server->what, strerror(errno),
 				 suppressed);
-		for (unsigned int index = 0; index < services->count; index++)
-			epoll_ctl(services->epoll, EPOLL_CTL_DEL, services->services[index]->fd, NULL);
-		services->paused_until = monotonic_us() + PAUSE_US;
+		for (unsigned int index = 0; index < servers->count; index++)
+			epoll_ctl(servers->epoll, EPOLL_CTL_DEL, servers->servers[index]->fd, NULL);
+		servers->paused_until = monotonic_us() + PAUSE_US;
 		return;
 	}
 }
 
-static void resume(struct services *services)
+static void resume(struct servers *servers)
 {
-	services->paused_until = 0;
-	for (unsigned int index = 0; index < services->count; index++)
-		if (watch_listener(services, index) && errno != EEXIST)
-			services->paused_until = monotonic_us() + PAUSE_US;
+	servers->paused_until = 0;
+	for (unsigned int index = 0; index < servers->count; index++)
+		if (poll_listener(servers, index) && errno != EEXIST)
+			servers->paused_until = monotonic_us() + PAUSE_US;
 }
 
 /* --- the loop --- */
 
-static void client_event(struct services *services, uint64_t mark, uint32_t events)
+static void client_event(struct servers *servers, uint64_t mark, uint32_t events)
 {
-	struct service_client *client = &services->clients[(uint32_t)mark - SERVICES_MAX];
+	struct server_client *client = &servers->clients[(uint32_t)mark - SERVERS_MAX];
 
-	if (client->fd < 0 || mark_of_client(services, client) != mark) /* closed in this batch */
+	if (client->fd < 0 || mark_of_client(servers, client) != mark) /* closed in this batch */
 		return;
 	if (!client->answered && events & EPOLLIN)
-		read_request(services, client);
-	else if (events & (EPOLLERR | EPOLLHUP) || (client->watches && events & EPOLLRDHUP) || !client->answered)
+		read_request(servers, client);
+	else if (events & (EPOLLERR | EPOLLHUP) || (client->follows && events & EPOLLRDHUP) || !client->answered)
 		close_client(client);
 	else
-		write_answer(services, client);
+		write_answer(servers, client);
 }
 
-void services_run(struct services *services)
+void servers_run(struct servers *servers)
 {
 	struct epoll_event events[EVENTS];
-	int count = services->epoll > 0 ? epoll_wait(services->epoll, events, EVENTS, 0) : 0;
+	int count = servers->epoll > 0 ? epoll_wait(servers->epoll, events, EVENTS, 0) : 0;
 	uint64_t now = monotonic_us();
 
 	for (int i = 0; i < count; i++) {
 		uint64_t mark = events[i].data.u64;
 
-		if (mark < SERVICES_MAX)
-			accept_clients(services, services->services[mark]);
+		if (mark < SERVERS_MAX)
+			accept_clients(servers, servers->servers[mark]);
 		else
-			client_event(services, mark, events[i].events);
+			client_event(servers, mark, events[i].events);
 	}
-	if (services->paused_until && now >= services->paused_until)
-		resume(services);
-	for (int i = 0; i < SERVICE_CLIENTS; i++) {
-		struct service_client *client = &services->clients[i];
+	if (servers->paused_until && now >= servers->paused_until)
+		resume(servers);
+	for (int i = 0; i < SERVER_CLIENTS; i++) {
+		struct server_client *client = &servers->clients[i];
 
 		if (client->fd >= 0 && now >= client->deadline)
 			close_client(client);
-		else if (client->fd >= 0 && client->watches && client->sent < client->answer.length)
-			write_answer(services, client);
+		else if (client->fd >= 0 && client->follows && client->sent < client->answer.length)
+			write_answer(servers, client);
 	}
 }
 
-uint64_t services_next(const struct services *services)
+uint64_t servers_next(const struct servers *servers)
 {
-	uint64_t next = services->paused_until ? services->paused_until : UINT64_MAX;
+	uint64_t next = servers->paused_until ? servers->paused_until : UINT64_MAX;
 
-	for (int i = 0; services->epoll > 0 && i < SERVICE_CLIENTS; i++)
-		if (services->clients[i].fd >= 0 && services->clients[i].deadline < next)
-			next = services->clients[i].deadline;
+	for (int i = 0; servers->epoll > 0 && i < SERVER_CLIENTS; i++)
+		if (servers->clients[i].fd >= 0 && servers->clients[i].deadline < next)
+			next = servers->clients[i].deadline;
 	return next;
 }

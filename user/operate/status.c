@@ -228,7 +228,7 @@ static void write_json(struct text *out, const struct facts *facts)
 	json_number(&json, "failed", program->reloads[false]);
 	json_bool(&json, "last_failed", program->last_reload_failed);
 	json_end_object(&json);
-	json_number(&json, "watchers", service_watchers(&program->services));
+	json_number(&json, "watchers", server_followers(&program->servers));
 	json_bool(&json, "complete", !facts->report.failed);
 	json_end_object(&json);
 	text_add(out, "\n");
@@ -347,7 +347,7 @@ static void write_text(struct text *out, const struct facts *facts)
 	write_text_counters(out, facts);
 	text_add(out, "reloads      %llu done, %llu failed%s\n", (unsigned long long)program->reloads[true],
 		 (unsigned long long)program->reloads[false], program->last_reload_failed ? ", the last one too" : "");
-	text_add(out, "watchers     %u\n", service_watchers(&program->services));
+	text_add(out, "watchers     %u\n", server_followers(&program->servers));
 	text_add(out, "descriptors  %u of %llu\n", facts->descriptors, (unsigned long long)facts->descriptor_limit);
 	if (facts->report.failed)
 		text_add(out, "incomplete   a worker did not answer in time\n");
