@@ -126,7 +126,7 @@ def test_no_new_privileges(lab):
     ports = ("--acme", acme.endpoint, "--https", https.endpoint, "--listen", "127.0.0.1:20443")
     container = Container(lab, "attach", *ports, "--dataplane", "sockmap", no_new_privs=True)
     container.expected_exit = 1
-    assert container.wait() == 1 and "CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON missing" in container.text()
+    assert container.wait() == 1 and "missing CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON" in container.text()
     container = Container(lab, "attach", *ports, no_new_privs=True)
     container.wait_ready()
     assert "user space moves the bytes" in container.text()

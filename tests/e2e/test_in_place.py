@@ -235,7 +235,7 @@ def test_unprivileged(ground):
     result = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all",
                              BINARY, "attach", "--acme", str(ACME), "--https", "443"], capture_output=True, text=True)
     assert result.returncode == 1
-    assert re.search(r"cannot serve the web server in place: .*CAP_BPF.* missing; instead, move it to another port",
+    assert re.search(r"cannot serve the web server in place: .*missing CAP_BPF.*; instead, move it to another port",
                      result.stderr), result.stderr
 
 

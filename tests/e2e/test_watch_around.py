@@ -249,8 +249,8 @@ def test_asked_for_where_it_cannot_be(lab, options, why):
     assert router.find(rf"error --inspect watch: .*{why}.*; use auto or steer"), router.text()
 
 
-@pytest.mark.parametrize("rights, why", [("-net_raw", "CAP_NET_RAW is missing"),
-                                         ("-net_bind_service", "CAP_NET_BIND_SERVICE is missing")])
+@pytest.mark.parametrize("rights, why", [("-net_raw", "missing CAP_NET_RAW"),
+                                         ("-net_bind_service", "missing CAP_NET_BIND_SERVICE")])
 def test_without_a_right(lab, veth, rights, why):
     """All connections are steered then, and that is said."""
     web = lab.listener(host="0.0.0.0", port=443)

@@ -354,10 +354,10 @@ static void in_child(int (*run)(int result), void *results, size_t size)
 static int try_all(int result)
 {
 	struct sandbox sandbox = {.config = "/etc/passwd", .writable = {folder, "/nonexistent"}, .child = getppid()};
-	char reason[SANDBOX_REASON_MAX];
+	struct sentence why;
 
-	if (sandbox_enter(&sandbox, reason, sizeof(reason))) {
-		fprintf(stderr, "sandbox: %s\n", reason);
+	if (sandbox_enter(&sandbox, &why)) {
+		fprintf(stderr, "sandbox: %s\n", why.text);
 		return 1;
 	}
 	for (size_t i = 0; i < ATTEMPTS; i++) {
@@ -390,10 +390,10 @@ static void test_what_is_left(void **state)
 static int keep_net_admin(int result)
 {
 	struct sandbox sandbox = {.capabilities = SANDBOX_CAP(CAP_NET_ADMIN)};
-	char reason[SANDBOX_REASON_MAX];
+	struct sentence why;
 	int errors[2];
 
-	if (sandbox_enter(&sandbox, reason, sizeof(reason)))
+	if (sandbox_enter(&sandbox, &why))
 		return 1;
 	errors[0] = try_transparent();
 	errors[1] = try_bind_low();
@@ -424,14 +424,14 @@ static void *wait_for_ever(void *unused)
 static int enter_with_thread(int result)
 {
 	struct sandbox sandbox = {0};
-	char reason[SANDBOX_REASON_MAX] = "";
+	struct sentence why = {0};
 	pthread_t thread;
 	int error;
 
 	if (pthread_create(&thread, NULL, wait_for_ever, NULL))
 		return 1;
-	error = sandbox_enter(&sandbox, reason, sizeof(reason));
-	return !strstr(reason, "2 threads") || write(result, &error, sizeof(error)) != sizeof(error);
+	error = sandbox_enter(&sandbox, &why);
+	return !strstr(why.text, "2 threads") || write(result, &error, sizeof(error)) != sizeof(error);
 }
 
 static void test_threads_would_keep_theirs(void **state)

@@ -18,6 +18,7 @@
 #include "steering/arming.h"
 #include "dataplane/dataplane.h"
 #include "hello/describe.h"
+#include "system/bpf.h"
 #include "system/lock.h"
 #include "base/log.h"
 #include "operate/requests.h"
@@ -259,7 +260,7 @@ static int run(struct attach *attach)
 			servers_run(&attach->program.servers);
 		for (unsigned int i = 0; ready > 0 && i < attach->lock_count; i++)
 			if (wait[WAIT_LOCKS + i].revents)
-				instance_answer(attach->locks[i]);
+				lock_answer(attach->locks[i]);
 		if (ready > 0 && wait[WAIT_SIGNALS].revents)
 			take_signal(attach);
 		if (ready > 0 && wait[WAIT_FINISHED].revents &&
@@ -364,7 +365,7 @@ int attach_main(int argc, char **argv)
 	if (!command_line_parse(&attach.program.options, argc, argv, &result))
 		return result;
 	log_init(attach.program.options.log_level, attach.program.options.log_format);
-	dataplane_take_libbpf_log();
+	bpf_log_to_ours();
 	attach.program.argc = argc;
 	attach.program.argv = argv;
 	attach.program.started = monotonic_us();

@@ -68,17 +68,17 @@ static int decide_limits(struct attach *attach)
 /* --- the data plane --- */
 
 /* Exactness comes before speed: `auto` does not use a sockmap that is known to lose data, `sockmap` warns of it. */
-static int check_kernel(enum dataplane_choice choice, char *reason, size_t reason_size)
+static int check_kernel(enum dataplane_choice choice, struct sentence *why)
 {
 	struct utsname names;
 	char name[sizeof(names.release)];
 
 	if (uname(&names) || !diagnose_kernel_too_old(names.release, names.version, name, sizeof(name)))
 		return 0;
-	snprintf(reason, reason_size, "kernel %s: " DIAGNOSE_KERNEL_FAULT, name);
+	sentence_set(why, "kernel %s: " DIAGNOSE_KERNEL_FAULT, name);
 	if (choice == DATAPLANE_AUTO)
 		return -EOPNOTSUPP;
-	log_warn("%s", reason);
+	log_warn("%s", why->text);
 	return 0;
 }
 
@@ -87,16 +87,16 @@ static int open_dataplane(struct attach *attach)
 	struct engine *engine = &attach->program.engine;
 	enum dataplane_choice choice = attach->program.options.dataplane;
 	bool rules = attach->program.options.routes.count > 0;
-	char reason[512] = "";
+	struct sentence why;
 	int error = 0;
 
 	if (choice != DATAPLANE_USER) {
-		error = check_kernel(choice, reason, sizeof(reason));
+		error = check_kernel(choice, &why);
 		if (!error)
-			error = dataplane_selftest(rules, reason, sizeof(reason));
+			error = dataplane_selftest(rules, &why);
 		if (!error)
 			error = dataplane_open_sockmap(&engine->dataplane, engine->worker_count,
-						       engine->slots_per_worker, rules, reason, sizeof(reason));
+						       engine->slots_per_worker, rules, &why);
 		if (!error) {
 			snprintf(attach->program.dataplane_text, sizeof(attach->program.dataplane_text),
 				 "%s (the self-test moved bytes in the kernel)",
@@ -104,10 +104,10 @@ static int open_dataplane(struct attach *attach)
 			return 0;
 		}
 		if (choice == DATAPLANE_SOCKMAP) {
-			log_error("--dataplane sockmap: %s", reason);
+			log_error("--dataplane sockmap: %s", why.text);
 			return error;
 		}
-		log_warn("no sockmap data plane, user space moves the bytes: %s", reason);
+		log_warn("no sockmap data plane, user space moves the bytes: %s", why.text);
 	}
 	error = dataplane_open_user(&engine->dataplane, engine->worker_count, engine->slots_per_worker, rules);
 	if (error)
@@ -152,8 +152,8 @@ static int check_listeners(struct attach *attach)
 /* What only one alpnbpf of a network namespace can have. False: another has it, or why else is logged. */
 static int take(struct attach *attach, const char *name, const char *what)
 {
-	char holder[DIAGNOSE_TEXT_MAX];
-	int lock = instance_take(name, holder, sizeof(holder));
+	struct sentence holder;
+	int lock = lock_take(name, &holder);
 
 	if (lock >= 0) {
 		attach->locks[attach->lock_count++] = lock;
@@ -162,13 +162,13 @@ static int take(struct attach *attach, const char *name, const char *what)
 	if (lock == -EPERM) {
 		log_warn("%s, of another user, has the name by which alpnbpf processes keep out of each other's way: "
 			 "nothing stops a second one that %s",
-			 holder, what);
+			 holder.text, what);
 		return 0;
 	}
 	if (lock == -EADDRINUSE)
-		log_error("%s %s in this network namespace already; stop it first", holder, what);
+		log_error("%s %s in this network namespace already; stop it first", holder.text, what);
 	else
-		log_error("cannot keep other alpnbpf processes away: %s", holder);
+		log_error("cannot keep other alpnbpf processes away: %s", holder.text);
 	return lock;
 }
 
@@ -188,7 +188,7 @@ static int take_ports(struct attach *attach)
 				(options->in_place[before] && address_port(&options->listeners[before]) == port);
 		if (!options->in_place[i] || taken)
 			continue;
-		snprintf(name, sizeof(name), INSTANCE_IN_PLACE, port);
+		snprintf(name, sizeof(name), LOCK_IN_PLACE, port);
 		snprintf(what, sizeof(what), "serves port %u in place", port);
 		error = take(attach, name, what);
 	}
@@ -197,7 +197,7 @@ static int take_ports(struct attach *attach)
 
 static int open_policy_route(struct attach *attach)
 {
-	char reason[DIAGNOSE_TEXT_MAX];
+	struct sentence why;
 	int error;
 
 	if (attach->program.options.client_address != CLIENT_ADDRESS_TRANSPARENT)
@@ -205,12 +205,12 @@ static int open_policy_route(struct attach *attach)
 	error = take(attach, "transparent", "makes transparent connections");
 	if (error)
 		return error;
-	error = policy_route_add(reason, sizeof(reason));
+	error = policy_route_add(&why);
 	attach->routed = !error;
 	if (error)
-		log_error("--client-address transparent: %s", reason);
-	else if (*reason)
-		log_warn("--client-address transparent: %s; left out", reason);
+		log_error("--client-address transparent: %s", why.text);
+	else if (*why.text)
+		log_warn("--client-address transparent: %s; left out", why.text);
 	return error;
 }
 
@@ -235,17 +235,16 @@ static void warn_of_nobody(const struct options *options)
 
 static int open_steering(struct attach *attach)
 {
-	char reason[DATAPLANE_REASON_MAX];
-	int error =
-		steer_open(&attach->program.engine.steer, &attach->program.options, attach->program.engine.worker_count,
-			   attach->program.engine.max_sessions, reason, sizeof(reason));
+	struct sentence why;
+	int error = steer_open(&attach->program.engine.steer, &attach->program.options,
+			       attach->program.engine.worker_count, attach->program.engine.max_sessions, &why);
 
 	if (error && attach->program.options.in_place_count &&
-	    strncmp(reason, "--", 2) != 0) /* those name their remedy */
+	    strncmp(why.text, "--", 2) != 0) /* those name their remedy */
 		log_error("cannot serve the web server in place: %s; instead, move it to another port (--https 8443)",
-			  reason);
+			  why.text);
 	else if (error)
-		log_error("%s", reason);
+		log_error("%s", why.text);
 	return error;
 }
 
@@ -359,7 +358,7 @@ static void free_configurations(struct attach *attach)
 int attach_set_up(struct attach *attach)
 {
 	const struct options *options = &attach->program.options;
-	char reason[DATAPLANE_REASON_MAX];
+	struct sentence why;
 	int error = decide_limits(attach);
 
 	if (!error)
@@ -392,9 +391,9 @@ int attach_set_up(struct attach *attach)
 	}
 	error = open_workers(attach);
 	if (!error) {
-		error = steer_start(&attach->program.engine.steer, reason, sizeof(reason));
+		error = steer_start(&attach->program.engine.steer, &why);
 		if (error)
-			log_error("%s", reason);
+			log_error("%s", why.text);
 		else if (!options->command)
 			warn_of_nobody(options);
 	}

@@ -111,11 +111,11 @@ int attach_start(struct attach *attach)
 				  .writable = {control_directory(), metrics_folder(attach, metrics, sizeof(metrics))},
 				  .attaches = attach->program.engine.steer.watches,
 				  .child = attach->child.pid};
-	char reason[SANDBOX_REASON_MAX];
-	int error = sandbox_enter(&sandbox, reason, sizeof(reason));
+	struct sentence why;
+	int error = sandbox_enter(&sandbox, &why);
 
 	if (error) {
-		log_error("cannot give up rights: %s", reason);
+		log_error("cannot give up rights: %s", why.text);
 		return error;
 	}
 	warn_of_buffers(&attach->program.options);

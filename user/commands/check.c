@@ -6,6 +6,8 @@
 #include "commands/commands.h"
 #include "options/command_line.h"
 #include "dataplane/dataplane.h"
+#include "system/bpf.h"
+#include "system/capabilities.h"
 #include "system/ports.h"
 #include "system/lock.h"
 #include "system/listening.h"
@@ -74,20 +76,21 @@ static void check_kernel(struct report *report)
 
 static void check_sockmap(struct report *report)
 {
-	char reason[512] = "", names[DIAGNOSE_TEXT_MAX];
-	const char *missing = diagnose_missing_capabilities(DIAGNOSE_CAPABILITIES_BPF, names, sizeof(names));
+	char names[CAPABILITIES_TEXT_MAX];
+	const char *missing = capabilities_missing(CAPABILITIES_BPF, names, sizeof(names));
+	struct sentence why;
 
 	if (missing)
-		say(report, verdict_without_sockmap(report), "capabilities for BPF: %s missing", missing);
+		say(report, verdict_without_sockmap(report), "capabilities for BPF: %s", missing);
 	else
-		say(report, VERDICT_OK, "capabilities for BPF are there");
-	if (dataplane_selftest(report->options->routes.count > 0, reason, sizeof(reason)) == 0)
+		say(report, VERDICT_OK, "capabilities for BPF: present");
+	if (dataplane_selftest(report->options->routes.count > 0, &why) == 0)
 		say(report, VERDICT_OK, "sockmap: the self-test moved bytes in the kernel");
 	else if (report->options->dataplane == DATAPLANE_SOCKMAP)
 		say(report, VERDICT_FAIL, "sockmap: %s; without --dataplane sockmap, user space would move the bytes",
-		    reason);
+		    why.text);
 	else
-		say(report, VERDICT_WARN, "sockmap: %s; user space would move all bytes", reason);
+		say(report, VERDICT_WARN, "sockmap: %s; user space would move all bytes", why.text);
 }
 
 static void check_descriptors(struct report *report)
@@ -120,13 +123,15 @@ static void check_listeners(struct report *report)
 {
 	const struct options *options = report->options;
 	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+	const char *missing;
 	uint64_t wanted = diagnose_capabilities_listen(options);
 	unsigned int usable = 0;
 
-	if (diagnose_missing_capabilities(wanted, reason, sizeof(reason)))
-		say(report, VERDICT_FAIL, "capabilities for listening: %s missing", reason);
+	missing = capabilities_missing(wanted, reason, sizeof(reason));
+	if (missing)
+		say(report, VERDICT_FAIL, "capabilities for listening: %s", missing);
 	else if (wanted)
-		say(report, VERDICT_OK, "capabilities for listening are there");
+		say(report, VERDICT_OK, "capabilities for listening: present");
 	for (unsigned int i = 0; i < options->listener_count; i++) {
 		const struct address *address = &options->listeners[i];
 		int error;
@@ -160,18 +165,19 @@ static void check_steering(struct report *report)
 {
 	const struct options *options = report->options;
 	struct steer steer;
-	char reason[DATAPLANE_REASON_MAX] = "";
-	int error = steer_open(&steer, options, diagnose_workers(options), FEW_SESSIONS, reason, sizeof(reason));
+	struct sentence why = {0};
+	int error = steer_open(&steer, options, diagnose_workers(options), FEW_SESSIONS, &why);
 
 	if (error && options->in_place_count)
 		say(report, VERDICT_FAIL,
-		    "in place: %s; the web server could be moved to another port instead (--https 8443)", reason);
+		    "in place: %s; the web server could be moved to another port instead (--https 8443)", why.text);
 	else if (error)
-		say(report, VERDICT_FAIL, "%s", reason);
+		say(report, VERDICT_FAIL, "%s", why.text);
 	else if (steer_wants_bypass(options) && !steer.bypass)
-		say(report, VERDICT_WARN, "bypass: not possible: %s; all connections would go through alpnbpf", reason);
-	else if (*reason)
-		say(report, VERDICT_WARN, "mode: %s: %s", steer.mode, reason);
+		say(report, VERDICT_WARN, "bypass: not possible: %s; all connections would go through alpnbpf",
+		    why.text);
+	else if (*why.text)
+		say(report, VERDICT_WARN, "mode: %s: %s", steer.mode, why.text);
 	else if (*steer.cannot_watch)
 		say(report, VERDICT_WARN,
 		    "mode: %s; while armed, all connections would go through alpnbpf: hellos cannot be read as they pass: %s",
@@ -188,18 +194,19 @@ static void check_web_server(struct report *report)
 	const struct options *options = report->options;
 	unsigned int port = address_port(&options->backends[ROUTE_HTTPS].addresses[0]);
 	char name[ADDRESS_TEXT_MAX], holder[DIAGNOSE_TEXT_MAX], lock[32];
+	struct sentence other;
 	struct listening listeners[LISTENERS_SHOWN] = {0};
 	int count = listening_on(port, listeners, LISTENERS_SHOWN), held;
 
-	snprintf(lock, sizeof(lock), INSTANCE_IN_PLACE, port);
-	held = instance_find(lock, holder, sizeof(holder));
+	snprintf(lock, sizeof(lock), LOCK_IN_PLACE, port);
+	held = lock_find(lock, &other);
 	if (held == -EADDRINUSE)
-		say(report, VERDICT_FAIL, "in place: %s serves port %u in this network namespace already", holder,
+		say(report, VERDICT_FAIL, "in place: %s serves port %u in this network namespace already", other.text,
 		    port);
 	else if (held == -EPERM)
 		say(report, VERDICT_WARN,
 		    "in place: %s, of another user, has the name by which alpnbpf processes keep out of each other's way",
-		    holder);
+		    other.text);
 	if (count <= 0)
 		say(report, VERDICT_WARN,
 		    "web server: nobody listens on port %u; connections are refused until the web server does", port);
@@ -313,7 +320,7 @@ int check_main(int argc, char **argv)
 	if (!command_line_parse(&options, argc, argv, &code))
 		return code;
 	log_init(options.log_level, options.log_format);
-	dataplane_take_libbpf_log();
+	bpf_log_to_ours();
 
 	if (options.dataplane != DATAPLANE_USER) {
 		check_kernel(&report);

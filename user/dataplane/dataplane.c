@@ -6,8 +6,6 @@
 #include "dataplane/dataplane.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,8 +15,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "system/ports.h"
-#include "base/log.h"
+#include "system/bpf.h"
 
 /* bpftool's output is not written for -Wconversion. */
 #pragma GCC diagnostic push
@@ -29,42 +26,6 @@
 #define RING_EVENT_BYTES 16 /* a record's header and its 4 bytes, rounded up */
 
 #define RULES_TABLES 2 /* of the map `rules` */
-
-/* libbpf speaks through our logger, one level quieter: what it calls a warning is our reason, said in our words. */
-static int print_libbpf(enum libbpf_print_level level, const char *format, va_list arguments)
-{
-	char line[1024];
-	size_t length;
-
-	if (level == LIBBPF_DEBUG || !log_enabled(LOG_LEVEL_DEBUG))
-		return 0;
-	vsnprintf(line, sizeof(line), format, arguments);
-	length = strlen(line);
-	while (length && line[length - 1] == '\n')
-		line[--length] = '\0';
-	log_debug("libbpf: %s", line);
-	return 0;
-}
-
-void dataplane_take_libbpf_log(void)
-{
-	libbpf_set_print(print_libbpf);
-}
-
-int dataplane_explain(int error, const char *step, char *reason, size_t reason_size)
-{
-	char names[DIAGNOSE_TEXT_MAX];
-	const char *missing = diagnose_missing_capabilities(DIAGNOSE_CAPABILITIES_BPF, names, sizeof(names));
-
-	if (missing && (error == -EPERM || error == -EACCES))
-		snprintf(reason, reason_size, "%s: %s missing", step, missing);
-	else if (access("/sys/kernel/btf/vmlinux", R_OK))
-		snprintf(reason, reason_size, "%s: %s; the kernel shows no types (CONFIG_DEBUG_INFO_BTF)", step,
-			 strerror(-error));
-	else
-		snprintf(reason, reason_size, "%s: %s", step, strerror(-error));
-	return error;
-}
 
 static size_t flows_bytes(unsigned int workers, unsigned int slots_per_worker)
 {
@@ -164,7 +125,7 @@ static int set_sizes(const struct dataplane *dataplane, bool with_rules)
 }
 
 int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
-			   bool with_rules, char *reason, size_t reason_size)
+			   bool with_rules, struct sentence *why)
 {
 	const char *step = "opening the BPF program";
 	int error;
@@ -173,7 +134,7 @@ int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, un
 		(struct dataplane){.workers = workers, .slots_per_worker = slots_per_worker, .socks = -1, .slots = -1};
 	dataplane->skel = sockmap_bpf__open();
 	if (!dataplane->skel)
-		return dataplane_explain(-errno, step, reason, reason_size);
+		return bpf_explain(-errno, step, why);
 	error = set_sizes(dataplane, with_rules);
 	if (!error) {
 		step = "loading the BPF program";
@@ -196,7 +157,7 @@ int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, un
 	}
 	if (!error)
 		return 0;
-	dataplane_explain(error, step, reason, reason_size);
+	bpf_explain(error, step, why);
 	dataplane_close(dataplane);
 	return error;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "alpnbpf.h"
+#include "base/sentence.h"
 
 struct ring_buffer;
 struct sockmap_bpf;
@@ -27,11 +28,11 @@ struct dataplane {
 
 /*
  * Load and attach the verdict for workers * slots_per_worker sessions. with_rules: make room for tables of rules; they
- * are empty, and the first is in use. Returns 0, or -errno with a clause in reason that says what is missing.
+ * are empty, and the first is in use. Returns 0, or -errno, and why says what is missing.
  * dataplane_close() undoes it.
  */
 int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
-			   bool with_rules, char *reason, size_t reason_size);
+			   bool with_rules, struct sentence *why);
 /* The array of flows alone, and the tables. 0 or -ENOMEM. */
 int dataplane_open_user(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
 			bool with_rules);
@@ -68,19 +69,10 @@ void dataplane_forget(struct dataplane *dataplane, uint64_t cookie);
 /* Runs the bytes before insertion, if any, through the verdict. Returns what recv(MSG_PEEK) of one byte returns. */
 long dataplane_kick(int fd);
 
-/* From now on libbpf speaks through our log. */
-void dataplane_take_libbpf_log(void);
-
-/* Room for what dataplane_explain() writes. */
-#define DATAPLANE_REASON_MAX 512
-
-/* Why a step of loading BPF failed with `error` (-errno), in the words of someone who can change it. Returns error. */
-int dataplane_explain(int error, const char *step, char *reason, size_t reason_size);
-
 /*
  * Loads a small instance, with rules if there are to be any, and moves bytes through it over loopback. 0, or -errno
- * with the reason as for opening.
+ * with why, as for opening.
  */
-int dataplane_selftest(bool with_rules, char *reason, size_t reason_size);
+int dataplane_selftest(bool with_rules, struct sentence *why);
 
 #endif

@@ -8,8 +8,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,21 +23,8 @@ struct bench {
 	int inner[SIDES];    /* ours: CLIENT, BACKEND */
 	uint64_t cookies[SIDES];
 	struct dataplane dataplane;
-	char *reason;
-	size_t reason_size;
+	struct sentence *why; /* what did not work */
 };
-
-static int fail(const struct bench *bench, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static int fail(const struct bench *bench, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(bench->reason, bench->reason_size, format, arguments);
-	va_end(arguments);
-	return -EIO;
-}
 
 /* A TCP connection over loopback: ends[0] was connected, ends[1] accepted. */
 static int connect_pair(int ends[2])
@@ -68,17 +53,20 @@ static int open_bench(struct bench *bench)
 	bench->client = outer[0];
 	bench->inner[CLIENT] = outer[1];
 	if (error)
-		return fail(bench, "the self-test cannot connect over loopback: %s", strerror(-error));
+		return sentence_error(bench->why, -EIO, "the self-test cannot connect over loopback: %s",
+				      strerror(-error));
 	error = connect_pair(inner);
 	bench->inner[BACKEND] = inner[0];
 	bench->backend = inner[1];
 	if (error)
-		return fail(bench, "the self-test cannot connect over loopback: %s", strerror(-error));
+		return sentence_error(bench->why, -EIO, "the self-test cannot connect over loopback: %s",
+				      strerror(-error));
 	for (uint32_t side = CLIENT; side < SIDES; side++) {
 		error = dataplane_insert(&bench->dataplane, SIDE_KEY(0, side), bench->inner[side],
 					 &bench->cookies[side]);
 		if (error)
-			return fail(bench, "a socket cannot be put into the sockmap: %s", strerror(-error));
+			return sentence_error(bench->why, -EIO, "a socket cannot be put into the sockmap: %s",
+					      strerror(-error));
 	}
 	return 0;
 }
@@ -95,31 +83,32 @@ static void close_bench(struct bench *bench)
 }
 
 /* Send at one end; exactly that must come out at the other. */
-static int move(const struct bench *bench, int from, int to, const char *bytes, size_t length, const char *what)
+static int carry_bytes(const struct bench *bench, int from, int to, const char *bytes, size_t length, const char *what)
 {
 	struct pollfd wait = {.fd = to, .events = POLLIN};
 	char buffer[256];
 	size_t got = 0;
 
 	if (send(from, bytes, length, MSG_NOSIGNAL) != (ssize_t)length)
-		return fail(bench, "the self-test cannot send: %s", strerror(errno));
+		return sentence_error(bench->why, -EIO, "the self-test cannot send: %s", strerror(errno));
 	while (got < length) {
 		ssize_t count;
 
 		if (poll(&wait, 1, DEADLINE_MS) <= 0)
-			return fail(bench, "%s did not arrive within %d ms: %zu of %zu bytes", what, DEADLINE_MS, got,
-				    length);
+			return sentence_error(bench->why, -EIO, "%s did not arrive within %d ms: %zu of %zu bytes",
+					      what, DEADLINE_MS, got, length);
 		count = recv(to, buffer + got, sizeof(buffer) - got, MSG_DONTWAIT);
 		if (count <= 0)
-			return fail(bench, "%s broke off after %zu of %zu bytes", what, got, length);
+			return sentence_error(bench->why, -EIO, "%s broke off after %zu of %zu bytes", what, got,
+					      length);
 		got += (size_t)count;
 	}
 	if (got != length || memcmp(buffer, bytes, length) != 0)
-		return fail(bench, "%s arrived altered", what);
+		return sentence_error(bench->why, -EIO, "%s arrived altered", what);
 	return 0;
 }
 
-static int run(struct bench *bench)
+static int carry_both_ways(struct bench *bench)
 {
 	struct flow *flows = bench->dataplane.flows;
 	size_t asked = sizeof(question) - 1, answered = sizeof(answer) - 1;
@@ -128,32 +117,31 @@ static int run(struct bench *bench)
 		return -EIO;
 	flows[CLIENT].mode = flows[BACKEND].mode = FLOW_LIVE;
 	flows[CLIENT].rules = bench->dataplane.rules ? 1 : 0;
-	if (move(bench, bench->client, bench->backend, question, asked, "a redirected request") ||
-	    move(bench, bench->backend, bench->client, answer, answered, "a redirected answer"))
+	if (carry_bytes(bench, bench->client, bench->backend, question, asked, "a redirected request") ||
+	    carry_bytes(bench, bench->backend, bench->client, answer, answered, "a redirected answer"))
 		return -EIO;
 	if (__atomic_load_n(&flows[CLIENT].redirected, __ATOMIC_ACQUIRE) != asked ||
 	    __atomic_load_n(&flows[BACKEND].redirected, __ATOMIC_ACQUIRE) != answered)
-		return fail(bench, "bytes arrived, but the verdict did not redirect them");
+		return sentence_error(bench->why, -EIO, "bytes arrived, but the verdict did not redirect them");
 	if (flows[CLIENT].route != ROUTE_HTTPS)
-		return fail(bench, "the verdict did not read the first bytes");
+		return sentence_error(bench->why, -EIO, "the verdict did not read the first bytes");
 
 	__atomic_store_n(&flows[CLIENT].mode, FLOW_USER, __ATOMIC_SEQ_CST);
-	if (move(bench, bench->client, bench->inner[CLIENT], question, asked, "a passed request"))
+	if (carry_bytes(bench, bench->client, bench->inner[CLIENT], question, asked, "a passed request"))
 		return -EIO;
 	if (__atomic_load_n(&flows[CLIENT].passed, __ATOMIC_ACQUIRE) != asked)
-		return fail(bench, "bytes were passed, but the verdict did not count them");
+		return sentence_error(bench->why, -EIO, "bytes were passed, but the verdict did not count them");
 	return 0;
 }
 
-int dataplane_selftest(bool with_rules, char *reason, size_t reason_size)
+int dataplane_selftest(bool with_rules, struct sentence *why)
 {
-	struct bench bench = {
-		.client = -1, .backend = -1, .inner = {-1, -1}, .reason = reason, .reason_size = reason_size};
-	int error = dataplane_open_sockmap(&bench.dataplane, 1, 1, with_rules, reason, reason_size);
+	struct bench bench = {.client = -1, .backend = -1, .inner = {-1, -1}, .why = why};
+	int error = dataplane_open_sockmap(&bench.dataplane, 1, 1, with_rules, why);
 
 	if (error)
 		return error;
-	error = run(&bench);
+	error = carry_both_ways(&bench);
 	close_bench(&bench);
 	dataplane_close(&bench.dataplane);
 	return error;

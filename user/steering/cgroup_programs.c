@@ -11,7 +11,6 @@
 #include <bpf/libbpf.h>
 
 #include "system/cgroup.h"
-#include "dataplane/dataplane.h"
 #include "steering/watch.h"
 #include "base/log.h"
 
@@ -80,26 +79,23 @@ static bool sees_us(struct steer *steer)
 	return seen;
 }
 
-static int watch_hellos(struct steer *steer, const struct options *options, int cgroup, char *reason,
-			size_t reason_size)
+static int watch_hellos(struct steer *steer, const struct options *options, int cgroup, struct sentence *why)
 {
-	char why[DATAPLANE_REASON_MAX];
-	int error = hello_watch_open(steer, options, cgroup, why, sizeof(why));
+	struct sentence cannot;
+	int error = hello_watch_open(steer, options, cgroup, &cannot);
 
 	if (!error)
 		return 0;
-	if (options->inspect == INSPECT_WATCH) {
-		snprintf(reason, reason_size, "--inspect watch: %.300s; use auto or steer", why);
-		return error;
-	}
-	steer_do_without_watch(steer, why);
+	if (options->inspect == INSPECT_WATCH)
+		return sentence_error(why, error, "--inspect watch: %s; use auto or steer", cannot.text);
+	steer_do_without_watch(steer, cannot.text);
 	return 0;
 }
 
-int steer_use_cgroup(struct steer *steer, const struct options *options, char *reason, size_t reason_size)
+int steer_use_cgroup(struct steer *steer, const struct options *options, struct sentence *why)
 {
 	char path[1024];
-	int cgroup = cgroup_open_root(path, sizeof(path), reason, reason_size), error;
+	int cgroup = cgroup_open_root(path, sizeof(path), why), error;
 
 	if (cgroup < 0)
 		return cgroup;
@@ -108,16 +104,15 @@ int steer_use_cgroup(struct steer *steer, const struct options *options, char *r
 	if (!error && !sees_us(steer)) {
 		steer->by_cgroup = false;
 		bpf_link__destroy(steer->links[--steer->link_count]);
-		snprintf(reason, reason_size, "cgroup %.200s does not hold this process", path);
 		close(cgroup);
-		return -ESRCH;
+		return sentence_error(why, -ESRCH, "cgroup %s does not hold this process", path);
 	}
 	if (!error && steer->peername)
 		error = attach_peername(steer, cgroup);
 	if (error)
-		snprintf(reason, reason_size, "cgroup %s: %s", path, strerror(-error));
+		sentence_set(why, "cgroup %s: %s", path, strerror(-error));
 	else if (!steer->why_not_watched)
-		error = watch_hellos(steer, options, cgroup, reason, reason_size);
+		error = watch_hellos(steer, options, cgroup, why);
 	close(cgroup);
 	return error;
 }

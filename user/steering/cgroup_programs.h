@@ -6,10 +6,10 @@
 #include "steering/steer.h"
 
 /*
- * sock_ops, getpeername if wanted, the watch on hellos where possible. 0, or -errno with a sentence in reason. Leaves
+ * sock_ops, getpeername if wanted, the watch on hellos where possible. 0, or -errno and why. Leaves
  * `by_cgroup`, `peername` and `watches` as they turn out.
  */
-int steer_use_cgroup(struct steer *steer, const struct options *options, char *reason, size_t reason_size);
+int steer_use_cgroup(struct steer *steer, const struct options *options, struct sentence *why);
 /* Without the watch, all connections are steered while armed: that is said, and goes on. */
 void steer_do_without_watch(struct steer *steer, const char *why);
 

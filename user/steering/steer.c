@@ -17,7 +17,7 @@
 #include <bpf/libbpf.h>
 
 #include "steering/arming.h"
-#include "dataplane/dataplane.h"
+#include "system/bpf.h"
 #include "steering/watch.h"
 #include "base/log.h"
 #include "base/address.h"
@@ -131,19 +131,19 @@ static int load_programs(struct steer *steer, unsigned int max_sessions)
 
 static int load(struct steer *steer, const struct options *options, unsigned int max_sessions)
 {
-	char why[DATAPLANE_REASON_MAX];
+	struct sentence why;
 	int error = load_programs(steer, max_sessions);
 	struct steer_bpf *skel;
 
 	/* The one program that older kernels might find too much. */
 	if (error && !steer->why_not_watched && options->inspect != INSPECT_WATCH) {
-		dataplane_explain(error, "loading the programs with it", why, sizeof(why));
+		bpf_explain(error, "loading the programs with it", &why);
 		steer_bpf__destroy(steer->skel);
 		steer->skel = NULL;
 		steer->why_not_watched = "as said above";
 		error = load_programs(steer, max_sessions);
 		if (!error)
-			steer_do_without_watch(steer, why);
+			steer_do_without_watch(steer, why.text);
 	}
 	if (!error)
 		error = steer_ended_open(steer, steer->workers);
@@ -186,38 +186,32 @@ void steer_describe(struct steer *steer)
 }
 
 /* All but sk_lookup. */
-static int set_up(struct steer *steer, const struct options *options, unsigned int max_sessions, char *reason,
-		  size_t reason_size)
+static int set_up(struct steer *steer, const struct options *options, unsigned int max_sessions, struct sentence *why)
 {
 	const char *always = steer_why_always(options);
-	char why[DATAPLANE_REASON_MAX];
 	int error = load(steer, options, max_sessions);
 
 	if (error)
-		return dataplane_explain(error, "loading the steering programs", reason, reason_size);
-	error = steer_use_cgroup(steer, options, reason, reason_size);
+		return bpf_explain(error, "loading the steering programs", why);
+	error = steer_use_cgroup(steer, options, why);
 	if (error && options->inspect == INSPECT_WATCH) {
-		snprintf(why, sizeof(why), "%s", reason);
-		if (strncmp(why, "--", 2) != 0)
-			snprintf(reason, reason_size, "--inspect watch: %.300s; use auto or steer", why);
+		if (strncmp(why->text, "--", 2) != 0)
+			sentence_set(why, "--inspect watch: %s; use auto or steer", why->text);
 		return error;
 	}
-	if (error && options->client_address == CLIENT_ADDRESS_PEERNAME) {
-		snprintf(why, sizeof(why), "%s", reason);
-		snprintf(reason, reason_size, "--client-address peername: %.300s; use none or transparent", why);
-		return error;
-	}
+	if (error && options->client_address == CLIENT_ADDRESS_PEERNAME)
+		return sentence_error(why, error, "--client-address peername: %s; use none or transparent", why->text);
 	if (error) {
 		steer->peername = false;
 		steer->why_not_watched = "the cgroup cannot be used";
 		if (!steer->by_cgroup && !always) {
 			log_warn(
 				"nothing tells when the ACME client listens (%s): all connections come through alpnbpf, always",
-				reason);
+				why->text);
 			always = "the cgroup cannot be used";
 			steer->bypass = false;
 		} else {
-			log_warn("the web server is not shown the clients' addresses: %s", reason);
+			log_warn("the web server is not shown the clients' addresses: %s", why->text);
 		}
 	}
 	steer->arms = !always;
@@ -227,18 +221,18 @@ static int set_up(struct steer *steer, const struct options *options, unsigned i
 		steer->state->always = 1;
 	error = steer_fill_maps(steer, NULL, options);
 	if (error)
-		return dataplane_explain(error, "filling the steering maps", reason, reason_size);
+		return bpf_explain(error, "filling the steering maps", why);
 	if (steer->arms) {
 		error = arming_start(steer, bpf_map__fd(steer->skel->maps.arming));
 		if (error)
-			return dataplane_explain(error, "looking for listeners", reason, reason_size);
+			return bpf_explain(error, "looking for listeners", why);
 	}
 	steer_describe(steer);
 	return 0;
 }
 
 int steer_open(struct steer *steer, const struct options *options, unsigned int workers, unsigned int max_sessions,
-	       char *reason, size_t reason_size)
+	       struct sentence *why)
 {
 	const struct endpoint *acme = &options->backends[ROUTE_ACME];
 	bool asked;
@@ -260,16 +254,14 @@ int steer_open(struct steer *steer, const struct options *options, unsigned int 
 			  (options->client_address == CLIENT_ADDRESS_AUTO && (steer->in_place || steer->bypass));
 	if (!steer->in_place && !steer->bypass && !steer->why_not_watched)
 		steer->why_not_watched = "no connection is the web server's own, in place or by a bypass";
-	if (options->inspect == INSPECT_WATCH && steer->why_not_watched) {
-		snprintf(reason, reason_size, "--inspect watch: %s; use auto or steer", steer->why_not_watched);
-		return -EINVAL;
-	}
+	if (options->inspect == INSPECT_WATCH && steer->why_not_watched)
+		return sentence_error(why, -EINVAL, "--inspect watch: %s; use auto or steer", steer->why_not_watched);
 	if (!steer->in_place && !steer->bypass && !steer->peername) {
 		snprintf(steer->mode, sizeof(steer->mode), "front%s",
 			 steer->transparent ? ", clients shown by transparent connections" : "");
 		return 0;
 	}
-	error = set_up(steer, options, max_sessions, reason, reason_size);
+	error = set_up(steer, options, max_sessions, why);
 	if (!error)
 		return 0;
 	asked = steer->in_place || options->client_address == CLIENT_ADDRESS_PEERNAME ||
@@ -277,7 +269,7 @@ int steer_open(struct steer *steer, const struct options *options, unsigned int 
 	steer_close(steer);
 	if (asked)
 		return error;
-	log_info("no bypass, all connections go through alpnbpf: %s", reason);
+	log_info("no bypass, all connections go through alpnbpf: %s", why->text);
 	snprintf(steer->mode, sizeof(steer->mode), "front");
 	return 0;
 }
@@ -291,7 +283,7 @@ int steer_set_private(struct steer *steer, unsigned int worker, enum steer_famil
 													    : 0;
 }
 
-int steer_start(struct steer *steer, char *reason, size_t reason_size)
+int steer_start(struct steer *steer, struct sentence *why)
 {
 	int netns, error = 0;
 
@@ -299,10 +291,10 @@ int steer_start(struct steer *steer, char *reason, size_t reason_size)
 		return 0;
 	netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (netns < 0)
-		return dataplane_explain(-errno, "opening the network namespace", reason, reason_size);
+		return bpf_explain(-errno, "opening the network namespace", why);
 	steer->lookup = bpf_program__attach_netns(steer->skel->progs.steer, netns);
 	if (!steer->lookup)
-		error = dataplane_explain(-errno, "attaching to the network namespace", reason, reason_size);
+		error = bpf_explain(-errno, "attaching to the network namespace", why);
 	else
 		hello_watch_follow(steer, arming_is_armed(steer));
 	close(netns);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "steering.h"
+#include "base/sentence.h"
 #include "options/options.h"
 
 struct steer_bpf;
@@ -67,15 +68,15 @@ struct steer {
 
 /*
  * Decide, load and attach all but sk_lookup, and find the listeners that are there. 0 also where there is nothing to
- * steer. -errno with a sentence in reason when the options cannot be met: in-place mode or an address asked for by
+ * steer. -errno and why when the options cannot be met: in-place mode or an address asked for by
  * name; a bypass that is not possible is only logged.
  */
 int steer_open(struct steer *steer, const struct options *options, unsigned int workers, unsigned int max_sessions,
-	       char *reason, size_t reason_size);
+	       struct sentence *why);
 /* A worker's private listener of a family. 0 or -errno. */
 int steer_set_private(struct steer *steer, unsigned int worker, enum steer_family family, int fd);
-/* From now on new connections are steered. 0, or -errno with the reason. */
-int steer_start(struct steer *steer, char *reason, size_t reason_size);
+/* From now on new connections are steered. 0, or -errno and why. */
+int steer_start(struct steer *steer, struct sentence *why);
 /* No new ones from now on. */
 void steer_stop(struct steer *steer);
 /* Connections that the private listeners have begun and no worker has accepted yet. */

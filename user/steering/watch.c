@@ -15,6 +15,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "system/capabilities.h"
 #include "system/ports.h"
 #include "base/log.h"
 #include "steering/takeover.h"
@@ -76,31 +77,28 @@ static int check_repair(void)
 }
 
 /* A family that this machine does not have has no connections either. */
-static int open_family(struct steer *steer, uint32_t family, char *reason, size_t reason_size)
+static int open_family(struct steer *steer, uint32_t family, struct sentence *why)
 {
+	char text[CAPABILITIES_TEXT_MAX];
 	uint64_t value;
 	int pit = open_pit(families[family]), error;
 
 	if (pit == -EAFNOSUPPORT || pit == -EADDRNOTAVAIL)
 		return 0;
-	if (pit < 0) {
-		snprintf(reason, reason_size, "a listener that drops all: %s", strerror(-pit));
-		return pit;
-	}
+	if (pit < 0)
+		return sentence_error(why, pit, "a listener that drops all: %s", strerror(-pit));
 	value = (uint64_t)pit;
 	steer->pits[family] = pit;
 	if (bpf_map_update_elem(bpf_map__fd(steer->skel->maps.pits), &family, &value, BPF_ANY)) {
 		error = -errno;
-		snprintf(reason, reason_size, "a listener in the map: %s", strerror(-error));
-		return error;
+		return sentence_error(why, error, "a listener in the map: %s", strerror(-error));
 	}
 	steer->raw[family] = takeover_open_raw(families[family]);
 	if (steer->raw[family] >= 0)
 		return 0;
 	error = steer->raw[family];
-	snprintf(reason, reason_size, "a raw socket: %s%s", strerror(-error),
-		 error == -EPERM ? " (CAP_NET_RAW is missing)" : "");
-	return error;
+	return sentence_error(why, error, "a raw socket: %s",
+			      capabilities_strerror(error, CAPABILITY(CAP_NET_RAW), text, sizeof(text)));
 }
 
 static int attach(struct steer *steer)
@@ -117,33 +115,34 @@ static void detach(struct steer *steer)
 }
 
 /* A port below 1024 takes a right that nothing else in place needs. */
-static int check_bind(const struct options *options, char *reason, size_t reason_size)
+static int check_bind(const struct options *options, struct sentence *why)
 {
-	char missing[64];
+	uint64_t wanted = diagnose_capabilities_take_over(options);
+	char text[CAPABILITIES_TEXT_MAX];
 
-	if (!diagnose_missing_capabilities(diagnose_capabilities_take_over(options), missing, sizeof(missing)))
+	if (!capabilities_missing(wanted, text, sizeof(text)))
 		return 0;
-	snprintf(reason, reason_size, "a socket at the web server's port: %s (%s is missing)", strerror(EACCES),
-		 missing);
-	return -EACCES;
+	return sentence_error(why, -EACCES, "a socket at the web server's port: %s",
+			      capabilities_strerror(-EACCES, wanted, text, sizeof(text)));
 }
 
-int hello_watch_open(struct steer *steer, const struct options *options, int cgroup, char *reason, size_t reason_size)
+int hello_watch_open(struct steer *steer, const struct options *options, int cgroup, struct sentence *why)
 {
+	char text[CAPABILITIES_TEXT_MAX];
 	int error = check_repair();
 
 	if (error)
-		snprintf(reason, reason_size, "TCP_REPAIR: %s%s", strerror(-error),
-			 error == -EPERM ? " (CAP_NET_ADMIN is missing)" : "");
+		sentence_set(why, "TCP_REPAIR: %s",
+			     capabilities_strerror(error, CAPABILITY(CAP_NET_ADMIN), text, sizeof(text)));
 	else
-		error = check_bind(options, reason, reason_size);
+		error = check_bind(options, why);
 	for (uint32_t family = 0; !error && family < STEER_FAMILIES; family++)
-		error = open_family(steer, family, reason, reason_size);
+		error = open_family(steer, family, why);
 	if (!error) {
 		steer->cgroup = fcntl(cgroup, F_DUPFD_CLOEXEC, 0);
 		error = steer->cgroup < 0 ? -errno : attach(steer);
 		if (error)
-			snprintf(reason, reason_size, "the program on the cgroup: %s", strerror(-error));
+			sentence_set(why, "the program on the cgroup: %s", strerror(-error));
 	}
 	if (error) {
 		hello_watch_close(steer);

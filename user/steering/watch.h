@@ -20,9 +20,9 @@ const char *hello_watch_why_not(const struct options *options);
 
 /*
  * After the steering programs are loaded: raw sockets, pits, and a proof that the program can be attached to the cgroup
- * `cgroup`. 0, or -errno with a sentence in reason, and then nothing is left of it.
+ * `cgroup`. 0, or -errno and why, and then nothing is left of it.
  */
-int hello_watch_open(struct steer *steer, const struct options *options, int cgroup, char *reason, size_t reason_size);
+int hello_watch_open(struct steer *steer, const struct options *options, int cgroup, struct sentence *why);
 /*
  * The program is attached while armed, so that packets cost nothing else. Who connects before it is, after the ACME
  * client has begun to listen, is steered. Main thread, whenever `armed` may have changed.

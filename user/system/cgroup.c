@@ -55,25 +55,21 @@ static bool find_mount(char *path, size_t path_size)
 	return found;
 }
 
-int cgroup_open_root(char *path, size_t path_size, char *reason, size_t reason_size)
+int cgroup_open_root(char *path, size_t path_size, struct sentence *why)
 {
 	struct stat status;
 	int fd, error;
 
-	if (!find_mount(path, path_size)) {
-		snprintf(reason, reason_size, "no cgroup v2 is mounted here");
-		return -ENOENT;
-	}
+	if (!find_mount(path, path_size))
+		return sentence_error(why, -ENOENT, "no cgroup v2 is mounted here");
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0 && fstat(fd, &status) == 0 && status.st_ino == ROOT_INODE)
 		return fd;
 	if (fd >= 0) {
 		/* What listens outside of it would not be seen. mountinfo shows "/" in a cgroup namespace, too. */
 		close(fd);
-		snprintf(reason, reason_size, "cgroup %s is not the root of the hierarchy", path);
-		return -EXDEV;
+		return sentence_error(why, -EXDEV, "cgroup %s is not the root of the hierarchy", path);
 	}
 	error = -errno;
-	snprintf(reason, reason_size, "cgroup %s: %s", path, strerror(errno));
-	return error;
+	return sentence_error(why, error, "cgroup %s: %s", path, strerror(-error));
 }

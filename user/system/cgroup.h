@@ -5,7 +5,9 @@
 
 #include <stddef.h>
 
-/* Opens the root of the hierarchy. A descriptor, or -errno with a clause in reason. path: where it is, for messages. */
-int cgroup_open_root(char *path, size_t path_size, char *reason, size_t reason_size);
+#include "base/sentence.h"
+
+/* Opens the root of the hierarchy. A descriptor, or -errno and why. path: where it is, for messages. */
+int cgroup_open_root(char *path, size_t path_size, struct sentence *why);
 
 #endif

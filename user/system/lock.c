@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The lock is a listening unix socket with an abstract name: such names belong to a network namespace, as ports do, go
- * with their process, and say who holds them.
+ * with their process, and say who holds them. Owns nothing: the caller has the descriptor. Main thread.
  */
 #include "system/lock.h"
 
@@ -26,7 +26,7 @@ static socklen_t make_address(struct sockaddr_un *address, const char *name)
 			   (size_t)snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1, "alpnbpf/%s", name));
 }
 
-int instance_find(const char *name, char *holder, size_t size)
+int lock_find(const char *name, struct sentence *holder)
 {
 	struct sockaddr_un address;
 	socklen_t length = make_address(&address, name), credentials_length = sizeof(struct ucred);
@@ -35,7 +35,7 @@ int instance_find(const char *name, char *holder, size_t size)
 	struct ucred credentials = {0};
 	bool known, connected;
 
-	snprintf(holder, size, "another process");
+	sentence_set(holder, "another process");
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
@@ -47,11 +47,11 @@ int instance_find(const char *name, char *holder, size_t size)
 	known = connected && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &credentials_length) == 0;
 	close(fd);
 	if (known && credentials.pid) /* 0: it cannot be seen from here */
-		diagnose_process((unsigned int)credentials.pid, holder, size);
+		diagnose_process((unsigned int)credentials.pid, holder->text, sizeof(holder->text));
 	return known && credentials.uid && credentials.uid != geteuid() ? -EPERM : -EADDRINUSE;
 }
 
-int instance_take(const char *name, char *reason, size_t reason_size)
+int lock_take(const char *name, struct sentence *why)
 {
 	struct sockaddr_un address;
 	socklen_t length = make_address(&address, name);
@@ -61,18 +61,18 @@ int instance_take(const char *name, char *reason, size_t reason_size)
 		return fd;
 	error = -errno;
 	if (error == -EADDRINUSE) {
-		error = instance_find(name, reason, reason_size);
+		error = lock_find(name, why);
 		if (error == 0) /* it has gone, or does not listen yet */
 			error = -EADDRINUSE;
 	} else {
-		snprintf(reason, reason_size, "%s", strerror(-error));
+		sentence_set(why, "%s", strerror(-error));
 	}
 	if (fd >= 0)
 		close(fd);
 	return error;
 }
 
-void instance_answer(int lock)
+void lock_answer(int lock)
 {
 	int fd = accept4(lock, NULL, NULL, SOCK_CLOEXEC);
 

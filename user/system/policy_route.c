@@ -9,10 +9,11 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "system/capabilities.h"
 
 #define TABLE    10443U
 #define PRIORITY 10443U /* behind the local table, ahead of main */
@@ -117,22 +118,23 @@ static int add_family(int fd, unsigned char family)
 	return error;
 }
 
-int policy_route_add(char *reason, size_t reason_size)
+int policy_route_add(struct sentence *why)
 {
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), error4, error6;
+	char text[CAPABILITIES_TEXT_MAX];
 
-	*reason = '\0';
+	*why = (struct sentence){0};
 	error4 = fd < 0 ? -errno : add_family(fd, AF_INET);
 	error6 = fd < 0 ? error4 : add_family(fd, AF_INET6);
 	if (fd >= 0)
 		close(fd);
 	if (error4 && error6)
-		snprintf(reason, reason_size, "cannot set up the routing for transparent connections: %s%s",
-			 strerror(-error4), error4 == -EPERM ? " (CAP_NET_ADMIN is missing)" : "");
-	else if (error4 || error6)
-		snprintf(reason, reason_size, "no routing for transparent connections by %s: %s",
-			 error4 ? "IPv4" : "IPv6", strerror(error4 ? -error4 : -error6));
-	return error4 && error6 ? error4 : 0;
+		return sentence_error(why, error4, "cannot set up the routing for transparent connections: %s",
+				      capabilities_strerror(error4, CAPABILITY(CAP_NET_ADMIN), text, sizeof(text)));
+	if (error4 || error6)
+		sentence_set(why, "no routing for transparent connections by %s: %s", error4 ? "IPv4" : "IPv6",
+			     strerror(error4 ? -error4 : -error6));
+	return 0;
 }
 
 void policy_route_remove(void)

@@ -7,13 +7,13 @@
 #ifndef ALPNBPF_SYSTEM_POLICY_ROUTE_H
 #define ALPNBPF_SYSTEM_POLICY_ROUTE_H
 
-#include <stddef.h>
+#include "base/sentence.h"
 
 /*
- * Removes what a killed process left, and sets it up anew. 0, or -errno with a sentence in reason; that is empty after
- * 0, or says which family is left out.
+ * Removes what a killed process left, and sets it up anew. 0, or -errno and why; after 0
+ * that is empty, or says which family is left out.
  */
-int policy_route_add(char *reason, size_t reason_size);
+int policy_route_add(struct sentence *why);
 void policy_route_remove(void);
 
 #endif

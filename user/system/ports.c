@@ -18,41 +18,14 @@
 #include <unistd.h>
 
 #include "system/activation.h"
+#include "system/capabilities.h"
 #include "system/listening.h"
 #include "steering.h"
 
-#define HOLDERS_MAX      16 /* listening sockets looked up for one port */
-#define RESERVE_PROCESS  40 /* stdio, maps, program, signals, notification, the control socket and its clients */
-#define RESERVE_STEER    24 /* programs, maps and links of the steering, the lock */
-#define RESERVE_WORKER   6  /* epoll, wake-up, ring and its epoll, the connection turned away, one to spare */
-#define SYS_ADMIN        21
-#define NET_BIND_SERVICE 10
-
-static const struct {
-	unsigned int bit;
-	const char *name;
-	bool in_sys_admin; /* CAP_SYS_ADMIN includes it, for programs older than the capability */
-} capabilities[] = {
-	{39, "CAP_BPF", true},
-	{12, "CAP_NET_ADMIN", false},
-	{38, "CAP_PERFMON", true},
-	{NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE", false},
-};
-
-static uint64_t effective_capabilities(void)
-{
-	FILE *file = fopen("/proc/self/status", "re");
-	uint64_t effective = 0;
-	char line[256];
-
-	if (!file)
-		return 0;
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "CapEff: %" SCNx64, &effective) == 1)
-			break;
-	fclose(file);
-	return effective;
-}
+#define HOLDERS_MAX     16 /* listening sockets looked up for one port */
+#define RESERVE_PROCESS 40 /* stdio, maps, program, signals, notification, the control socket and its clients */
+#define RESERVE_STEER   24 /* programs, maps and links of the steering, the lock */
+#define RESERVE_WORKER  6  /* epoll, wake-up, ring and its epoll, the connection turned away, one to spare */
 
 static unsigned int first_unprivileged_port(void)
 {
@@ -73,7 +46,7 @@ uint64_t diagnose_capabilities_listen(const struct options *options)
 
 	for (unsigned int i = 0; !options->activated && i < options->listener_count; i++)
 		if (!options->in_place[i] && address_port(&options->listeners[i]) < first)
-			return 1ULL << NET_BIND_SERVICE;
+			return CAPABILITY(CAP_NET_BIND_SERVICE);
 	return 0;
 }
 
@@ -83,27 +56,8 @@ uint64_t diagnose_capabilities_take_over(const struct options *options)
 
 	for (unsigned int i = 0; i < options->listener_count; i++)
 		if (address_port(&options->listeners[i]) < first)
-			return 1ULL << NET_BIND_SERVICE;
+			return CAPABILITY(CAP_NET_BIND_SERVICE);
 	return 0;
-}
-
-const char *diagnose_missing_capabilities(uint64_t wanted, char *out, size_t size)
-{
-	uint64_t effective = effective_capabilities();
-	size_t length = 0;
-
-	for (size_t i = 0; i < sizeof(capabilities) / sizeof(capabilities[0]); i++) {
-		uint64_t bit = 1ULL << capabilities[i].bit;
-
-		if (!(wanted & bit) || effective & bit)
-			continue;
-		if (capabilities[i].in_sys_admin && effective & 1ULL << SYS_ADMIN)
-			continue;
-		if (length < size)
-			length += (size_t)snprintf(out + length, size - length, "%s%s", length ? ", " : "",
-						   capabilities[i].name);
-	}
-	return length ? out : NULL;
 }
 
 /* Could a listener at `held` keep us from binding `wanted`? A [::] without V6ONLY holds IPv4 ports too. */

@@ -21,15 +21,11 @@
 #define DIAGNOSE_TEXT_MAX 256
 
 /*
- * What loading and attaching the sockmap programs needs (docs/KERNEL.md 9); what binding our listeners needs; and what
- * a socket in the place of the web server's needs, at any of the listened ports.
+ * The capabilities that binding our listeners needs; and those that a socket in the place of the web server's needs, at
+ * any of the listened ports.
  */
-#define DIAGNOSE_CAPABILITIES_BPF (1ULL << 39 | 1ULL << 12 | 1ULL << 38)
 uint64_t diagnose_capabilities_listen(const struct options *options);
 uint64_t diagnose_capabilities_take_over(const struct options *options);
-
-/* Names those of `wanted` this process does not have ("CAP_BPF, CAP_NET_ADMIN") in out; NULL when it has all. */
-const char *diagnose_missing_capabilities(uint64_t wanted, char *out, size_t size);
 
 /*
  * Who listens where `address` wants to: "nginx (pid 123)" in out, returns 0. -1 when that cannot be seen from here: out

@@ -32,19 +32,18 @@ static unsigned long threads(void)
 	return stat("/proc/self/task", &status) == 0 && status.st_nlink > 2 ? status.st_nlink - 2 : 1;
 }
 
-static int stage_no_new_privs(char *reason, size_t reason_size)
+static int stage_no_new_privs(struct sentence *why)
 {
 	int error;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 		return 0;
 	error = -errno;
-	snprintf(reason, reason_size, "no_new_privs: %s", strerror(-error));
-	return error;
+	return sentence_error(why, error, "no_new_privs: %s", strerror(-error));
 }
 
 /* Nobody misses it who executes nothing: without CAP_SETPCAP it stays. */
-static int empty_bounding_set(char *reason, size_t reason_size)
+static int empty_bounding_set(struct sentence *why)
 {
 	for (unsigned long capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++) {
 		int error;
@@ -57,19 +56,18 @@ static int empty_bounding_set(char *reason, size_t reason_size)
 			log_debug("sandbox: the bounding set stays: that takes CAP_SETPCAP");
 			return 0;
 		}
-		snprintf(reason, reason_size, "capabilities: bounding set: %s", strerror(-error));
-		return error;
+		return sentence_error(why, error, "capabilities: bounding set: %s", strerror(-error));
 	}
 	return 0;
 }
 
-static int stage_capabilities(uint64_t keep, char *reason, size_t reason_size)
+static int stage_capabilities(uint64_t keep, struct sentence *why)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
 	int error;
 
-	error = empty_bounding_set(reason, reason_size);
+	error = empty_bounding_set(why);
 	if (error)
 		return error;
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) || syscall(SYS_capget, &header, data))
@@ -86,25 +84,23 @@ static int stage_capabilities(uint64_t keep, char *reason, size_t reason_size)
 	return 0;
 fail:
 	error = -errno;
-	snprintf(reason, reason_size, "capabilities: %s", strerror(-error));
-	return error;
+	return sentence_error(why, error, "capabilities: %s", strerror(-error));
 }
 
-int sandbox_enter(const struct sandbox *sandbox, char *reason, size_t reason_size)
+int sandbox_enter(const struct sandbox *sandbox, struct sentence *why)
 {
 	unsigned long count = threads();
 	int error;
 
 	if (count > 1) {
-		snprintf(reason, reason_size, "there are %lu threads already, which would keep theirs", count);
-		return -EBUSY;
+		return sentence_error(why, -EBUSY, "%lu threads already run and would keep their privileges", count);
 	}
-	error = stage_no_new_privs(reason, reason_size);
+	error = stage_no_new_privs(why);
 	if (!error)
-		error = stage_capabilities(sandbox->capabilities, reason, reason_size);
+		error = stage_capabilities(sandbox->capabilities, why);
 	if (!error)
-		error = sandbox_files(sandbox, reason, reason_size);
+		error = sandbox_files(sandbox, why);
 	if (!error)
-		error = sandbox_calls(sandbox, reason, reason_size);
+		error = sandbox_calls(sandbox, why);
 	return error;
 }

@@ -11,8 +11,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/sentence.h"
+
 #define SANDBOX_WRITABLE_MAX 4
-#define SANDBOX_REASON_MAX   256
 #define SANDBOX_CAP(number)  (1ULL << (number))
 
 /* What it keeps. All zero: nothing that can be given up. */
@@ -25,13 +26,13 @@ struct sandbox {
 };
 
 /*
- * All stages, on the one thread there is: threads that are created later have them too. 0, or -errno with the stage and
- * the reason; the process must end then, since it is neither what it was nor what it should be.
+ * All stages, on the one thread there is: threads that are created later have them too. 0, or -errno,
+ * and why names the stage; the process must end then, since it is neither what it was nor what it should be.
  */
-int sandbox_enter(const struct sandbox *sandbox, char *reason, size_t reason_size);
+int sandbox_enter(const struct sandbox *sandbox, struct sentence *why);
 
 /* Single stages, for sandbox.c. What the kernel does not have is a debug line and 0. */
-int sandbox_files(const struct sandbox *sandbox, char *reason, size_t reason_size);
-int sandbox_calls(const struct sandbox *sandbox, char *reason, size_t reason_size);
+int sandbox_files(const struct sandbox *sandbox, struct sentence *why);
+int sandbox_calls(const struct sandbox *sandbox, struct sentence *why);
 
 #endif

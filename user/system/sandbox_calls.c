@@ -190,7 +190,7 @@ static bool kernel_has_filters(void)
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) < 0 && errno == EFAULT;
 }
 
-int sandbox_calls(const struct sandbox *sandbox, char *reason, size_t reason_size)
+int sandbox_calls(const struct sandbox *sandbox, struct sentence *why)
 {
 	scmp_filter_ctx filter;
 	int error;
@@ -209,7 +209,7 @@ int sandbox_calls(const struct sandbox *sandbox, char *reason, size_t reason_siz
 	if (filter)
 		seccomp_release(filter);
 	if (error)
-		snprintf(reason, reason_size, "system calls: seccomp: %s", strerror(-error));
+		sentence_set(why, "system calls: seccomp: %s", strerror(-error));
 	else
 		log_debug("sandbox: system calls: a list of %zu, and some by their arguments",
 			  sizeof(plain) / sizeof(plain[0]));

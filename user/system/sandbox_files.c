@@ -47,7 +47,7 @@ static uint64_t rights_of(long version)
 }
 
 /* A folder that is not there, or not to be reached, needs no rule: opening files there fails as it did before. */
-static int allow(int ruleset, const char *folder, uint64_t rights, char *reason, size_t reason_size)
+static int allow(int ruleset, const char *folder, uint64_t rights, struct sentence *why)
 {
 	struct landlock_path_beneath_attr rule = {.allowed_access = rights};
 	int error = 0;
@@ -59,7 +59,7 @@ static int allow(int ruleset, const char *folder, uint64_t rights, char *reason,
 	}
 	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0)) {
 		error = -errno;
-		snprintf(reason, reason_size, "files: %.150s: %s", folder, strerror(-error));
+		sentence_set(why, "files: %s: %s", folder, strerror(-error));
 	}
 	close(rule.parent_fd);
 	if (!error)
@@ -68,7 +68,7 @@ static int allow(int ruleset, const char *folder, uint64_t rights, char *reason,
 }
 
 /* The folder a file is in, following links: files are replaced by others of their name. */
-static int allow_around(int ruleset, const char *file, char *reason, size_t reason_size)
+static int allow_around(int ruleset, const char *file, struct sentence *why)
 {
 	char path[PATH_MAX], *slash;
 
@@ -78,29 +78,29 @@ static int allow_around(int ruleset, const char *file, char *reason, size_t reas
 	}
 	slash = strrchr(path, '/');
 	slash[slash == path] = '\0';
-	return allow(ruleset, path, READING, reason, reason_size);
+	return allow(ruleset, path, READING, why);
 }
 
-static int add_rules(const struct sandbox *sandbox, int ruleset, uint64_t handled, char *reason, size_t reason_size)
+static int add_rules(const struct sandbox *sandbox, int ruleset, uint64_t handled, struct sentence *why)
 {
 	/* /lib and its like are links into /usr, or folders where the two are not one. */
 	static const char *const read[] = {"/etc", "/usr", "/lib", "/lib32", "/lib64", "/proc", "/sys"};
 	int error = 0;
 
 	for (size_t i = 0; !error && i < sizeof(read) / sizeof(read[0]); i++)
-		error = allow(ruleset, read[i], READING, reason, reason_size);
+		error = allow(ruleset, read[i], READING, why);
 	if (!error) /* often a link into /run */
-		error = allow_around(ruleset, "/etc/resolv.conf", reason, reason_size);
+		error = allow_around(ruleset, "/etc/resolv.conf", why);
 	if (!error && sandbox->config)
-		error = allow_around(ruleset, sandbox->config, reason, reason_size);
+		error = allow_around(ruleset, sandbox->config, why);
 	for (int i = 0; !error && i < SANDBOX_WRITABLE_MAX; i++)
 		if (sandbox->writable[i])
 			error = allow(ruleset, sandbox->writable[i], (WRITING | LANDLOCK_ACCESS_FS_TRUNCATE) & handled,
-				      reason, reason_size);
+				      why);
 	return error;
 }
 
-int sandbox_files(const struct sandbox *sandbox, char *reason, size_t reason_size)
+int sandbox_files(const struct sandbox *sandbox, struct sentence *why)
 {
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	/* Members that later headers have are not used, and so neither is the size they give it. */
@@ -117,13 +117,12 @@ int sandbox_files(const struct sandbox *sandbox, char *reason, size_t reason_siz
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
 	if (ruleset < 0) {
 		error = -errno;
-		snprintf(reason, reason_size, "files: Landlock: %s", strerror(-error));
-		return error;
+		return sentence_error(why, error, "files: Landlock: %s", strerror(-error));
 	}
-	error = add_rules(sandbox, ruleset, attributes.handled_access_fs, reason, reason_size);
+	error = add_rules(sandbox, ruleset, attributes.handled_access_fs, why);
 	if (!error && syscall(SYS_landlock_restrict_self, ruleset, 0)) {
 		error = -errno;
-		snprintf(reason, reason_size, "files: Landlock: %s", strerror(-error));
+		sentence_set(why, "files: Landlock: %s", strerror(-error));
 	}
 	close(ruleset);
 	if (!error)
