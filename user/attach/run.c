@@ -25,6 +25,7 @@
 #include "options/command_line.h"
 #include "options/options.h"
 #include "operate/reload.h"
+#include "operate/trace_output.h"
 #include "engine/worker.h"
 
 #define SETTLE_LOOK_MS 5    /* how often it looks for them */
@@ -256,7 +257,7 @@ static int run(struct attach *attach)
 			end_now(attach, "--drain-timeout is over");
 		servers_run(&attach->program.servers);
 		obey_control(attach);
-		if (trace_run(&attach->program.engine.trace, &attach->program.servers))
+		if (trace_output_run(&attach->program.engine.trace, &attach->program.servers))
 			servers_run(&attach->program.servers);
 		for (unsigned int i = 0; ready > 0 && i < attach->lock_count; i++)
 			if (wait[WAIT_LOCKS + i].revents)

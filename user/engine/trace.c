@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Records of hellos: made by workers, written by the main thread. */
+/*
+ * Records of hellos: made and sent by workers, each for its own sessions; received by the main thread. The socket
+ * between them is all that they share, with `wanted` and `dropped`.
+ */
 #include "engine/trace.h"
 
 #include <errno.h>
@@ -7,30 +10,17 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "base/descriptor.h"
 #include "engine/connect.h"
 #include "engine/first_bytes.h"
-#include "base/json.h"
 #include "engine/worker.h"
-
-#define AT_ONCE 256 /* records, before the main thread looks at other things */
-
-struct trace_record {
-	struct timespec time; /* of the decision, CLOCK_REALTIME */
-	uint64_t took;        /* us, from accept() to the outcome */
-	struct address client, backend;
-	enum route asked, route; /* by the hello; who has it in the end */
-	enum session_cause cause;
-	bool connected, has_hello;
-	struct hello hello;
-};
 
 int trace_open(struct trace *trace)
 {
 	int pair[2];
 
-	trace->to = trace->from = -1;
+	trace->to = trace->from = NO_DESCRIPTOR;
 	/* Datagrams of a unix socket are not lost: when there is no room, send() says so. */
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair))
 		return -errno;
@@ -41,11 +31,8 @@ int trace_open(struct trace *trace)
 
 void trace_close(struct trace *trace)
 {
-	if (trace->to > 0)
-		close(trace->to);
-	if (trace->from > 0)
-		close(trace->from);
-	trace->to = trace->from = -1;
+	descriptor_close(&trace->to);
+	descriptor_close(&trace->from);
 }
 
 /* --- the worker's side --- */
@@ -55,7 +42,7 @@ static struct trace *trace_of(const struct session *session)
 	return &session->worker->engine->trace;
 }
 
-static void begin(struct session *session)
+static void trace_begin(struct session *session)
 {
 	struct trace_record *record = calloc(1, sizeof(*record));
 
@@ -71,7 +58,7 @@ void trace_decided(struct session *session)
 {
 	if (!atomic_load_explicit(&trace_of(session)->wanted, memory_order_relaxed))
 		return;
-	begin(session);
+	trace_begin(session);
 	if (session->trace)
 		session->trace->has_hello = hello_peek(session, &session->trace->hello);
 }
@@ -84,7 +71,7 @@ void trace_settled(struct session *session)
 	/* One that ended before it had said enough has no record yet. */
 	if (!session->trace && session->state == SESSION_CLOSING && session->route == ROUTE_UNDECIDED &&
 	    atomic_load_explicit(&trace->wanted, memory_order_relaxed))
-		begin(session);
+		trace_begin(session);
 	record = session->trace;
 	if (!record)
 		return;
@@ -102,119 +89,7 @@ void trace_settled(struct session *session)
 
 /* --- the main thread's side --- */
 
-static const char *outcome_of(const struct trace_record *record)
+bool trace_receive(struct trace *trace, struct trace_record *record)
 {
-	if (!record->connected)
-		return session_cause_name(record->cause);
-	return record->asked == record->route ? "connected" : "fallback";
-}
-
-static const char *backend_of(const struct trace_record *record, char *name, size_t size)
-{
-	return record->backend.len ? address_format(&record->backend, name, size) : NULL;
-}
-
-static void write_json(struct text *out, const struct trace_record *record)
-{
-	char client[ADDRESS_TEXT_MAX], backend[ADDRESS_TEXT_MAX], escaped[4 * HELLO_ALPN_MAX + 1];
-	struct json json = {.out = out};
-	char when[TEXT_TIME_MAX];
-	const uint8_t *name;
-	size_t position = 0, length;
-
-	json_begin_object(&json, NULL);
-	json_string(&json, "time", text_time(&record->time, when));
-	json_string(&json, "client", address_format(&record->client, client, sizeof(client)));
-	json_string(&json, "hello", record->has_hello ? hello_result_name(record->hello.result) : NULL);
-	json_string(&json, "sni", *record->hello.server_name ? record->hello.server_name : NULL);
-	json_begin_array(&json, "alpn");
-	while (hello_alpn_next(&record->hello, &position, &name, &length)) {
-		hello_escape(escaped, sizeof(escaped), name, length);
-		json_string(&json, NULL, escaped);
-	}
-	json_end_array(&json);
-	json_string(&json, "route", route_name(record->route));
-	json_string(&json, "backend", backend_of(record, backend, sizeof(backend)));
-	json_string(&json, "outcome", outcome_of(record));
-	json_real(&json, "seconds", (double)record->took / 1e6);
-	json_end_object(&json);
-	text_add(out, "\n");
-}
-
-static void write_text(struct text *out, const struct trace_record *record)
-{
-	char client[ADDRESS_TEXT_MAX], backend[ADDRESS_TEXT_MAX], escaped[4 * HELLO_ALPN_MAX + 1];
-	const char *to = backend_of(record, backend, sizeof(backend)), *comma = "";
-	char when[TEXT_TIME_MAX];
-	const uint8_t *name;
-	size_t position = 0, length;
-
-	text_add(out, "%s %s sni=%s alpn=", text_time(&record->time, when),
-		 address_format(&record->client, client, sizeof(client)),
-		 *record->hello.server_name ? record->hello.server_name : "-");
-	while (hello_alpn_next(&record->hello, &position, &name, &length)) {
-		hello_escape(escaped, sizeof(escaped), name, length);
-		text_add(out, "%s%s", comma, escaped);
-		comma = ",";
-	}
-	text_add(out, "%s hello=%s route=%s backend=%s %s after %.6f s\n", *comma ? "" : "-",
-		 record->has_hello ? hello_result_name(record->hello.result) : "none", route_name(record->route),
-		 to ? to : "-", outcome_of(record), (double)record->took / 1e6);
-}
-
-static bool is_wanted(const struct server_client *client, const struct trace_record *record)
-{
-	enum route route = (enum route)(client->followed & TRACE_ROUTE_MASK);
-
-	/* By what the hello asked for: a validation that fell back is what one looks for. */
-	return client->followed & TRACE_FOLLOWS && (!route || route == record->asked || route == record->route);
-}
-
-static void tell(struct servers *servers, const struct trace_record *record)
-{
-	struct text lines[2] = {0};
-
-	for (int i = 0; i < SERVER_CLIENTS; i++) {
-		struct server_client *client = &servers->clients[i];
-		struct text *line = &lines[client->followed & TRACE_JSON ? 1 : 0];
-
-		if (client->fd < 0 || !client->follows || !is_wanted(client, record))
-			continue;
-		if (!line->length)
-			(client->followed & TRACE_JSON ? write_json : write_text)(line, record);
-		if (line->length && !line->failed)
-			server_send_line(client, line->bytes, line->length);
-	}
-	text_free(&lines[0]);
-	text_free(&lines[1]);
-}
-
-static bool has_followers(const struct servers *servers)
-{
-	for (int i = 0; i < SERVER_CLIENTS; i++) {
-		const struct server_client *client = &servers->clients[i];
-
-		if (client->fd >= 0 && client->follows && client->followed & TRACE_FOLLOWS)
-			return true;
-	}
-	return false;
-}
-
-bool trace_run(struct trace *trace, struct servers *servers)
-{
-	struct trace_record record;
-	unsigned long dropped = atomic_exchange(&trace->dropped, 0);
-	bool told = false;
-
-	atomic_store(&trace->wanted, has_followers(servers));
-	for (int i = 0; i < AT_ONCE && recv(trace->from, &record, sizeof(record), MSG_DONTWAIT) == sizeof(record);
-	     i++) {
-		tell(servers, &record);
-		told = true;
-	}
-	for (int i = 0; dropped && i < SERVER_CLIENTS; i++)
-		if (servers->clients[i].fd >= 0 && servers->clients[i].follows &&
-		    servers->clients[i].followed & TRACE_FOLLOWS)
-			servers->clients[i].dropped += dropped;
-	return told;
+	return recv(trace->from, record, sizeof(*record), MSG_DONTWAIT) == sizeof(*record);
 }

@@ -1,44 +1,50 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * `alpnbpf trace`: a line for every hello, with what became of it. While nobody follows it costs a look at a flag.
- * Workers send records through a socket; the main thread writes them out for the followers.
+ * The source of `alpnbpf trace`: a record for every hello, with what became of it. While nobody follows it costs a look
+ * at a flag. Workers send records through a socket; operate/trace_output.c reads them on the main thread.
  */
 #ifndef ALPNBPF_ENGINE_TRACE_H
 #define ALPNBPF_ENGINE_TRACE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
 
-#include "operate/server.h"
-#include "engine/session.h"
+#include "alpnbpf.h"
+#include "base/address.h"
+#include "engine/outcome.h"
+#include "hello/describe.h"
 
-/* Shared by all threads. */
+struct session;
+
 struct trace {
-	_Atomic bool wanted;
-	_Atomic unsigned long dropped; /* records that found no room */
-	int to, from;                  /* a pair of sockets; -1: not open */
+	_Atomic bool wanted;           /* written by the main thread */
+	_Atomic unsigned long dropped; /* records that found no room: workers add, the main thread takes */
+	int to, from;                  /* a pair of sockets: workers send, the main thread receives */
 };
 
-struct trace_record;
+/* What is told of a session, once it is connected or has ended. */
+struct trace_record {
+	struct timespec time; /* of the decision, CLOCK_REALTIME */
+	uint64_t took;        /* us, from accept() to the outcome */
+	struct address client, backend;
+	enum route asked, route; /* by the hello; who has it in the end */
+	enum session_cause cause;
+	bool connected, has_hello;
+	struct hello hello;
+};
 
-/* What a follower wants, in struct server_client.followed. */
-#define TRACE_FOLLOWS    0x100U
-#define TRACE_JSON       0x200U
-#define TRACE_ROUTE_MASK 0xffU /* enum route; 0: all */
-
-/* 0 or -errno. */
+/* 0 or -errno. Before workers start, and after they have ended. */
 int trace_open(struct trace *trace);
 void trace_close(struct trace *trace);
 
 /* The route of the session is decided, and hello_peek() can still tell why. On its worker's thread. */
 void trace_decided(struct session *session);
-/* It is connected, or has ended: sends the record if there is one, or is due; and frees it. */
+/* It is connected, or has ended: sends the record if there is one, or is due; and frees it. On its worker's thread. */
 void trace_settled(struct session *session);
 
-/*
- * Hands what has come to the followers, and notes whether there are any. True: servers_run() has something to send.
- * Main thread, after servers_run().
- */
-bool trace_run(struct trace *trace, struct servers *servers);
+/* The next record that has come. False: there is none. Main thread. */
+bool trace_receive(struct trace *trace, struct trace_record *record);
 
 #endif

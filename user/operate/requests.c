@@ -19,6 +19,7 @@
 #include "operate/metrics.h"
 #include "operate/reload.h"
 #include "operate/status.h"
+#include "operate/trace_output.h"
 
 #define BACKLOG 64
 
