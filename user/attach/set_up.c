@@ -18,6 +18,7 @@
 #include "system/ports.h"
 #include "system/lock.h"
 #include "engine/listener.h"
+#include "engine/loop.h"
 #include "base/log.h"
 #include "operate/requests.h"
 #include "system/policy_route.h"

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "engine/listener.h"
+#include "engine/loop.h"
 #include "base/log.h"
 #include "system/sandbox.h"
 

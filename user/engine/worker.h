@@ -87,15 +87,11 @@ struct worker {
 	struct counters counters;
 };
 
-/* All but the thread. Listeners must have been opened. 0 or -errno. */
-int worker_init(struct worker *worker, struct engine *engine, unsigned int index);
-int worker_start(struct worker *worker);
 /* From any thread. */
 void worker_tell(struct worker *worker, enum worker_command command);
 /* Makes it come round, which worker_loops() then shows. From any thread. */
 void worker_wake(struct worker *worker);
 uint64_t worker_loops(const struct worker *worker);
-void worker_free(struct worker *worker);
 
 /* The session has something to do: session_progress() is called before the worker waits again. */
 void worker_mark(struct session *session);

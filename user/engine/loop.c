@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The loop of a worker: wait, note what happened to whom, let each session do what it can, sweep what has ended.
+ * Nothing is closed or freed in the middle of a batch of events. Runs on the worker's thread; worker_init(),
+ * worker_start() and worker_free() on the main thread, while that one does not run.
+ */
+#include "engine/loop.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#include "base/log.h"
+#include "engine/listener.h"
+#include "engine/worker.h"
+#include "steering/watch.h"
+
+#define BATCH 256
+
+static struct session *session_of(struct worker *worker, uint32_t index)
+{
+	return &worker->sessions[index];
+}
+
+static int wait_for_descriptor(struct worker *worker, int fd, enum source_kind kind)
+{
+	union event_source source = {.kind = (uint8_t)kind};
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = source.bits};
+
+	return epoll_ctl(worker->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+/* A record of the event ring: a hint that this flow owes something, or has decided its route. */
+static int event_seen(void *context, void *data, size_t size)
+{
+	struct worker *worker = context;
+	const struct flow_event *event = data;
+	uint32_t first = worker->index * worker->engine->slots_per_worker, slot;
+
+	if (size < sizeof(*event))
+		return 0;
+	worker->counters.passes++;
+	slot = event->key / SIDES;
+	if (slot >= first && slot - first < worker->engine->slots_per_worker)
+		worker_mark(session_of(worker, slot - first));
+	return 0;
+}
+
+/* The ring was full: whose events were lost is not known, so everybody is looked at. */
+static void look_for_lost_events(struct worker *worker)
+{
+	uint64_t lost = __atomic_load_n(&worker->engine->dataplane.events_lost[worker->index], __ATOMIC_ACQUIRE);
+
+	if (lost == worker->events_lost)
+		return;
+	worker->events_lost = lost;
+	for (unsigned int i = 0; i < worker->engine->slots_per_worker; i++)
+		worker_mark(&worker->sessions[i]);
+}
+
+static void session_event(struct worker *worker, union event_source source, uint32_t events)
+{
+	struct session *session = session_of(worker, source.index);
+	struct end *end = &session->ends[source.side];
+
+	if (session->state == SESSION_FREE || end->fd < 0 || end->generation != source.generation)
+		return;
+	if (events & EPOLLIN)
+		end->readable = true;
+	if (events & EPOLLOUT)
+		end->blocked = false;
+	if (events & EPOLLPRI)
+		end->urgent = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP))
+		end->fin_seen = end->readable = true;
+	if (events & EPOLLERR) /* EPOLLHUP alone is the end of both directions */
+		end->poll_error = end->readable = true;
+	worker_mark(session);
+}
+
+static void dispatch_event(struct worker *worker, const struct epoll_event *event)
+{
+	union event_source source = {.bits = event->data.u64};
+	uint64_t value;
+
+	switch ((enum source_kind)source.kind) {
+	case SOURCE_WAKE:
+		if (read(worker->wake, &value, sizeof(value)) < 0)
+			log_debug("worker %u: woken for nothing: %s", worker->index, strerror(errno));
+		break;
+	case SOURCE_RING:
+		ring_buffer__consume(worker->ring);
+		look_for_lost_events(worker);
+		break;
+	case SOURCE_TAKEOVERS:
+		takeovers_take(worker);
+		break;
+	case SOURCE_LISTENER:
+		if (worker->listening)
+			listener_accept(worker, &worker->listeners[source.index]);
+		break;
+	case SOURCE_SESSION:
+		session_event(worker, source, event->events);
+		break;
+	}
+}
+
+static void run_timers(struct worker *worker)
+{
+	struct timer *timer;
+
+	while ((timer = timers_expired(&worker->timers, worker->now))) {
+		struct session *session;
+
+		if (timer == &worker->accept_timer) {
+			worker_resume_accept(worker);
+			continue;
+		}
+		if (takeovers_expired(worker, timer))
+			continue;
+		/* The timers of a session lie inside it. */
+		session = session_of(worker, (uint32_t)(((char *)timer - (char *)worker->sessions) /
+							(ptrdiff_t)sizeof(struct session)));
+		if (timer == &session->deadline)
+			session_deadline(session);
+		else
+			session_retry(session);
+	}
+}
+
+static void run_sessions(struct worker *worker)
+{
+	struct session *session = worker->runnable;
+
+	worker->runnable = NULL; /* one that marks itself again has its turn after the next look at events */
+	while (session) {
+		struct session *next = session->next_runnable;
+
+		session->runnable = false;
+		session_progress(session);
+		session = next;
+	}
+}
+
+static void sweep_sessions(struct worker *worker)
+{
+	struct session *session = worker->closing;
+	bool freed = session != NULL;
+
+	worker->closing = NULL;
+	while (session) {
+		struct session *next = session->next_closing;
+
+		session_sweep(session);
+		session = next;
+	}
+	/* While it backs off from EMFILE its timer decides. */
+	if (freed && !worker->accept_timer.place)
+		worker_resume_accept(worker);
+}
+
+static unsigned int share_of(const struct worker *worker, unsigned int sessions)
+{
+	unsigned int workers = worker->engine->worker_count;
+
+	return sessions / workers + (worker->index < sessions % workers);
+}
+
+/* From now on new sessions have the newest options. */
+static void adopt_configuration(struct worker *worker, struct configuration *newest)
+{
+	struct configuration *old = atomic_load(&worker->configuration);
+	uint64_t one = 1;
+
+	if (!worker->accept_off)
+		listener_change(worker, newest);
+	for (int route = 0; route < ROUTES; route++) {
+		if (strcmp(old->options.backends[route].text, newest->options.backends[route].text) == 0)
+			continue;
+		worker->first_address[route] = 0;
+		worker->backends[route] = (struct backend_state){0};
+	}
+	worker->most = share_of(worker, newest->max_sessions);
+	atomic_store(&worker->configuration, newest);
+	configuration_leave(old);
+	if (write(worker->engine->reported, &one, sizeof(one)) < 0)
+		log_debug("worker %u: cannot tell of its reload: %s", worker->index, strerror(errno));
+}
+
+static void obey_commands(struct worker *worker)
+{
+	struct configuration *newest = atomic_load(&worker->engine->configuration);
+	int command = atomic_load(&worker->command);
+
+	if (newest != worker->configuration)
+		adopt_configuration(worker, newest);
+	if (command == WORKER_RUN)
+		return;
+	if (!worker->accept_off)
+		listener_close_all(worker);
+	if (command != WORKER_STOP)
+		return;
+	for (unsigned int i = 0; i < worker->engine->slots_per_worker; i++)
+		if (worker->sessions[i].state != SESSION_FREE && worker->sessions[i].state != SESSION_CLOSING)
+			session_end(&worker->sessions[i], CAUSE_SHUTDOWN, true);
+}
+
+static int wait_for_events(struct worker *worker, struct epoll_event *events, uint64_t patience_us)
+{
+	uint64_t next = timers_next(&worker->timers), left = patience_us;
+	struct timespec wait = {0}, *timeout = &wait;
+
+	if (next != UINT64_MAX) {
+		uint64_t now = monotonic_us(), due = next > now ? next - now : 0;
+
+		left = due < left ? due : left;
+	}
+	if (worker->runnable) {
+		/* at once */
+	} else if (left == UINT64_MAX) {
+		timeout = NULL;
+	} else {
+		wait.tv_sec = (time_t)(left / 1000000);
+		wait.tv_nsec = (long)(left % 1000000) * 1000;
+	}
+	return epoll_pwait2(worker->epoll, events, BATCH, timeout, NULL);
+}
+
+/* Nothing is left to do, and nothing will come. */
+static bool has_finished(struct worker *worker)
+{
+	return worker->accept_off && worker->live == 0 && !takeovers_come(worker);
+}
+
+int worker_turn(struct worker *worker, uint64_t patience_us)
+{
+	struct epoll_event events[BATCH];
+	int count = wait_for_events(worker, events, patience_us);
+
+	if (count < 0 && errno != EINTR)
+		return -errno; /* epoll does not work any more */
+	worker->now = monotonic_us();
+	atomic_store_explicit(&worker->loops, worker->loops + 1, memory_order_relaxed);
+	for (int i = 0; i < count; i++)
+		dispatch_event(worker, &events[i]);
+	run_timers(worker);
+	run_sessions(worker);
+	obey_commands(worker);
+	sweep_sessions(worker);
+	report_answer(worker);
+	return has_finished(worker);
+}
+
+static void *worker_main(void *argument)
+{
+	struct worker *worker = argument;
+	uint64_t one = 1;
+	char name[16];
+	int result;
+
+	snprintf(name, sizeof(name), "worker %u", worker->index);
+	pthread_setname_np(pthread_self(), name);
+	worker->now = monotonic_us();
+	worker_resume_accept(worker);
+	do
+		result = worker_turn(worker, UINT64_MAX);
+	while (result == 0);
+	if (result < 0)
+		log_error("worker %u: epoll: %s", worker->index, strerror(-result));
+	atomic_store(&worker->loops, WORKER_ENDED);
+	if (write(worker->engine->reported, &one, sizeof(one)) < 0 || /* who waits for its report has it by now */
+	    write(worker->engine->finished, &one, sizeof(one)) < 0)
+		log_error("worker %u: cannot report its end: %s", worker->index, strerror(errno));
+	return NULL;
+}
+
+int worker_init(struct worker *worker, struct engine *engine, unsigned int index)
+{
+	unsigned int slots = engine->slots_per_worker;
+	int error;
+
+	worker->engine = engine;
+	worker->index = index;
+	atomic_store(&worker->configuration, atomic_load(&engine->configuration));
+	worker->most = share_of(worker, engine->max_sessions);
+	worker->sessions = calloc(slots, sizeof(struct session));
+	worker->free_slots = calloc(slots, sizeof(unsigned int));
+	worker->scratch = malloc(SCRATCH_BYTES);
+	if (!worker->sessions || !worker->free_slots || !worker->scratch)
+		return -ENOMEM;
+	worker->free_count = worker->most;
+	for (unsigned int i = 0; i < worker->free_count; i++) /* the lowest first: their memory is warm */
+		worker->free_slots[i] = worker->free_count - 1 - i;
+	error = timers_init(&worker->timers, 2 * (size_t)slots + 1 + takeovers_timers());
+	if (error)
+		return error;
+	worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+	worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (worker->epoll < 0 || worker->wake < 0)
+		return -errno;
+	error = wait_for_descriptor(worker, worker->wake, SOURCE_WAKE);
+	if (!error && index == 0 && engine->steer.watches) {
+		error = takeovers_open(worker);
+		if (!error)
+			error = wait_for_descriptor(worker, engine->steer.takeovers, SOURCE_TAKEOVERS);
+	}
+	if (error || !dataplane_has_verdict(&engine->dataplane))
+		return error;
+	worker->ring = dataplane_ring(&engine->dataplane, index, event_seen, worker);
+	if (!worker->ring)
+		return -errno;
+	return wait_for_descriptor(worker, engine->dataplane.rings[index], SOURCE_RING);
+}
+
+int worker_start(struct worker *worker)
+{
+	return -pthread_create(&worker->thread, NULL, worker_main, worker);
+}
+
+void worker_free(struct worker *worker)
+{
+	for (unsigned int i = 0; i < worker->listener_count; i++)
+		close(worker->listeners[i].fd);
+	if (worker->ring)
+		ring_buffer__free(worker->ring);
+	takeovers_close(worker);
+	if (worker->epoll > 0)
+		close(worker->epoll);
+	if (worker->wake > 0)
+		close(worker->wake);
+	timers_free(&worker->timers);
+	free(worker->sessions);
+	free(worker->free_slots);
+	free(worker->scratch);
+	free(worker->report.sessions);
+}
