@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Log lines as they arrive on stderr: their form, that hostile names cannot break it, that threads do not tear it, the
- * one-a-second limit, and the datagrams to the service manager. Links log.c only.
+ * Log lines as they arrive on stderr: their form, that hostile names cannot break it, that threads do not tear it, and
+ * the one-a-second limit.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,36 +23,10 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "unit/capture.h"
 
 #define THREADS        8
 #define LINES_A_THREAD 500
-#define CAPTURE_MAX    (1 << 20)
-
-static char captured[CAPTURE_MAX];
-static int real_stderr = -1, file = -1;
-
-/* stderr into a file in memory, so that a failing test can still report on the real one. */
-static void capture_begin(void)
-{
-	real_stderr = dup(STDERR_FILENO);
-	file = memfd_create("stderr", 0);
-	assert_true(real_stderr >= 0 && file >= 0);
-	/* A file in memory, unlike one on disk, does not serialise its position between threads. */
-	assert_int_equal(fcntl(file, F_SETFL, O_APPEND), 0);
-	assert_true(dup2(file, STDERR_FILENO) == STDERR_FILENO);
-}
-
-static const char *capture_end(void)
-{
-	ssize_t length = pread(file, captured, sizeof(captured) - 1, 0);
-
-	dup2(real_stderr, STDERR_FILENO);
-	close(real_stderr);
-	close(file);
-	assert_true(length >= 0);
-	captured[length] = '\0';
-	return captured;
-}
 
 /* Does text start with 2026-11-24T05:00:00.123Z? */
 static bool starts_with_time(const char *text)
@@ -319,62 +293,12 @@ static void test_limit(void **state)
 		assert_int_equal(suppressed, THREADS * LINES_A_THREAD - 1);
 }
 
-static void notify_through(struct sockaddr_un *address, socklen_t length, const char *variable)
-{
-	char message[64];
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	ssize_t got;
-
-	assert_int_equal(bind(fd, (struct sockaddr *)address, length), 0);
-	setenv("NOTIFY_SOCKET", variable, 1);
-	notify_service_manager("READY=1\nSTATUS=listening");
-	got = recv(fd, message, sizeof(message), MSG_DONTWAIT);
-	assert_int_equal(got, 24);
-	assert_memory_equal(message, "READY=1\nSTATUS=listening", 24);
-	close(fd);
-}
-
-static void test_notify(void **state)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	char directory[] = "/tmp/alpnbpf-test-XXXXXX", name[sizeof(address.sun_path)];
-	const char *line;
-
-	(void)state;
-	unsetenv("NOTIFY_SOCKET");
-	capture_begin();
-	log_init(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
-	notify_service_manager("READY=1");
-	setenv("NOTIFY_SOCKET", "", 1);
-	notify_service_manager("READY=1");
-	assert_string_equal(capture_end(), "");
-
-	assert_non_null(mkdtemp(directory));
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/notify", directory);
-	notify_through(&address, sizeof(address), address.sun_path);
-	unlink(address.sun_path);
-	rmdir(directory);
-
-	/* Gone: said once, and not fatal. */
-	capture_begin();
-	notify_service_manager("READY=1");
-	line = capture_end();
-	assert_non_null(strstr(line, " warn cannot tell the service manager \"READY=1\" at "));
-	assert_non_null(strstr(line, "No such file or directory"));
-
-	snprintf(name, sizeof(name), "@alpnbpf-test-%d", getpid());
-	memset(address.sun_path, 0, sizeof(address.sun_path));
-	memcpy(address.sun_path + 1, name + 1, strlen(name) - 1);
-	notify_through(&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name)), name);
-	unsetenv("NOTIFY_SOCKET");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text),    cmocka_unit_test(test_levels), cmocka_unit_test(test_journal),
 		cmocka_unit_test(test_hostile), cmocka_unit_test(test_long),   cmocka_unit_test(test_errno_kept),
-		cmocka_unit_test(test_threads), cmocka_unit_test(test_limit),  cmocka_unit_test(test_notify),
+		cmocka_unit_test(test_threads), cmocka_unit_test(test_limit),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);

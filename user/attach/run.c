@@ -21,6 +21,7 @@
 #include "system/bpf.h"
 #include "system/lock.h"
 #include "base/log.h"
+#include "system/notify.h"
 #include "operate/requests.h"
 #include "options/command_line.h"
 #include "options/options.h"

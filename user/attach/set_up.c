@@ -15,6 +15,8 @@
 
 #include "system/activation.h"
 #include "dataplane/dataplane.h"
+#include "dataplane/kernels.h"
+#include "options/needs.h"
 #include "system/ports.h"
 #include "system/lock.h"
 #include "engine/listener.h"
@@ -47,18 +49,18 @@ static int decide_limits(struct attach *attach)
 		log_error("cannot raise the descriptor limit: %s", strerror(-error));
 		return error;
 	}
-	possible = diagnose_session_limit(options, limit.rlim_max);
+	possible = needs_session_limit(options, limit.rlim_max);
 	if (possible == 0 || possible < wanted) {
 		log_error("the descriptor limit of %llu allows %u sessions; --max-connections %u needs %llu "
 			  "(LimitNOFILE=, ulimit -Hn)",
 			  (unsigned long long)limit.rlim_max, possible, wanted ? wanted : 1,
-			  (unsigned long long)diagnose_descriptors_needed(options, wanted ? wanted : 1));
+			  (unsigned long long)needs_descriptors(options, wanted ? wanted : 1));
 		return -EMFILE;
 	}
 	if (!wanted)
 		wanted = possible < SESSIONS_BY_DEFAULT ? possible : SESSIONS_BY_DEFAULT;
 	attach->program.engine.max_sessions = wanted;
-	attach->program.engine.worker_count = diagnose_workers(options);
+	attach->program.engine.worker_count = needs_workers(options);
 	if (attach->program.engine.worker_count > wanted)
 		attach->program.engine.worker_count = wanted;
 	attach->program.engine.slots_per_worker =
@@ -74,9 +76,9 @@ static int check_kernel(enum dataplane_choice choice, struct sentence *why)
 	struct utsname names;
 	char name[sizeof(names.release)];
 
-	if (uname(&names) || !diagnose_kernel_too_old(names.release, names.version, name, sizeof(name)))
+	if (uname(&names) || !kernel_is_too_old(names.release, names.version, name, sizeof(name)))
 		return 0;
-	sentence_set(why, "kernel %s: " DIAGNOSE_KERNEL_FAULT, name);
+	sentence_set(why, "kernel %s: " KERNEL_FAULT, name);
 	if (choice == DATAPLANE_AUTO)
 		return -EOPNOTSUPP;
 	log_warn("%s", why->text);
@@ -133,18 +135,19 @@ static bool is_absent(const struct options *options, unsigned int listener, int 
 static int check_listeners(struct attach *attach)
 {
 	const struct options *options = &attach->program.options;
-	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+	char name[ADDRESS_TEXT_MAX];
+	struct sentence why;
 
 	for (unsigned int i = 0; !options->activated && i < options->listener_count; i++) {
 		int error;
 
 		if (options->in_place[i]) /* the web server's */
 			continue;
-		error = diagnose_bind(&options->listeners[i], reason, sizeof(reason));
+		error = port_try_bind(&options->listeners[i], &why);
 		if (!error || is_absent(options, i, error))
 			continue;
 		log_error("cannot listen on %s: %s", address_format(&options->listeners[i], name, sizeof(name)),
-			  reason);
+			  why.text);
 		return error;
 	}
 	return 0;
@@ -224,7 +227,7 @@ static void warn_of_nobody(const struct options *options)
 	for (unsigned int i = 0; i < options->listener_count; i++) {
 		if (!options->in_place[i])
 			continue;
-		if (diagnose_port_taken(&options->listeners[i]))
+		if (port_is_taken(&options->listeners[i]))
 			return;
 		if (nobody == LISTENERS_MAX)
 			nobody = i;
@@ -282,7 +285,7 @@ static int open_private_listeners(struct attach *attach, struct worker *worker, 
 static int open_listeners(struct attach *attach, struct worker *worker)
 {
 	const struct options *options = &attach->program.options;
-	char reason[ADDRESS_TEXT_MAX + DIAGNOSE_TEXT_MAX + 32];
+	char reason[SENTENCE_MAX];
 	int error = 0;
 
 	for (unsigned int i = 0; !error && options->activated && i < options->activated->count; i++)

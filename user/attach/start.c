@@ -16,6 +16,7 @@
 #include "engine/listener.h"
 #include "engine/loop.h"
 #include "base/log.h"
+#include "system/run_directory.h"
 #include "system/sandbox.h"
 
 static int start_workers(struct attach *attach)
@@ -109,7 +110,7 @@ int attach_start(struct attach *attach)
 	char metrics[sizeof(attach->program.options.metrics_address.un.sun_path)];
 	struct sandbox sandbox = {.capabilities = kept_capabilities(attach),
 				  .config = attach->program.options.config,
-				  .writable = {control_directory(), metrics_folder(attach, metrics, sizeof(metrics))},
+				  .writable = {run_directory(), metrics_folder(attach, metrics, sizeof(metrics))},
 				  .attaches = attach->program.engine.steer.watches,
 				  .child = attach->child.pid};
 	struct sentence why;

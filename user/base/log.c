@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Log lines, and the datagrams to the service manager. Owns the log settings, which log_init() writes before threads
- * start; after that any thread may call anything here. A line is one write(2), so lines never interleave.
+ * Log lines. Owns the log settings, which are atomic: the main thread alone writes them, in log_init(), at the start
+ * and at each reload; any thread may log meanwhile. A line is one write(2), so lines never interleave.
  */
 #include "base/log.h"
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,7 +23,7 @@
 
 static _Atomic enum log_level threshold = LOG_LEVEL_INFO;
 static _Atomic enum log_format line_format = LOG_FORMAT_TEXT;
-static bool journal;
+static _Atomic bool journal; /* stderr is the journal's */
 
 static const struct {
 	const char *name;
@@ -168,39 +165,4 @@ bool log_limit_pass(struct log_limit *limit, unsigned long *suppressed)
 	}
 	__atomic_fetch_add(&limit->suppressed, 1, __ATOMIC_RELAXED);
 	return false;
-}
-
-void notify_service_manager(const char *message)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	size_t length = path ? strlen(path) : 0;
-	int fd;
-
-	if (length == 0 || length >= sizeof(address.sun_path))
-		return;
-	memcpy(address.sun_path, path, length);
-	if (path[0] == '@') /* the abstract name space */
-		address.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0) {
-		log_warn("cannot tell the service manager \"%s\": %s", message, strerror(errno));
-		return;
-	}
-	if (sendto(fd, message, strlen(message), MSG_NOSIGNAL, (const struct sockaddr *)&address,
-		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
-		log_warn("cannot tell the service manager \"%s\" at %s: %s", message, path, strerror(errno));
-	close(fd);
-}
-
-void notify_status(const char *format, ...)
-{
-	static const char name[] = "STATUS=";
-	char message[512] = "STATUS=";
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(message + sizeof(name) - 1, sizeof(message) - sizeof(name) + 1, format, arguments);
-	va_end(arguments);
-	notify_service_manager(message);
 }

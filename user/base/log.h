@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Log lines on stderr: text, or one JSON object a line; "<N>" priorities when the journal reads us. Any thread may log.
+ * Log lines on stderr: text, or one JSON object a line; "<N>" priorities when the journal reads us. Any thread may log;
+ * the main thread alone calls log_init(), also while others log.
  */
 #ifndef ALPNBPF_BASE_LOG_H
 #define ALPNBPF_BASE_LOG_H
@@ -33,10 +34,5 @@ struct log_limit {
 	unsigned long suppressed;
 };
 bool log_limit_pass(struct log_limit *limit, unsigned long *suppressed);
-
-/* Tell the service manager (sd_notify protocol: one datagram to $NOTIFY_SOCKET). No-op without it. */
-void notify_service_manager(const char *message);
-/* STATUS=, for `systemctl status`: one line, cut where it is too long. */
-void notify_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

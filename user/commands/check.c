@@ -8,7 +8,10 @@
 #include "dataplane/dataplane.h"
 #include "system/bpf.h"
 #include "system/capabilities.h"
+#include "dataplane/kernels.h"
+#include "options/needs.h"
 #include "system/ports.h"
+#include "system/process.h"
 #include "system/lock.h"
 #include "system/listening.h"
 #include "options/options.h"
@@ -61,8 +64,8 @@ static void check_kernel(struct report *report)
 
 	if (uname(&names))
 		return;
-	if (diagnose_kernel_too_old(names.release, names.version, name, sizeof(name)))
-		say(report, VERDICT_WARN, "kernel %s: " DIAGNOSE_KERNEL_FAULT "%s", name,
+	if (kernel_is_too_old(names.release, names.version, name, sizeof(name)))
+		say(report, VERDICT_WARN, "kernel %s: " KERNEL_FAULT "%s", name,
 		    report->options->dataplane == DATAPLANE_SOCKMAP ? "" : "; the user data plane would be used");
 	else
 		say(report, VERDICT_OK, "kernel %s", name);
@@ -103,16 +106,15 @@ static void check_descriptors(struct report *report)
 		say(report, VERDICT_FAIL, "descriptors: the limit cannot be read: %s", strerror(errno));
 		return;
 	}
-	sessions = diagnose_session_limit(options, limit.rlim_max);
+	sessions = needs_session_limit(options, limit.rlim_max);
 	if (sessions == 0 || sessions < options->max_connections)
 		say(report, VERDICT_FAIL,
 		    "descriptors: the limit of %llu allows %u sessions; --max-connections %u needs %llu (LimitNOFILE=, ulimit -Hn)",
 		    (unsigned long long)limit.rlim_max, sessions, wanted,
-		    (unsigned long long)diagnose_descriptors_needed(options, wanted));
+		    (unsigned long long)needs_descriptors(options, wanted));
 	else if (options->max_connections)
 		say(report, VERDICT_OK, "descriptors: --max-connections %u needs %llu of %llu", wanted,
-		    (unsigned long long)diagnose_descriptors_needed(options, wanted),
-		    (unsigned long long)limit.rlim_max);
+		    (unsigned long long)needs_descriptors(options, wanted), (unsigned long long)limit.rlim_max);
 	else
 		say(report, sessions < FEW_SESSIONS ? VERDICT_WARN : VERDICT_OK,
 		    "descriptors: the limit of %llu allows %u sessions%s", (unsigned long long)limit.rlim_max, sessions,
@@ -122,12 +124,13 @@ static void check_descriptors(struct report *report)
 static void check_listeners(struct report *report)
 {
 	const struct options *options = report->options;
-	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+	char name[ADDRESS_TEXT_MAX], names[CAPABILITIES_TEXT_MAX];
 	const char *missing;
-	uint64_t wanted = diagnose_capabilities_listen(options);
+	struct sentence why;
+	uint64_t wanted = needs_to_listen(options);
 	unsigned int usable = 0;
 
-	missing = capabilities_missing(wanted, reason, sizeof(reason));
+	missing = capabilities_missing(wanted, names, sizeof(names));
 	if (missing)
 		say(report, VERDICT_FAIL, "capabilities for listening: %s", missing);
 	else if (wanted)
@@ -146,13 +149,13 @@ static void check_listeners(struct report *report)
 			usable++;
 			continue;
 		}
-		error = diagnose_bind(address, reason, sizeof(reason));
+		error = port_try_bind(address, &why);
 		usable += error == 0;
 		if (error == -EAFNOSUPPORT && options->listener_implied[i])
 			/* Nobody asked for this family by name: attach goes on with the other one. */
-			say(report, VERDICT_WARN, "listen %s: %s; left out", name, reason);
+			say(report, VERDICT_WARN, "listen %s: %s; left out", name, why.text);
 		else if (error)
-			say(report, VERDICT_FAIL, "listen %s: %s", name, reason);
+			say(report, VERDICT_FAIL, "listen %s: %s", name, why.text);
 		else
 			say(report, VERDICT_OK, "listen %s: free", name);
 	}
@@ -166,7 +169,7 @@ static void check_steering(struct report *report)
 	const struct options *options = report->options;
 	struct steer steer;
 	struct sentence why = {0};
-	int error = steer_open(&steer, options, diagnose_workers(options), FEW_SESSIONS, &why);
+	int error = steer_open(&steer, options, needs_workers(options), FEW_SESSIONS, &why);
 
 	if (error && options->in_place_count)
 		say(report, VERDICT_FAIL,
@@ -193,7 +196,7 @@ static void check_web_server(struct report *report)
 {
 	const struct options *options = report->options;
 	unsigned int port = address_port(&options->backends[ROUTE_HTTPS].addresses[0]);
-	char name[ADDRESS_TEXT_MAX], holder[DIAGNOSE_TEXT_MAX], lock[32];
+	char name[ADDRESS_TEXT_MAX], holder[PROCESS_TEXT_MAX], lock[32];
 	struct sentence other;
 	struct listening listeners[LISTENERS_SHOWN] = {0};
 	int count = listening_on(port, listeners, LISTENERS_SHOWN), held;
@@ -218,7 +221,7 @@ static void check_web_server(struct report *report)
 			again = again || address_equal(&listeners[before].address, address);
 		if (again) /* SO_REUSEPORT */
 			continue;
-		diagnose_port_holder(address, holder, sizeof(holder));
+		port_find_holder(address, holder, sizeof(holder));
 		say(report, VERDICT_OK, "web server: %s listens on %s (%s)", holder,
 		    address_format(address, name, sizeof(name)),
 		    address->sa.sa_family == AF_INET ? "IPv4"
@@ -247,11 +250,11 @@ static void check_backend(struct report *report, enum route route, const char *n
 {
 	const struct endpoint *backend = &report->options->backends[route];
 	unsigned int timeout_ms = report->options->connect_timeout_ms, first = backend->count;
-	char address[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+	char address[ADDRESS_TEXT_MAX], reason[128];
 	int errors[ENDPOINT_ADDRESSES_MAX] = {0};
 
 	for (unsigned int i = 0; i < backend->count; i++) {
-		errors[i] = diagnose_connect(&backend->addresses[i], timeout_ms);
+		errors[i] = port_try_connect(&backend->addresses[i], timeout_ms);
 		if (errors[i] == 0 && first == backend->count)
 			first = i;
 	}

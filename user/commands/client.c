@@ -8,11 +8,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "commands/commands.h"
 #include "options/command_line.h"
-#include "operate/control.h"
+#include "system/run_directory.h"
 
 #define PATIENCE_S 10
 #define NAMES_MAX  16
@@ -81,7 +82,7 @@ struct found {
 static int find_instances(struct found *found)
 {
 	static const char suffix[] = ".sock";
-	DIR *directory = opendir(control_directory());
+	DIR *directory = opendir(run_directory());
 	struct dirent *entry;
 	int denied = 0;
 
@@ -97,7 +98,7 @@ static int find_instances(struct found *found)
 		    strcmp(entry->d_name + length - (sizeof(suffix) - 1), suffix) != 0)
 			continue;
 		snprintf(name, sizeof(name), "%.*s", (int)(length - (sizeof(suffix) - 1)), entry->d_name);
-		if (!control_path(name, path, sizeof(path)))
+		if (!run_directory_socket(name, path, sizeof(path)))
 			continue;
 		fd = connect_to(path);
 		if (fd == -EACCES || fd == -EPERM)
@@ -132,7 +133,7 @@ static int find(const char *command, const char *name, bool quiet)
 	int fd;
 
 	if (name) {
-		if (strchr(name, '/') || !control_path(name, path, sizeof(path))) {
+		if (strchr(name, '/') || !run_directory_socket(name, path, sizeof(path))) {
 			if (!quiet)
 				fprintf(stderr, "alpnbpf %s: --name %s: is not the name of an instance\n", command,
 					name);
@@ -148,7 +149,7 @@ static int find(const char *command, const char *name, bool quiet)
 	fd = find_instances(&found);
 	if (fd) {
 		if (!quiet)
-			fprintf(stderr, "alpnbpf %s: no instance found in %s: %s\n", command, control_directory(),
+			fprintf(stderr, "alpnbpf %s: no instance found in %s: %s\n", command, run_directory(),
 				fd == -ESRCH || fd == -ENOENT ? "none is running" : strerror(-fd));
 		return -1;
 	}

@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "engine/relay.h"
 #include "engine/worker.h"
+#include "system/ports.h"
+#include "system/sysctl.h"
 
 static const struct options *options_of(const struct session *session)
 {
@@ -85,39 +87,10 @@ unsigned int attempt_first_address(const struct session *session)
 
 /* --- one attempt --- */
 
-static unsigned int ephemeral_from = 32768, ephemeral_to = 60999; /* the kernel's defaults */
-
-static void read_ephemeral_range(void)
-{
-	FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-	unsigned int from, to;
-
-	if (!file)
-		return;
-	if (fscanf(file, "%u %u", &from, &to) == 2) {
-		ephemeral_from = from;
-		ephemeral_to = to;
-	}
-	fclose(file);
-}
-
-/* A port that nobody listens on can be the very one the kernel picks for us; TCP then connects to itself. */
-static bool connected_to_itself(int fd, const struct address *address)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct address own = {.len = sizeof(own.in6)};
-	unsigned int port = address_port(address);
-
-	pthread_once(&once, read_ephemeral_range);
-	if (port < ephemeral_from || port > ephemeral_to)
-		return false;
-	return getsockname(fd, &own.sa, &own.len) == 0 && address_equal(&own, address);
-}
-
 int attempt_result(int fd, const struct address *address)
 {
 	if (connect(fd, &address->sa, address->len) == 0 || errno == EISCONN)
-		return connected_to_itself(fd, address) ? -ECONNREFUSED : 0;
+		return port_connected_to_itself(fd, address) ? -ECONNREFUSED : 0;
 	return errno == EINPROGRESS ? -EALREADY : -errno;
 }
 
@@ -174,13 +147,10 @@ static bool default_paces;
 
 static void read_congestion_control(void)
 {
-	FILE *file = fopen("/proc/sys/net/ipv4/tcp_congestion_control", "re");
-	char name[32] = "";
+	char name[32];
 
-	if (!file)
-		return;
-	default_paces = fgets(name, sizeof(name), file) && strncmp(name, "bbr", 3) == 0;
-	fclose(file);
+	default_paces =
+		sysctl_text("net/ipv4/tcp_congestion_control", name, sizeof(name)) && strncmp(name, "bbr", 3) == 0;
 }
 
 /*

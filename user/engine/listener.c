@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "system/ports.h"
+#include "system/sysctl.h"
 #include "steering/watch.h"
 #include "base/log.h"
 #include "options/changes.h"
@@ -111,13 +113,14 @@ close:
 int listener_prepare(struct listener *listener, const struct steer *steer, const struct options *options,
 		     const struct address *address, char *error, size_t error_size)
 {
-	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+	char name[ADDRESS_TEXT_MAX];
+	struct sentence why;
 	int fd = open_socket(steer, options, address);
 
 	if (fd < 0) {
-		diagnose_bind_error(address, -fd, reason, sizeof(reason));
+		port_explain(address, fd, &why);
 		snprintf(error, error_size, "cannot listen on %s: %s", address_format(address, name, sizeof(name)),
-			 reason);
+			 why.text);
 		return fd;
 	}
 	*listener = (struct listener){.fd = fd, .address = *address};
@@ -306,21 +309,8 @@ static void close_listener(struct worker *worker, struct listener *listener)
 /* Without the capability, asking for more than the kernel's limit would leave less than there is. */
 static bool may_be_set(unsigned int share)
 {
-	static const char *const paths[] = {"/proc/sys/net/core/rmem_max", "/proc/sys/net/core/wmem_max"};
-
-	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-		FILE *file = fopen(paths[i], "re");
-		unsigned int most = 0;
-
-		if (!file)
-			continue;
-		if (fscanf(file, "%u", &most) != 1)
-			most = 0;
-		fclose(file);
-		if (most < share / 2)
-			return false;
-	}
-	return true;
+	return sysctl_number("net/core/rmem_max", UINT_MAX) >= share / 2 &&
+	       sysctl_number("net/core/wmem_max", UINT_MAX) >= share / 2;
 }
 
 /* Not without need: at the start they could be more than they can now. */

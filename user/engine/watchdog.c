@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "system/notify.h"
 #include "base/timer.h"
 #include "engine/engine.h"
 #include "engine/worker.h"

@@ -14,31 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "system/run_directory.h"
+
 #define BACKLOG    64
 #define GROUPS_MAX 1024
-
-const char *control_directory(void)
-{
-	static char first[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	const char *given = getenv("RUNTIME_DIRECTORY"); /* several are separated by colons */
-
-	if (!given || *given != '/')
-		return "/run/alpnbpf";
-	snprintf(first, sizeof(first), "%.*s", (int)strcspn(given, ":"), given);
-	return first;
-}
-
-static bool make_path(char *out, size_t size, const char *name, const char *suffix)
-{
-	int length = snprintf(out, size, "%s/%s.%s", control_directory(), name, suffix);
-
-	return length > 0 && (size_t)length < size;
-}
-
-bool control_path(const char *name, char *out, size_t size)
-{
-	return make_path(out, size, name, "sock");
-}
 
 /*
  * Held as long as this process lives. The file may be removed by the one that held it before, between our open() and
@@ -69,8 +48,8 @@ static int take_lock(struct control *control)
 static int take_name(struct control *control, const char *name)
 {
 	snprintf(control->name, sizeof(control->name), "%s", name);
-	if (!control_path(name, control->path, sizeof(control->path)) ||
-	    !make_path(control->lock_path, sizeof(control->lock_path), name, "lock"))
+	if (!run_directory_socket(name, control->path, sizeof(control->path)) ||
+	    !run_directory_path(name, "lock", control->lock_path, sizeof(control->lock_path)))
 		return -ENAMETOOLONG;
 	return take_lock(control);
 }
@@ -151,9 +130,9 @@ int control_open(struct control *control, const struct options *options, char *r
 		return -EINVAL;
 	}
 	/* Systems without a service manager have nobody else who makes it; its parent is there, or it is not ours. */
-	if (mkdir(control_directory(), 0755) && errno != EEXIST) {
+	if (mkdir(run_directory(), 0755) && errno != EEXIST) {
 		error = -errno;
-		snprintf(reason, reason_size, "cannot make the run directory %s: %s", control_directory(),
+		snprintf(reason, reason_size, "cannot make the run directory %s: %s", run_directory(),
 			 strerror(-error));
 		return error;
 	}

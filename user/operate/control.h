@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The control socket of an instance: where it is, who may use it. NAME.sock in the run directory: the first of
- * $RUNTIME_DIRECTORY, which a service manager sets, or /run/alpnbpf. A lock beside it, NAME.lock, tells a live instance
- * from what a killed one left. Main thread, and the commands that ask.
+ * The control socket of an instance: NAME.sock in the run directory (system/run_directory.h); who may use it. A lock
+ * beside it, NAME.lock, tells a live instance from what a killed one left. Main thread, and the commands that ask.
  */
 #ifndef ALPNBPF_OPERATE_CONTROL_H
 #define ALPNBPF_OPERATE_CONTROL_H
@@ -23,11 +22,6 @@ struct control {
 	bool has_group;
 	gid_t group;
 };
-
-/* The run directory. */
-const char *control_directory(void);
-/* NAME.sock there. False: too long for a socket's name. */
-bool control_path(const char *name, char *out, size_t size);
 
 /*
  * Takes the name of the options, or one made of the first port, and listens. 0; or -errno with a sentence in reason:

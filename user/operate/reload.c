@@ -17,6 +17,7 @@
 #include "system/ports.h"
 #include "engine/listener.h"
 #include "base/log.h"
+#include "system/notify.h"
 #include "options/changes.h"
 #include "operate/reload_parse.h"
 #include "steering/reload.h"
@@ -67,14 +68,16 @@ static bool overlaps_ours(const struct options *old, const struct address *addre
 /* SO_REUSEPORT would let us share a port with another alpnbpf of the same user, and take half of its connections. */
 static int check_free(const struct program *program, const struct address *address, char *why, size_t size)
 {
-	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+	char name[ADDRESS_TEXT_MAX];
+	struct sentence taken;
 	int error;
 
 	if (overlaps_ours(&program->options, address))
 		return 0;
-	error = diagnose_bind(address, reason, sizeof(reason));
+	error = port_try_bind(address, &taken);
 	if (error)
-		snprintf(why, size, "cannot listen on %s: %s%s", address_format(address, name, sizeof(name)), reason,
+		snprintf(why, size, "cannot listen on %s: %.500s%s", address_format(address, name, sizeof(name)),
+			 taken.text,
 			 error == -EACCES ? "; the right to it was given up once alpnbpf had started: restart it" : "");
 	return error;
 }

@@ -194,7 +194,8 @@ static int open_metrics(const struct address *address)
 static int start_metrics(struct program *program)
 {
 	const struct address *address = &program->options.metrics_address;
-	char name[ADDRESS_TEXT_MAX], reason[DIAGNOSE_TEXT_MAX];
+	char name[ADDRESS_TEXT_MAX];
+	struct sentence why;
 
 	if (!program->options.metrics)
 		return 0;
@@ -207,10 +208,10 @@ static int start_metrics(struct program *program)
 	if (program->metrics_server.fd >= 0)
 		return servers_add(&program->servers, &program->metrics_server);
 	if (address->sa.sa_family == AF_UNIX)
-		snprintf(reason, sizeof(reason), "%s", strerror(-program->metrics_server.fd));
+		sentence_set(&why, "%s", strerror(-program->metrics_server.fd));
 	else
-		diagnose_bind_error(address, -program->metrics_server.fd, reason, sizeof(reason));
-	log_error("--metrics: cannot listen on %s: %s", address_format(address, name, sizeof(name)), reason);
+		port_explain(address, program->metrics_server.fd, &why);
+	log_error("--metrics: cannot listen on %s: %s", address_format(address, name, sizeof(name)), why.text);
 	return program->metrics_server.fd;
 }
 

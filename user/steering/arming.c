@@ -13,6 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "system/ports.h"
+#include "system/process.h"
 #include "steering/watch.h"
 #include "system/listening.h"
 #include "base/log.h"
@@ -76,7 +77,7 @@ static void name_user(struct steer *steer, const struct address *address, const 
 static void note_armed(struct steer *steer, const struct steer_endpoint *at, const char *name)
 {
 	struct address address;
-	char holder[DIAGNOSE_TEXT_MAX];
+	char holder[PROCESS_TEXT_MAX];
 
 	hello_watch_follow(steer, true); /* before it is said that we are armed */
 	steer->was_armed = true;
@@ -85,7 +86,7 @@ static void note_armed(struct steer *steer, const struct steer_endpoint *at, con
 	if (!at)
 		return;
 	address = address_of(at);
-	if (diagnose_port_holder(&address, holder, sizeof(holder)) == 0)
+	if (port_find_holder(&address, holder, sizeof(holder)))
 		snprintf(steer->armed_by, sizeof(steer->armed_by), "%.60s at %.120s", holder, name);
 	else
 		name_user(steer, &address, name);

@@ -16,7 +16,7 @@
 #include <bpf/libbpf.h>
 
 #include "system/capabilities.h"
-#include "system/ports.h"
+#include "options/needs.h"
 #include "base/log.h"
 #include "steering/takeover.h"
 
@@ -117,7 +117,7 @@ static void detach(struct steer *steer)
 /* A port below 1024 takes a right that nothing else in place needs. */
 static int check_bind(const struct options *options, struct sentence *why)
 {
-	uint64_t wanted = diagnose_capabilities_take_over(options);
+	uint64_t wanted = needs_to_take_over(options);
 	char text[CAPABILITIES_TEXT_MAX];
 
 	if (!capabilities_missing(wanted, text, sizeof(text)))

@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "system/ports.h"
+#include "system/process.h"
 
 #define BACKLOG 64
 
@@ -47,7 +47,7 @@ int lock_find(const char *name, struct sentence *holder)
 	known = connected && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &credentials_length) == 0;
 	close(fd);
 	if (known && credentials.pid) /* 0: it cannot be seen from here */
-		diagnose_process((unsigned int)credentials.pid, holder->text, sizeof(holder->text));
+		process_name((unsigned int)credentials.pid, holder->text, sizeof(holder->text));
 	return known && credentials.uid && credentials.uid != geteuid() ? -EPERM : -EADDRINUSE;
 }
 

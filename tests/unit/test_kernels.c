@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What needs no machine of its own: kernel versions as distributions write them, and what a descriptor limit allows. */
+/* Which kernels lose data, by versions as distributions write them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "system/ports.h"
+#include "dataplane/kernels.h"
 
 static void test_kernels(void **state)
 {
@@ -32,31 +32,16 @@ static void test_kernels(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		bool too_old = diagnose_kernel_too_old(cases[i].release, cases[i].version, name, sizeof(name));
+		bool too_old = kernel_is_too_old(cases[i].release, cases[i].version, name, sizeof(name));
 
 		assert_int_equal(too_old, cases[i].too_old);
 		assert_string_equal(name, cases[i].name);
 	}
 }
 
-static void test_descriptors(void **state)
-{
-	struct options options = {.workers = 2, .listener_count = 2};
-	rlim_t reserve = diagnose_descriptor_reserve(&options);
-
-	(void)state;
-	assert_int_equal(diagnose_session_limit(&options, 0), 0);
-	assert_int_equal(diagnose_session_limit(&options, reserve), 0);
-	assert_int_equal(diagnose_session_limit(&options, reserve + 20), 10);
-	assert_int_equal(diagnose_descriptors_needed(&options, 10), reserve + 20);
-}
-
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kernels),
-		cmocka_unit_test(test_descriptors),
-	};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_kernels)};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }

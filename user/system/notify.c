@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Datagrams to the service manager: see notify.h. Owns nothing. Main thread. */
+#include "system/notify.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+void notify_service_manager(const char *message)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t length = path ? strlen(path) : 0;
+	int fd;
+
+	if (length == 0 || length >= sizeof(address.sun_path))
+		return;
+	memcpy(address.sun_path, path, length);
+	if (path[0] == '@') /* the abstract name space */
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		log_warn("cannot tell the service manager \"%s\": %s", message, strerror(errno));
+		return;
+	}
+	if (sendto(fd, message, strlen(message), MSG_NOSIGNAL, (const struct sockaddr *)&address,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
+		log_warn("cannot tell the service manager \"%s\" at %s: %s", message, path, strerror(errno));
+	close(fd);
+}
+
+void notify_status(const char *format, ...)
+{
+	static const char name[] = "STATUS=";
+	char message[512] = "STATUS=";
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(message + sizeof(name) - 1, sizeof(message) - sizeof(name) + 1, format, arguments);
+	va_end(arguments);
+	notify_service_manager(message);
+}

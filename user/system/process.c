@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Processes by /proc: see process.h. Owns nothing; what it opens it closes within a call. Main thread. */
+#include "system/process.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *process_name(unsigned int pid, char *out, size_t size)
+{
+	char path[64], name[32] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%u/comm", pid);
+	file = fopen(path, "re");
+	if (file) {
+		if (!fgets(name, sizeof(name), file))
+			name[0] = '\0';
+		fclose(file);
+	}
+	name[strcspn(name, "\n")] = '\0';
+	for (char *c = name; *c; c++) /* a process names itself; a terminal should not obey it */
+		if (!isprint((unsigned char)*c))
+			*c = '?';
+	snprintf(out, size, "%s (pid %u)", *name ? name : "a process", pid);
+	return out;
+}
+
+static bool holds_socket(const char *pid, const unsigned long *inodes, unsigned int count)
+{
+	char path[PATH_MAX], link[64];
+	struct dirent *entry;
+	bool found = false;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	fds = opendir(path);
+	if (!fds)
+		return false;
+	while (!found && (entry = readdir(fds))) {
+		unsigned long inode;
+		ssize_t length = readlinkat(dirfd(fds), entry->d_name, link, sizeof(link) - 1);
+
+		if (length <= 0)
+			continue;
+		link[length] = '\0';
+		if (sscanf(link, "socket:[%lu]", &inode) != 1)
+			continue;
+		for (unsigned int i = 0; i < count; i++)
+			found = found || inodes[i] == inode;
+	}
+	closedir(fds);
+	return found;
+}
+
+bool process_find_holder(const unsigned long *inodes, unsigned int count, char *out, size_t size)
+{
+	DIR *proc = count ? opendir("/proc") : NULL;
+	struct dirent *entry;
+	bool found = false;
+
+	if (!proc)
+		return false;
+	/* The kernel lists processes in the order of their numbers. */
+	while (!found && (entry = readdir(proc))) {
+		if (!isdigit((unsigned char)entry->d_name[0]) || !holds_socket(entry->d_name, inodes, count))
+			continue;
+		process_name((unsigned int)strtoul(entry->d_name, NULL, 10), out, size);
+		found = true;
+	}
+	closedir(proc);
+	return found;
+}
