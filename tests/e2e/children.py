@@ -59,11 +59,11 @@ class Child:
                 return match
         return None
 
-    def wait_line(self, pattern, timeout=10.0):
-        """Wait for a line; an exit before it is a failure at once, with what the process said."""
+    def wait_line(self, pattern, timeout=10.0, start=0):
+        """Wait for a line from `start` on; an exit before it is a failure at once, with what the process said."""
         deadline = now() + timeout * SCALE
         with self._lock:
-            seen = 0
+            seen = start
             regex = re.compile(pattern)
             while True:
                 for line in self._lines[seen:]:

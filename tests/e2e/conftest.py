@@ -34,7 +34,6 @@ _ports = itertools.count(20000)
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "long: takes more than some seconds (deselect with -m 'not long')")
     if config.option.collectonly or config.option.help:
         return
     if os.geteuid() != 0:
@@ -42,13 +41,11 @@ def pytest_configure(config):
     if not os.access(BINARY, os.X_OK):
         pytest.exit(f"{BINARY} is not there: run make first, or set ALPNBPF", returncode=1)
     netns.enter_private()
-    # The control sockets of the run, apart from those of this machine.
-    os.environ["RUNTIME_DIRECTORY"] = tempfile.mkdtemp(prefix="alpnbpf-run-")
-    os.chmod(os.environ["RUNTIME_DIRECTORY"], 0o1777)  # some are started as another user
-
-
-def pytest_unconfigure():
-    shutil.rmtree(os.environ.get("RUNTIME_DIRECTORY", ""), ignore_errors=True)
+    # The control sockets of the run, apart from those of this machine and of other processes of the run.
+    directory = tempfile.mkdtemp(prefix="alpnbpf-run-")
+    os.chmod(directory, 0o1777)  # some are started as another user
+    os.environ["RUNTIME_DIRECTORY"] = directory
+    config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
 
 
 @pytest.hookimpl(hookwrapper=True)

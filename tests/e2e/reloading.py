@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A program that reads a configuration file, and the file, for tests of reloads."""
 import json
+import re
 
 from conftest import free_port
 from control import command
@@ -39,13 +40,14 @@ class Config:
 
     def refused(self, **values):
         """Why it is not reloaded."""
-        before = dict(self.values)
+        before, line = dict(self.values), len(self.router.lines())
         self.write(**values)
         code, out, error = command("reload", "--name", self.values["name"])
         assert code == 1 and out == "" and error.startswith("alpnbpf reload: ")
-        assert self.router.find("error not reloaded, all goes on as before: ")
+        reason = error.removeprefix("alpnbpf reload: ").strip()
+        self.router.wait_line("error not reloaded, all goes on as before: " + re.escape(reason), start=line)
         self.values = before
-        return error.removeprefix("alpnbpf reload: ").strip()
+        return reason
 
     def status(self):
         code, out, error = command("status", "--json", "--name", self.values["name"])

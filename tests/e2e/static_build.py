@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The static binary, made where it is not, and the command line of a program that has nothing but it around."""
+import fcntl
 import os
 import shutil
 import subprocess
@@ -18,8 +19,10 @@ def build_static():
 def make(*arguments, directory=ROOT):
     # The outer make's flags, and its SANITIZE=1, are about another build.
     env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "SANITIZE")}
-    result = subprocess.run(["make", "-C", directory, "--no-print-directory", *arguments], capture_output=True, text=True,
-                            env=env)
+    with open(os.path.join(ROOT, "Makefile")) as lock:  # one at a time: tests of other processes make the same files
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = subprocess.run(["make", "-C", directory, "--no-print-directory", *arguments], capture_output=True,
+                                text=True, env=env)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout + result.stderr
 

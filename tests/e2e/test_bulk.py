@@ -112,6 +112,7 @@ def test_slow_reader_over_veth(lab, plane, veth, direction):
     Transfer(lab, plane, **{direction: 96 * MIB}, veth=veth, **reader).check_exact()
 
 
+@pytest.mark.alone
 @pytest.mark.long
 @pytest.mark.parametrize("direction", ["up", "down"])
 @pytest.mark.parametrize("path", ["loopback", "veth"])

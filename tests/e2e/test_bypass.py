@@ -47,6 +47,7 @@ def front(lab, authority, veth):
     return Front(lab, authority, veth)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["nginx", "apache", "haproxy"])
 def test_bypass(lab, authority, veth, kind):
     """Straight to the server while not armed; through us while armed; the client's own address both times."""

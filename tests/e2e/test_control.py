@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import pathlib
 import re
 import resource
 import shutil
@@ -16,6 +17,7 @@ from control import ask, command, dial, name_of, path_of, read_all, sessions, st
 from conftest import free_port
 from in_place import responder
 from hellos import acme_hello, https_hello, noise
+from netns import run
 from pattern import Pattern
 from router import BINARY
 from waiting import wait_until
@@ -254,14 +256,14 @@ def as_user(uid, *groups):
 
 
 @pytest.fixture
-def open_lab(lab, tmp_path_factory):
-    """A run directory and a program that other users can reach and execute."""
-    directory = tmp_path_factory.mktemp("open")
-    for path in (directory, *list(directory.parents)[:2]):
-        path.chmod(0o755)
+def open_place():
+    """A program that other users can execute, and a run directory that they can reach, whoever may enter what is above."""
+    directory = pathlib.Path("/mnt")
+    run("mount", "-t", "tmpfs", "-o", "mode=755", "none", str(directory))  # in the mount namespace of the tests
     shutil.copy(BINARY, directory / "alpnbpf")
     (directory / "run").mkdir()
-    return lab, directory / "alpnbpf", {"RUNTIME_DIRECTORY": str(directory / "run")}
+    yield directory / "alpnbpf", {"RUNTIME_DIRECTORY": str(directory / "run")}
+    run("umount", "--lazy", str(directory))
 
 
 def ask_as(prefix, binary, env, *arguments):
@@ -269,8 +271,8 @@ def ask_as(prefix, binary, env, *arguments):
                           timeout=60)
 
 
-def test_only_root_its_user_and_the_group_may_ask(open_lab):
-    lab, binary, env = open_lab
+def test_only_root_its_user_and_the_group_may_ask(open_place, lab):
+    binary, env = open_place
     acme, https = lab.backends()
     router = lab.router(acme, https, "--name", "guarded", "--control-group", "4242", env=env)
     for prefix in ([], as_user(4242), as_user(65534, 4242)):
@@ -311,6 +313,7 @@ def test_a_request_in_pieces(stage):
     assert answer.startswith("ok\n{") and json.loads(answer[3:])["state"] == "running"
 
 
+@pytest.mark.alone
 def test_those_who_never_speak(lab, stage):
     """1,000 of them: the one who speaks is answered, sessions are not disturbed, descriptors stay bounded."""
     router, _, https = stage
@@ -336,6 +339,7 @@ def test_those_who_never_speak(lab, stage):
     assert status(router)["state"] == "running" and router.cpu_seconds() - before < 0.1
 
 
+@pytest.mark.alone
 def test_one_who_does_not_read_its_answer(lab, stage):
     router, _, https = stage
     clients = [lab.connect(router) for _ in range(300)]

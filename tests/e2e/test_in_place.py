@@ -118,6 +118,7 @@ def test_a_connection_is_the_servers_own_while_unarmed(ground):
     assert router.sessions() == []
 
 
+@pytest.mark.alone
 @pytest.mark.long
 def test_no_wake_up_in_ten_thousand_requests(ground):
     router = ground.attach()

@@ -64,6 +64,7 @@ def turned_away(client):
 
 # --max-connections
 
+@pytest.mark.alone
 def test_session_table_full(lab, plane):
     """The sessions there are work on; the next is not served before one of them ends; nobody spins."""
     acme, https = lab.backends()
@@ -147,6 +148,7 @@ def test_max_per_source_counts_ipv6_by_64(lab, plane, veth, more_addresses):
 
 # Descriptors
 
+@pytest.mark.alone
 def test_out_of_descriptors(lab, plane):
     """EMFILE at accept: back off without spinning, keep what there is, recover."""
     acme, https = lab.backends()
@@ -184,6 +186,7 @@ def lab_close_sessions(sessions):
         server.close()
 
 
+@pytest.mark.alone
 def test_started_with_few_descriptors(lab, plane):
     """The limit it starts with decides how many sessions it takes, and it lives within it."""
     acme, https = lab.backends()
@@ -208,6 +211,7 @@ def test_started_with_few_descriptors(lab, plane):
 
 # A crowd that says nothing
 
+@pytest.mark.alone
 @pytest.mark.parametrize("defer", [True, False], ids=["defer_accept", "no_defer_accept"])
 def test_silent_crowd_does_not_keep_others_out(lab, plane, defer):
     acme, https = lab.backends()

@@ -95,6 +95,7 @@ def assert_idle(router, seconds=2.0):
     raise AssertionError(f"(share of a core, kworker switches a second) in three windows: {seen}")
 
 
+@pytest.mark.alone
 @pytest.mark.long
 @pytest.mark.parametrize("direction", ["down", "up"])
 @pytest.mark.parametrize("buffer,size", [("1M", MIB), ("128K", 128 * KIB)])
@@ -133,6 +134,7 @@ def test_stalled_readers(lab, plane, direction, buffer, size):
         writer.reset()
 
 
+@pytest.mark.alone
 def test_one_stalled_session_does_not_slow_another(lab, plane):
     """One worker, one session full to the brim, and the next one is as quick as ever."""
     acme, https = lab.backends()
@@ -149,6 +151,7 @@ def test_one_stalled_session_does_not_slow_another(lab, plane):
     assert now() - started < 2 * SCALE
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("direction", ["down", "up"])
 def test_the_other_direction_flows_while_one_is_stalled(lab, plane, direction):
     """Passed bytes may wait behind a stuck egress queue of the same socket; they must still come through."""

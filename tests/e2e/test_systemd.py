@@ -20,6 +20,7 @@ from as_service import allowed_by
 from conftest import free_port
 from hellos import acme_hello, https_hello
 from router import BINARY, ROOT, is_sanitized
+from static_build import make
 from test_sandbox import FIVE, FOR_TAKING_OVER, SERVICE, expect_sandbox
 from waiting import now, pause, wait_until
 
@@ -32,7 +33,7 @@ PTRACE_ATTACH, PTRACE_DETACH = 16, 17
 def units(tmp_path_factory):
     """Installed, so that the path in the unit is one of a program that is there."""
     prefix = tmp_path_factory.mktemp("installed")
-    subprocess.run(["make", "-C", ROOT, f"PREFIX={prefix}", "install"], check=True, capture_output=True)
+    make("install", f"PREFIX={prefix}")
     return prefix / "lib" / "systemd" / "system"
 
 
@@ -321,6 +322,7 @@ class Stopped:
         self.libc.ptrace(PTRACE_DETACH, self.task, None, None)
 
 
+@pytest.mark.alone
 def test_watchdog(lab, manager):
     """Signs of life at twice the rate that is asked for; none while one worker hangs; again once it goes on."""
     acme, https = lab.backends()

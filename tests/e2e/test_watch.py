@@ -107,6 +107,7 @@ def test_the_web_server_answers_itself(lab, veth):
     assert totals["takeovers"] == totals["acme_fallbacks"] == 1
 
 
+@pytest.mark.alone
 def test_no_wake_up_while_armed(ground):
     """Requests of others cost us nothing, though each hello is looked at."""
     router = ground.attach(inspect="watch", log_level="info")

@@ -1,0 +1,83 @@
+# The tests. Which of them when: docs/HACKING.md.
+# SPDX-License-Identifier: BSD-2-Clause
+
+PYTEST ?= /usr/bin/python3 -m pytest
+FUZZ_SECONDS ?= 60
+
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(wildcard tests/unit/test_*.c))
+BPF_TESTS  := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
+FUZZ_SRCS  := user/hello/describe.c user/hello/hex_text.c user/hello/rules.c user/base/sentence.c
+
+.PHONY: check check-quick check-build check-unit check-bpf check-fuzz check-e2e check-e2e-quick check-kernels \
+	check-package fuzz
+
+SUITES := unit bpf fuzz e2e
+QUICK_SUITES := unit bpf e2e-quick
+
+# The test command: `sudo make check`. On Debian it installs what it needs. One suite after another, since some of the
+# end-to-end tests measure time. SANITIZE=1 for the sanitizer build.
+check:
+	$(Q)! command -v apt-get >/dev/null || tools/deps
+	$(Q)$(MAKE) --no-print-directory $(PARALLEL) check-build
+	$(Q)for suite in $(SUITES); do $(MAKE) --no-print-directory check-$$suite || exit 1; done
+	@echo "check: all suites passed"
+
+# What to run before each commit: two minutes at most on two cores.
+check-quick:
+	$(Q)$(MAKE) --no-print-directory $(PARALLEL) check-build
+	$(Q)for suite in $(QUICK_SUITES); do $(MAKE) --no-print-directory check-$$suite || exit 1; done
+	@echo "check-quick: all suites passed"
+
+# All that the suites run. Of it `make install` and `make static`, which some end-to-end tests run, take nothing but the
+# usual build.
+check-build: $(BIN) $(UNIT_TESTS) $(BPF_TESTS)
+	$(Q)$(MAKE) --no-print-directory SANITIZE=0 all man completions
+	$(Q)$(MAKE) --no-print-directory SANITIZE=0 static
+
+# As many jobs as there are CPUs, unless make was told how many.
+PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+$(OUT)/bpf/%.bpf.o: tests/bpf/%.bpf.c | $(OUT)
+	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $< && $(LLVM_STRIP) -g $@
+
+$(OUT)/unit/%.o: tests/unit/%.c | $(OUT)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c -o $@ $<
+
+# A test links what it calls, and no more: an archive gives the objects that are asked for.
+$(OUT)/unit/test_%: $(OUT)/unit/test_%.o $(LIBS_DOWN)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) -o $@ $^ $$(pkg-config --libs cmocka) $(LIBBPF_LIBS) $(SECCOMP_LIBS)
+
+$(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/bpf/%.skel.h $(OUT)/hello.a $(OUT)/base.a
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(OUT)/hello.a $(OUT)/base.a $$(pkg-config --cflags --libs cmocka) $(LIBBPF_LIBS)
+
+$(OUT)/fuzz/%: tests/fuzz/%.c $(FUZZ_SRCS) $(wildcard include/*.h user/hello/*.h) | $(OUT)
+	$(call say,CC,$<)$(CLANG) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		-D_GNU_SOURCE -Iinclude -Iuser -o $@ $< $(FUZZ_SRCS)
+
+check-unit: $(UNIT_TESTS)
+	$(Q)set -e; for t in $(UNIT_TESTS); do $$t; done
+
+check-bpf: $(BPF_TESTS)
+	$(Q)set -e; for t in $(BPF_TESTS); do $$t; done
+
+check-fuzz:
+	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=20
+
+fuzz: $(OUT)/fuzz/fuzz_clienthello
+	$(Q)mkdir -p $(OUT)/fuzz/corpus
+	$(Q)$< -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -print_final_stats=1 -verbosity=0 \
+		$(OUT)/fuzz/corpus tests/fuzz/corpus && echo "fuzz: $(FUZZ_SECONDS) s without a finding"
+
+# tests/e2e/run says what runs beside what. For some of them: make check-e2e PYTEST_ARGS='-k reload'.
+check-e2e check-e2e-quick: check-build
+	$(Q)ALPNBPF=$(abspath $(BIN)) PYTEST="$(PYTEST)" E2E_ONLY="$(E2E_ONLY)" tests/e2e/run $(PYTEST_ARGS)
+
+check-e2e-quick: E2E_ONLY = not long and not alone
+
+# Older kernels in an emulator; apart from `check`, since it fetches them.
+check-kernels: $(BIN)
+	$(Q)tests/kernels/run
+
+# Builds, installs, removes and purges it; in a copy-on-write view of this machine.
+check-package:
+	$(Q)$(PYTEST) -q tests/package
