@@ -125,11 +125,10 @@ class Router(Child):
         return wait_until(find, timeout, f"the log line of the session of client {name}")
 
     def totals(self):
-        """The counters of the line at exit."""
-        match = self.find(r"totals: (.*)$")
-        assert match, "no totals line at exit:\n" + self.text()[-2000:]
-        pairs = (pair.split("=", 1) for pair in match.group(1).split() if "=" in pair)
-        return {key: int(value.rstrip(",;")) for key, value in pairs if value.rstrip(",;").isdigit()}
+        """The counters of the lines at exit; of several that are one row of the table, those that are not 0."""
+        totals = re.findall(r" totals: (.*)$", self.text(), re.MULTILINE)
+        assert totals, "no totals line at exit:\n" + self.text()[-2000:]
+        return {key: int(value) for line in totals for key, value in re.findall(r"(\w+)=(\d+)", line)}
 
     def terminate(self):
         self.signal(signal.SIGTERM)

@@ -22,6 +22,7 @@
 #include "system/lock.h"
 #include "base/log.h"
 #include "system/notify.h"
+#include "operate/counter_output.h"
 #include "operate/requests.h"
 #include "options/command_line.h"
 #include "options/options.h"
@@ -74,37 +75,17 @@ static unsigned int live_sessions(const struct attach *attach)
 /* What the run came to, as key=value. */
 static void log_totals(struct attach *attach)
 {
+	struct text totals = {0};
 	struct report report;
-	struct counters sum;
-	char line[960];
-	size_t length;
+	char *next = NULL;
 
 	report_collect(&report, &attach->program.engine, REPORT_COUNTERS);
-	sum = report.counters;
-	length = (size_t)snprintf(
-		line, sizeof(line),
-		"sessions=%llu hello_https=%llu hello_acme=%llu hello_not_tls=%llu hello_malformed=%llu "
-		"hello_too_large=%llu hello_rule=%llu hello_incomplete=%llu hello_timeout=%llu hello_silent=%llu acme_fallbacks=%llu "
-		"connect_retries=%llu accept_backoffs=%llu source_refused=%llu stray_refused=%llu takeovers=%llu "
-		"takeovers_failed=%llu kernel_bytes=%llu user_bytes=%llu "
-		"trimmed_bytes=%llu",
-		(unsigned long long)sum.sessions, (unsigned long long)sum.hellos[CLIENTHELLO_HTTPS],
-		(unsigned long long)sum.hellos[CLIENTHELLO_ACME], (unsigned long long)sum.hellos[CLIENTHELLO_NOT_TLS],
-		(unsigned long long)sum.hellos[CLIENTHELLO_MALFORMED],
-		(unsigned long long)sum.hellos[CLIENTHELLO_TOO_LARGE], (unsigned long long)sum.hellos[CLIENTHELLO_RULE],
-		(unsigned long long)sum.hellos[CLIENTHELLO_MORE], (unsigned long long)sum.hello_timeout,
-		(unsigned long long)sum.hello_silent, (unsigned long long)sum.acme_fallbacks,
-		(unsigned long long)sum.connect_retries, (unsigned long long)sum.accept_backoffs,
-		(unsigned long long)sum.source_refused, (unsigned long long)sum.stray_refused,
-		(unsigned long long)sum.takeovers, (unsigned long long)sum.takeovers_failed,
-		(unsigned long long)sum.bytes_kernel, (unsigned long long)sum.bytes_user,
-		(unsigned long long)sum.trimmed);
-	for (int cause = 0; cause < CAUSES && length < sizeof(line); cause++)
-		if (sum.causes[cause])
-			length += (size_t)snprintf(line + length, sizeof(line) - length, " end_%s=%llu",
-						   session_cause_name((enum session_cause)cause),
-						   (unsigned long long)sum.causes[cause]);
-	log_info("totals: %s", line);
+	program_add_counters(&attach->program, &report.counters);
+	counters_write_totals(&totals, &report.counters);
+	for (char *line = totals.failed ? NULL : strtok_r(totals.bytes, "\n", &next); line;
+	     line = strtok_r(NULL, "\n", &next))
+		log_info("totals: %s", line);
+	text_free(&totals);
 }
 
 /* --- running and ending --- */

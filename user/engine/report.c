@@ -116,11 +116,7 @@ static void wait_for_answers(const struct engine *engine)
 
 static void add(struct report *sum, const struct report *report)
 {
-	const uint64_t *from = (const uint64_t *)&report->counters;
-	uint64_t *to = (uint64_t *)&sum->counters;
-
-	for (size_t field = 0; field < sizeof(struct counters) / sizeof(uint64_t); field++)
-		to[field] += from[field];
+	counters_add(&sum->counters, &report->counters);
 	for (int route = 0; route < ROUTES; route++) {
 		const struct backend_state *state = &report->backends[route];
 

@@ -216,11 +216,11 @@ const char *hello_result_name(enum clienthello_result result)
 	case CLIENTHELLO_ACME:
 		return "acme";
 	case CLIENTHELLO_NOT_TLS:
-		return "not-tls";
+		return "not_tls";
 	case CLIENTHELLO_MALFORMED:
 		return "malformed";
 	case CLIENTHELLO_TOO_LARGE:
-		return "too-large";
+		return "too_large";
 	case CLIENTHELLO_RULE:
 		return "rule";
 	case CLIENTHELLO_RESULTS:

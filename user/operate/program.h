@@ -38,4 +38,7 @@ struct program {
 	struct watchdog watchdog;
 };
 
+/* Adds those that no worker counts: the kernel's, and reloads. */
+void program_add_counters(const struct program *program, struct counters *counters);
+
 #endif

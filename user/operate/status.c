@@ -11,9 +11,8 @@
 #include <unistd.h>
 
 #include "steering/arming.h"
-#include "steering/watch.h"
 #include "base/json.h"
-#include "engine/outcome.h"
+#include "operate/counter_output.h"
 
 struct facts {
 	struct program *program;
@@ -28,12 +27,6 @@ static const char *const phase_names[] = {[PROGRAM_STARTING] = "starting",
 					  [PROGRAM_RUNNING] = "running",
 					  [PROGRAM_DRAINING] = "draining",
 					  [PROGRAM_ENDING] = "ending"};
-
-static const char *const hello_names[] = {
-	[CLIENTHELLO_MORE] = "incomplete", [CLIENTHELLO_HTTPS] = "https",         [CLIENTHELLO_ACME] = "acme",
-	[CLIENTHELLO_NOT_TLS] = "not_tls", [CLIENTHELLO_MALFORMED] = "malformed", [CLIENTHELLO_TOO_LARGE] = "too_large",
-	[CLIENTHELLO_RULE] = "rule",
-};
 
 unsigned int status_descriptors(void)
 {
@@ -65,6 +58,7 @@ static void collect(struct facts *facts, struct program *program)
 
 	*facts = (struct facts){.program = program, .now = monotonic_us(), .armed = status_is_armed(program)};
 	report_collect(&facts->report, &program->engine, REPORT_COUNTERS);
+	program_add_counters(program, &facts->report.counters);
 	facts->descriptors = status_descriptors();
 	facts->descriptor_limit = getrlimit(RLIMIT_NOFILE, &limit) ? 0 : limit.rlim_cur;
 }
@@ -131,48 +125,30 @@ static void write_json_routes(struct json *json, const struct facts *facts)
 			json_string(json, "error", strerror(-state->error));
 		}
 		json_number(json, "sessions", report->live_by_route[route]);
-		json_number(json, "sessions_total", report->counters.routed[route]);
-		json_number(json, "connections_total", report->counters.connected[route]);
-		json_number(json, "connect_failures_total", report->counters.connect_failed[route]);
+		counters_write_json(json, &report->counters, COUNTER_ROUTES, (enum route)route);
 		json_end_object(json);
 	}
 	json_end_array(json);
 }
 
-static void write_json_counters(struct json *json, const struct facts *facts)
-{
-	const struct counters *counters = &facts->report.counters;
+/* The groups that are an object, or a line, of their own. */
+static const struct {
+	enum counter_group group;
+	const char *name;
+} groups[] = {
+	{COUNTER_BYTES, "bytes"}, {COUNTER_HELLOS, "hellos"}, {COUNTER_VALIDATIONS, "validations"},
+	{COUNTER_ENDS, "ends"},   {COUNTER_EVENTS, "events"},
+};
 
-	json_begin_object(json, "bytes");
-	json_number(json, "kernel", counters->bytes_kernel);
-	json_number(json, "user", counters->bytes_user);
-	json_number(json, "trimmed", counters->trimmed);
-	json_end_object(json);
-	json_begin_object(json, "hellos");
-	for (size_t i = 0; i < sizeof(hello_names) / sizeof(hello_names[0]); i++)
-		json_number(json, hello_names[i], counters->hellos[i]);
-	json_number(json, "timed_out", counters->hello_timeout);
-	json_number(json, "silent", counters->hello_silent);
-	json_end_object(json);
-	json_begin_object(json, "validations");
-	for (int i = 0; i < VALIDATIONS; i++)
-		json_number(json, validation_outcome_name((enum validation_outcome)i), counters->validations[i]);
-	json_end_object(json);
-	json_begin_object(json, "ends");
-	for (int i = 0; i < CAUSES; i++)
-		json_number(json, session_cause_name((enum session_cause)i), counters->causes[i]);
-	json_end_object(json);
-	json_begin_object(json, "events");
-	json_number(json, "acme_fallbacks", counters->acme_fallbacks);
-	json_number(json, "connect_retries", counters->connect_retries);
-	json_number(json, "accept_backoffs", counters->accept_backoffs);
-	json_number(json, "source_refused", counters->source_refused);
-	json_number(json, "stray_refused", counters->stray_refused);
-	json_number(json, "takeovers", counters->takeovers);
-	json_number(json, "takeovers_failed", counters->takeovers_failed);
-	json_number(json, "untakable", hello_watch_untakable(&facts->program->engine.steer));
-	json_number(json, "passes", counters->passes);
-	json_end_object(json);
+#define GROUPS (sizeof(groups) / sizeof(groups[0]))
+
+static void write_json_counters(struct json *json, const struct counters *counters)
+{
+	for (size_t i = 0; i < GROUPS; i++) {
+		json_begin_object(json, groups[i].name);
+		counters_write_json(json, counters, groups[i].group, ROUTE_UNDECIDED);
+		json_end_object(json);
+	}
 }
 
 static void write_json_listeners(struct json *json, const struct program *program)
@@ -215,17 +191,16 @@ static void write_json(struct text *out, const struct facts *facts)
 	write_json_routes(&json, facts);
 	json_begin_object(&json, "sessions");
 	json_number(&json, "now", facts->report.live);
-	json_number(&json, "total", facts->report.counters.sessions);
+	counters_write_json(&json, &facts->report.counters, COUNTER_SESSIONS, ROUTE_UNDECIDED);
 	json_number(&json, "limit", atomic_load(&program->engine.configuration)->max_sessions);
 	json_end_object(&json);
-	write_json_counters(&json, facts);
+	write_json_counters(&json, &facts->report.counters);
 	json_begin_object(&json, "descriptors");
 	json_number(&json, "open", facts->descriptors);
 	json_number(&json, "limit", facts->descriptor_limit);
 	json_end_object(&json);
 	json_begin_object(&json, "reloads");
-	json_number(&json, "done", program->reloads[true]);
-	json_number(&json, "failed", program->reloads[false]);
+	counters_write_json(&json, &facts->report.counters, COUNTER_RELOADS, ROUTE_UNDECIDED);
 	json_bool(&json, "last_failed", program->last_reload_failed);
 	json_end_object(&json);
 	json_number(&json, "watchers", server_followers(&program->servers));
@@ -246,56 +221,12 @@ static void add_duration(struct text *out, double seconds)
 	text_add(out, "%02lu:%02lu:%02lu", whole / 3600 % 24, whole / 60 % 60, whole % 60);
 }
 
-/* Those that are not zero, as "name value". */
-static void add_count(struct text *out, const char **separator, const char *name, uint64_t value)
+static void write_text_group(struct text *out, const char *name, const struct counters *counters,
+			     enum counter_group group)
 {
-	if (!value)
-		return;
-	text_add(out, "%s%s %llu", *separator, name, (unsigned long long)value);
-	*separator = ", ";
-}
-
-static void end_counts(struct text *out, const char *separator)
-{
-	text_add(out, "%s\n", *separator ? "" : "none");
-}
-
-static void write_text_counters(struct text *out, const struct facts *facts)
-{
-	const struct counters *counters = &facts->report.counters;
-	const char *separator = "";
-
-	text_add(out, "bytes        kernel %llu, user %llu, trimmed %llu\n", (unsigned long long)counters->bytes_kernel,
-		 (unsigned long long)counters->bytes_user, (unsigned long long)counters->trimmed);
-	text_add(out, "hellos       ");
-	for (size_t i = 0; i < sizeof(hello_names) / sizeof(hello_names[0]); i++)
-		add_count(out, &separator, hello_names[i], counters->hellos[i]);
-	add_count(out, &separator, "timed_out", counters->hello_timeout);
-	add_count(out, &separator, "silent", counters->hello_silent);
-	end_counts(out, separator);
-	separator = "";
-	text_add(out, "validations  ");
-	for (int i = 0; i < VALIDATIONS; i++)
-		add_count(out, &separator, validation_outcome_name((enum validation_outcome)i),
-			  counters->validations[i]);
-	end_counts(out, separator);
-	separator = "";
-	text_add(out, "ends         ");
-	for (int i = 0; i < CAUSES; i++)
-		add_count(out, &separator, session_cause_name((enum session_cause)i), counters->causes[i]);
-	end_counts(out, separator);
-	separator = "";
-	text_add(out, "events       ");
-	add_count(out, &separator, "acme_fallbacks", counters->acme_fallbacks);
-	add_count(out, &separator, "connect_retries", counters->connect_retries);
-	add_count(out, &separator, "accept_backoffs", counters->accept_backoffs);
-	add_count(out, &separator, "source_refused", counters->source_refused);
-	add_count(out, &separator, "stray_refused", counters->stray_refused);
-	add_count(out, &separator, "takeovers", counters->takeovers);
-	add_count(out, &separator, "takeovers_failed", counters->takeovers_failed);
-	add_count(out, &separator, "untakable", hello_watch_untakable(&facts->program->engine.steer));
-	add_count(out, &separator, "passes", counters->passes);
-	end_counts(out, separator);
+	text_add(out, "%-12s ", name);
+	counters_write_text(out, counters, group, ROUTE_UNDECIDED);
+	text_add(out, "\n");
 }
 
 static void write_text_routes(struct text *out, const struct facts *facts)
@@ -307,10 +238,10 @@ static void write_text_routes(struct text *out, const struct facts *facts)
 
 		if (!is_in_use(facts->program, route))
 			continue;
-		text_add(out, "route        %s -> %s: %s, sessions %llu now, %llu in all",
-			 route_name((enum route)route), facts->program->options.backends[route].text, state_name(state),
-			 (unsigned long long)report->live_by_route[route],
-			 (unsigned long long)report->counters.routed[route]);
+		text_add(out, "route        %s -> %s: %s, sessions %llu now, ", route_name((enum route)route),
+			 facts->program->options.backends[route].text, state_name(state),
+			 (unsigned long long)report->live_by_route[route]);
+		counters_write_text(out, &report->counters, COUNTER_ROUTES, (enum route)route);
 		if (state->failed_at)
 			text_add(out, "; %.0f s ago: %s", seconds_since(facts, state->failed_at),
 				 strerror(-state->error));
@@ -322,6 +253,7 @@ static void write_text(struct text *out, const struct facts *facts)
 {
 	const struct program *program = facts->program;
 	const struct options *options = &program->options;
+	const struct counters *counters = &facts->report.counters;
 	char name[ADDRESS_TEXT_MAX];
 
 	text_add(out, "alpnbpf      %s, name %s, pid %d, %s for ", ALPNBPF_VERSION, program->control.name,
@@ -341,12 +273,15 @@ static void write_text(struct text *out, const struct facts *facts)
 			 options->in_place[i] ? " in place" : "");
 	text_add(out, "\n");
 	write_text_routes(out, facts);
-	text_add(out, "sessions     %llu now, %llu in all, %u at most\n", (unsigned long long)facts->report.live,
-		 (unsigned long long)facts->report.counters.sessions,
+	text_add(out, "sessions     %llu now, %u at most, ", (unsigned long long)facts->report.live,
 		 atomic_load(&program->engine.configuration)->max_sessions);
-	write_text_counters(out, facts);
-	text_add(out, "reloads      %llu done, %llu failed%s\n", (unsigned long long)program->reloads[true],
-		 (unsigned long long)program->reloads[false], program->last_reload_failed ? ", the last one too" : "");
+	counters_write_text(out, counters, COUNTER_SESSIONS, ROUTE_UNDECIDED);
+	text_add(out, "\n");
+	for (size_t i = 0; i < GROUPS; i++)
+		write_text_group(out, groups[i].name, counters, groups[i].group);
+	write_text_group(out, "reloads", counters, COUNTER_RELOADS);
+	if (program->last_reload_failed)
+		text_add(out, "             the last reload failed\n");
 	text_add(out, "watchers     %u\n", server_followers(&program->servers));
 	text_add(out, "descriptors  %u of %llu\n", facts->descriptors, (unsigned long long)facts->descriptor_limit);
 	if (facts->report.failed)
