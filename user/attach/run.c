@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -90,12 +89,6 @@ static void log_totals(struct attach *attach)
 
 /* --- running and ending --- */
 
-static void tell_workers(struct attach *attach, enum worker_command command)
-{
-	for (unsigned int i = 0; i < attach->program.engine.running; i++)
-		worker_tell(&attach->program.engine.workers[i], command);
-}
-
 static void end_now(struct attach *attach, const char *why)
 {
 	if (!attach->drain_until)
@@ -105,7 +98,7 @@ static void end_now(struct attach *attach, const char *why)
 	steer_stop(&attach->program.engine.steer);
 	attach->settle_until = 0;
 	log_info("ending now: %s", why);
-	tell_workers(attach, WORKER_STOP);
+	engine_tell(&attach->program.engine, WORKER_STOP);
 }
 
 /* Signals that mean something to a web server, and nothing to us while it is our child. */
@@ -190,7 +183,7 @@ static void settle(struct attach *attach)
 	    (steer_pending(&attach->program.engine.steer) && monotonic_us() < attach->settle_until))
 		return;
 	attach->settle_until = 0;
-	tell_workers(attach, WORKER_DRAIN);
+	engine_tell(&attach->program.engine, WORKER_DRAIN);
 }
 
 /* Milliseconds to wait, rounded up; -1 without a deadline. */
@@ -279,9 +272,7 @@ static int open_signals(struct attach *attach)
 	sigprocmask(SIG_BLOCK, &set, NULL); /* before threads start: they inherit it */
 	attach->at_terminal = isatty(STDERR_FILENO) == 1;
 	attach->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	attach->program.engine.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	attach->program.engine.reported = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (attach->signals < 0 || attach->program.engine.finished < 0 || attach->program.engine.reported < 0) {
+	if (attach->signals < 0) {
 		log_error("cannot take signals: %s", strerror(errno));
 		return -errno;
 	}
@@ -327,16 +318,13 @@ static void end_command(struct attach *attach)
 static void tear_down(struct attach *attach, bool started)
 {
 	steer_stop(&attach->program.engine.steer);
-	tell_workers(attach, WORKER_STOP); /* those that have ended do not mind */
-	for (unsigned int i = 0; i < attach->program.engine.running; i++)
-		pthread_join(attach->program.engine.workers[i].thread, NULL);
+	engine_tell(&attach->program.engine, WORKER_STOP);
+	engine_join(&attach->program.engine);
 	watchdog_close(&attach->program.watchdog);
 	if (started)
 		log_totals(attach);
 	attach_tear_down(attach);
 	close(attach->signals);
-	close(attach->program.engine.finished);
-	close(attach->program.engine.reported);
 	operate_close(&attach->program); /* last: who asked for the end learns that it has come */
 }
 

@@ -20,7 +20,7 @@
 #include "system/ports.h"
 #include "system/lock.h"
 #include "engine/listener.h"
-#include "engine/loop.h"
+#include "engine/worker.h"
 #include "base/log.h"
 #include "operate/requests.h"
 #include "system/policy_route.h"
@@ -59,12 +59,7 @@ static int decide_limits(struct attach *attach)
 	}
 	if (!wanted)
 		wanted = possible < SESSIONS_BY_DEFAULT ? possible : SESSIONS_BY_DEFAULT;
-	attach->program.engine.max_sessions = wanted;
-	attach->program.engine.worker_count = needs_workers(options);
-	if (attach->program.engine.worker_count > wanted)
-		attach->program.engine.worker_count = wanted;
-	attach->program.engine.slots_per_worker =
-		(wanted + attach->program.engine.worker_count - 1) / attach->program.engine.worker_count;
+	engine_divide(&attach->program.engine, wanted, needs_workers(options));
 	return 0;
 }
 
@@ -312,61 +307,54 @@ static int open_listeners(struct attach *attach, struct worker *worker)
 	return error;
 }
 
-static int open_workers(struct attach *attach)
+/* All before the first worker accepts: a group of listeners that grows moves connections about. */
+static int open_all_listeners(struct attach *attach)
 {
 	struct engine *engine = &attach->program.engine;
-	int error;
+	int error = 0;
 
-	attach->program.engine.workers = calloc(engine->worker_count, sizeof(struct worker));
-	if (!attach->program.engine.workers)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < engine->worker_count; i++) {
-		error = worker_init(&attach->program.engine.workers[i], engine, i);
-		if (error) {
-			log_error("cannot set up worker %u: %s", i, strerror(-error));
-			return error;
-		}
-		/* All before the first one accepts: a group of listeners that grows moves connections about. */
-		error = open_listeners(attach, &attach->program.engine.workers[i]);
-		if (error)
-			return error;
-	}
-	return 0;
+	for (unsigned int i = 0; !error && i < engine->worker_count; i++)
+		error = open_listeners(attach, &engine->workers[i]);
+	return error;
 }
 
-static int make_configuration(struct attach *attach)
+static int open_engine(struct attach *attach)
 {
-	struct engine *engine = &attach->program.engine;
-	struct configuration *configuration =
-		configuration_new(&attach->program.options, engine->max_sessions, engine->worker_count);
+	int error = engine_open(&attach->program.engine);
 
-	if (!configuration)
-		log_error("no memory for the options");
-	atomic_store(&engine->configuration, configuration);
-	return configuration ? 0 : -ENOMEM;
+	if (error)
+		log_error("cannot open the descriptors that workers are heard by: %s", strerror(-error));
+	return error;
 }
 
-static void free_configurations(struct attach *attach)
+static int set_up_engine(struct attach *attach)
 {
-	struct configuration *configuration = atomic_load(&attach->program.engine.configuration);
+	struct sentence why;
+	int error = engine_set_up(&attach->program.engine, &attach->program.options, &why);
 
-	while (configuration) {
-		struct configuration *older = configuration->older;
+	if (error)
+		log_error("%s", why.text);
+	return error;
+}
 
-		free(configuration->opened);
-		free(configuration);
-		configuration = older;
-	}
+static int start_steering(struct attach *attach)
+{
+	struct sentence why;
+	int error = steer_start(&attach->program.engine.steer, &why);
+
+	if (error)
+		log_error("%s", why.text);
+	else if (!attach->program.options.command)
+		warn_of_nobody(&attach->program.options);
+	return error;
 }
 
 int attach_set_up(struct attach *attach)
 {
-	const struct options *options = &attach->program.options;
-	struct sentence why;
-	int error = decide_limits(attach);
+	int error = open_engine(attach);
 
 	if (!error)
-		error = make_configuration(attach);
+		error = decide_limits(attach);
 	if (!error)
 		error = operate_open(&attach->program);
 	if (!error)
@@ -377,42 +365,18 @@ int attach_set_up(struct attach *attach)
 		error = open_policy_route(attach);
 	if (!error)
 		error = open_dataplane(attach);
-	if (!error && options->routes.count) {
-		routes_compile(&options->routes, &attach->program.engine.dataplane.rules[0]);
-		atomic_load(&attach->program.engine.configuration)->rules = 1;
-	}
 	if (!error)
 		error = open_steering(attach);
-	if (error)
-		return error;
-	if (options->max_per_source) {
-		struct source_table *sources =
-			source_table_new(attach->program.engine.max_sessions, options->max_per_source);
-
-		if (!sources)
-			return -ENOMEM;
-		atomic_store(&attach->program.engine.sources, sources);
-	}
-	error = open_workers(attach);
-	if (!error) {
-		error = steer_start(&attach->program.engine.steer, &why);
-		if (error)
-			log_error("%s", why.text);
-		else if (!options->command)
-			warn_of_nobody(options);
-	}
-	return error;
+	if (!error)
+		error = set_up_engine(attach);
+	if (!error)
+		error = open_all_listeners(attach);
+	return error ? error : start_steering(attach);
 }
 
 void attach_tear_down(struct attach *attach)
 {
-	for (unsigned int i = 0; attach->program.engine.workers && i < attach->program.engine.worker_count; i++)
-		worker_free(&attach->program.engine.workers[i]);
-	free(attach->program.engine.workers);
-	free_configurations(attach);
-	source_table_free(atomic_load(&attach->program.engine.sources));
-	steer_close(&attach->program.engine.steer);
-	dataplane_close(&attach->program.engine.dataplane);
+	engine_close(&attach->program.engine);
 	if (attach->routed)
 		policy_route_remove();
 	for (unsigned int i = 0; i < attach->lock_count; i++)

@@ -14,21 +14,18 @@
 #include <unistd.h>
 
 #include "engine/listener.h"
-#include "engine/loop.h"
 #include "base/log.h"
 #include "system/run_directory.h"
 #include "system/sandbox.h"
 
 static int start_workers(struct attach *attach)
 {
-	for (; attach->program.engine.running < attach->program.engine.worker_count; attach->program.engine.running++) {
-		int error = worker_start(&attach->program.engine.workers[attach->program.engine.running]);
-		if (error) {
-			log_error("cannot start worker %u: %s", attach->program.engine.running, strerror(-error));
-			return error;
-		}
-	}
-	return 0;
+	struct sentence why;
+	int error = engine_start(&attach->program.engine, &why);
+
+	if (error)
+		log_error("%s", why.text);
+	return error;
 }
 
 /* The kernel doubles what it is asked for; above its limit it takes a capability that is gone by now, as a rule. */

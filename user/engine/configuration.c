@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 
+#include "base/descriptor.h"
+#include "engine/listener.h"
+
 struct configuration *configuration_new(const struct options *options, unsigned int max_sessions, unsigned int workers)
 {
 	struct configuration *configuration = calloc(1, sizeof(*configuration));
@@ -12,24 +15,34 @@ struct configuration *configuration_new(const struct options *options, unsigned 
 		return NULL;
 	configuration->options = *options;
 	configuration->max_sessions = max_sessions;
+	configuration->workers = workers;
 	atomic_store(&configuration->users, workers);
 	return configuration;
 }
 
-struct configuration *configuration_prune(struct configuration *newest, const struct configuration *keep)
+void configuration_free(struct configuration *configuration)
+{
+	if (!configuration)
+		return;
+	for (unsigned int i = 0; configuration->opened && i < configuration->workers * configuration->opened_count; i++)
+		descriptor_close(&configuration->opened[i].fd);
+	free(configuration->opened);
+	free(configuration);
+}
+
+struct configuration *configuration_prune(struct configuration *newest)
 {
 	struct configuration **at = &newest;
 
 	while (*at) {
 		struct configuration *configuration = *at;
 
-		if (configuration == keep || atomic_load_explicit(&configuration->users, memory_order_acquire)) {
+		if (atomic_load_explicit(&configuration->users, memory_order_acquire)) {
 			at = &configuration->older;
 			continue;
 		}
 		*at = configuration->older;
-		free(configuration->opened);
-		free(configuration);
+		configuration_free(configuration);
 	}
 	return newest;
 }

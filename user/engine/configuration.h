@@ -18,14 +18,17 @@ struct configuration {
 	uint16_t rules;               /* for struct flow: table + 1; 0: none */
 	_Atomic unsigned long hellos; /* sessions that may still look into that table */
 	struct configuration *older;  /* not freed yet; main thread */
-	unsigned int opened_count;    /* listeners it brings: opened[worker * opened_count + i], of options.listeners */
-	struct listener *opened;      /* … [i]; taken over by its worker. Owned, NULL: none */
+	unsigned int workers;
+	unsigned int opened_count; /* listeners it brings to each worker */
+	struct listener *opened;   /* [worker * opened_count + i]; its worker takes them over. Owned, NULL: none */
 };
 
 /* A copy of the options, in use by `workers` workers. NULL: no memory. */
 struct configuration *configuration_new(const struct options *options, unsigned int max_sessions, unsigned int workers);
-/* Frees it and all older ones that nobody uses; `keep` stays, and so do those in use. Returns what is left. */
-struct configuration *configuration_prune(struct configuration *newest, const struct configuration *keep);
+/* With the listeners that no worker has taken over. NULL: nothing. */
+void configuration_free(struct configuration *configuration);
+/* Frees it and all older ones that nobody uses. Returns what is left. */
+struct configuration *configuration_prune(struct configuration *newest);
 
 static inline void configuration_enter(struct configuration *configuration)
 {

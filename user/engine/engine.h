@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "base/sentence.h"
 #include "dataplane/dataplane.h"
 #include "engine/configuration.h"
 #include "engine/source_table.h"
@@ -16,12 +17,16 @@
 
 struct worker;
 
+/* What the main thread tells a worker: to serve; to end with its last session; to end now. */
+enum worker_command { WORKER_RUN, WORKER_DRAIN, WORKER_STOP };
+
 struct engine {
 	/* Not written while workers run. */
 	unsigned int worker_count, slots_per_worker; /* slots: the key range of a worker */
 	unsigned int max_sessions;                   /* of all workers; may be a little less than the slots */
 	unsigned int private_ports[STEER_FAMILIES];  /* of the in-place listeners; 0: none */
 	struct worker *workers;                      /* [worker_count]; owned. Each says what others may look at */
+	unsigned int made;                           /* of them: worker_free() is due */
 	int finished;                                /* eventfd: a worker that has ended adds one */
 	int reported;                                /* eventfd: one that has answered the main thread adds one */
 
@@ -35,5 +40,19 @@ struct engine {
 	struct steer steer;
 	struct trace trace;
 };
+
+/* Its descriptors; nothing else of it is there. 0 or -errno; engine_close() is due in either case. */
+int engine_open(struct engine *engine);
+/* So many sessions, among so many workers. Before the data plane and steering are opened, which need it. */
+void engine_divide(struct engine *engine, unsigned int sessions, unsigned int workers);
+/* The configuration, the table of sources and the workers; their listeners come next. 0 or -errno. */
+int engine_set_up(struct engine *engine, const struct options *options, struct sentence *why);
+/* Starts the workers. 0 or -errno; those that are `running` by then have to be told and joined in either case. */
+int engine_start(struct engine *engine, struct sentence *why);
+/* Tells all that run. One that has ended does not mind. */
+void engine_tell(struct engine *engine, enum worker_command command);
+void engine_join(struct engine *engine);
+/* All of it, steering and the data plane included, however far it came. No worker may run. */
+void engine_close(struct engine *engine);
 
 #endif

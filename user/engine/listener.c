@@ -17,7 +17,9 @@
 #include "system/ports.h"
 #include "system/sysctl.h"
 #include "steering/watch.h"
+#include "base/descriptor.h"
 #include "base/log.h"
+#include "engine/worker.h"
 #include "options/changes.h"
 
 #define BACKLOG        4096 /* the kernel takes the smaller of this and net.core.somaxconn */
@@ -337,8 +339,10 @@ void listener_change(struct worker *worker, struct configuration *configuration)
 			close_listener(worker, &listener);
 	}
 	for (unsigned int i = 0; i < configuration->opened_count; i++)
-		if (opened[i].fd >= 0)
+		if (opened[i].fd >= 0) {
 			worker->listeners[kept++] = opened[i];
+			opened[i].fd = NO_DESCRIPTOR;
+		}
 	worker->listener_count = kept;
 	for (unsigned int i = 0; i < kept; i++) {
 		if (!worker->listeners[i].shared) /* there the socket unit says it */

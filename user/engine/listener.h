@@ -5,7 +5,22 @@
 #ifndef ALPNBPF_ENGINE_LISTENER_H
 #define ALPNBPF_ENGINE_LISTENER_H
 
-#include "engine/worker.h"
+#include <stdbool.h>
+
+#include "alpnbpf.h"
+#include "base/address.h"
+#include "options/options.h"
+#include "steering/steer.h"
+
+struct configuration;
+struct worker;
+
+struct listener {
+	int fd;
+	struct address address;
+	bool shared;   /* with the other workers: the service manager's */
+	bool in_place; /* private: sk_lookup gives it connections to the web server's own port */
+};
 
 /* Bind and listen on one address for this worker. 0, or -errno with a sentence in error that names address and remedy.
  */

@@ -16,6 +16,7 @@
 
 #include <bpf/libbpf.h>
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "engine/listener.h"
 #include "engine/worker.h"
@@ -287,6 +288,7 @@ int worker_init(struct worker *worker, struct engine *engine, unsigned int index
 
 	worker->engine = engine;
 	worker->index = index;
+	worker->epoll = worker->wake = NO_DESCRIPTOR;
 	atomic_store(&worker->configuration, atomic_load(&engine->configuration));
 	worker->most = share_of(worker, engine->max_sessions);
 	worker->sessions = calloc(slots, sizeof(struct session));
@@ -330,10 +332,8 @@ void worker_free(struct worker *worker)
 	if (worker->ring)
 		ring_buffer__free(worker->ring);
 	takeovers_close(worker);
-	if (worker->epoll > 0)
-		close(worker->epoll);
-	if (worker->wake > 0)
-		close(worker->wake);
+	descriptor_close(&worker->epoll);
+	descriptor_close(&worker->wake);
 	timers_free(&worker->timers);
 	free(worker->sessions);
 	free(worker->free_slots);

@@ -14,6 +14,7 @@
 #include "options/options.h"
 #include "engine/counters.h"
 #include "engine/engine.h"
+#include "engine/listener.h"
 #include "engine/report.h"
 #include "engine/session.h"
 #include "base/timer.h"
@@ -23,8 +24,6 @@
 struct ring_buffer;
 
 #define WORKER_ENDED UINT64_MAX /* of worker_loops() */
-
-enum worker_command { WORKER_RUN, WORKER_DRAIN, WORKER_STOP };
 
 /* What an epoll event is about. */
 enum source_kind { SOURCE_WAKE, SOURCE_RING, SOURCE_TAKEOVERS, SOURCE_LISTENER, SOURCE_SESSION };
@@ -39,13 +38,6 @@ union event_source {
 	uint64_t bits;
 };
 static_assert(sizeof(union event_source) == sizeof(uint64_t), "epoll data has 64 bits");
-
-struct listener {
-	int fd;
-	struct address address;
-	bool shared;   /* with the other workers: the service manager's */
-	bool in_place; /* private: sk_lookup gives it connections to the web server's own port */
-};
 
 struct worker {
 	struct engine *engine;

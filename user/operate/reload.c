@@ -49,13 +49,6 @@ static bool can_change(const struct program *program, const struct options *new,
 
 /* --- listeners --- */
 
-static void close_opened(struct configuration *configuration, unsigned int workers)
-{
-	for (unsigned int i = 0; configuration->opened && i < workers * configuration->opened_count; i++)
-		if (configuration->opened[i].fd >= 0)
-			close(configuration->opened[i].fd);
-}
-
 /* An address that only overlaps with one of our own cannot be bound to see whether it is free. */
 static bool overlaps_ours(const struct options *old, const struct address *address)
 {
@@ -172,7 +165,7 @@ static void hand_over(struct program *program, struct configuration *configurati
 		if (poll(&reported, 1, (int)((until - now) / MS + 1)) > 0 &&
 		    read(reported.fd, &value, sizeof(value)) != sizeof(value))
 			break;
-	configuration->older = configuration_prune(configuration->older, NULL);
+	configuration->older = configuration_prune(configuration->older);
 }
 
 static bool set_source_limit(struct program *program, unsigned int limit)
@@ -217,11 +210,7 @@ static bool apply(struct program *program, const struct options *new, char *why,
 		if (error == -ENOMEM)
 			snprintf(why, size, "there is no memory for it");
 		set_source_limit(program, program->options.max_per_source);
-		if (configuration) {
-			close_opened(configuration, program->engine.worker_count);
-			free(configuration->opened);
-		}
-		free(configuration);
+		configuration_free(configuration);
 		return false;
 	}
 	log_init(new->log_level, new->log_format);

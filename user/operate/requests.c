@@ -246,8 +246,6 @@ int operate_open(struct program *program)
 	int error = servers_open(&program->servers);
 
 	program->control.fd = program->control.lock = program->metrics_server.fd = -1;
-	if (!error)
-		error = trace_open(&program->engine.trace);
 	if (error)
 		log_error("cannot open the control socket: %s", strerror(-error));
 	if (!error)
@@ -265,6 +263,5 @@ void operate_close(struct program *program)
 	if (program->servers.epoll > 0) {
 		control_close(&program->control);
 		servers_close(&program->servers);
-		trace_close(&program->engine.trace);
 	}
 }

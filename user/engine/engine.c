@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The engine as a whole: what workers share, and the workers, from before the first one to after the last. Main thread.
+ */
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "base/descriptor.h"
+#include "engine/loop.h"
+#include "engine/worker.h"
+#include "hello/rules.h"
+
+int engine_open(struct engine *engine)
+{
+	*engine = (struct engine){.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+				  .reported = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+				  .dataplane = {.socks = NO_DESCRIPTOR, .slots = NO_DESCRIPTOR},
+				  .trace = {.to = NO_DESCRIPTOR, .from = NO_DESCRIPTOR}};
+	if (engine->finished < 0 || engine->reported < 0)
+		return -errno;
+	return trace_open(&engine->trace);
+}
+
+void engine_divide(struct engine *engine, unsigned int sessions, unsigned int workers)
+{
+	engine->max_sessions = sessions;
+	engine->worker_count = workers < sessions ? workers : sessions;
+	engine->slots_per_worker = (sessions + engine->worker_count - 1) / engine->worker_count;
+}
+
+static int make_configuration(struct engine *engine, const struct options *options)
+{
+	struct configuration *configuration = configuration_new(options, engine->max_sessions, engine->worker_count);
+
+	if (!configuration)
+		return -ENOMEM;
+	if (options->routes.count) {
+		routes_compile(&options->routes, &engine->dataplane.rules[0]);
+		configuration->rules = 1;
+	}
+	atomic_store(&engine->configuration, configuration);
+	return 0;
+}
+
+static int make_sources(struct engine *engine, unsigned int limit)
+{
+	struct source_table *sources = limit ? source_table_new(engine->max_sessions, limit) : NULL;
+
+	atomic_store(&engine->sources, sources);
+	return limit && !sources ? -ENOMEM : 0;
+}
+
+static int make_workers(struct engine *engine)
+{
+	engine->workers = calloc(engine->worker_count, sizeof(struct worker));
+	if (!engine->workers)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < engine->worker_count; i++) {
+		int error = worker_init(&engine->workers[i], engine, i);
+
+		engine->made = i + 1;
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+int engine_set_up(struct engine *engine, const struct options *options, struct sentence *why)
+{
+	int error = make_configuration(engine, options);
+
+	if (!error)
+		error = make_sources(engine, options->max_per_source);
+	if (!error)
+		error = make_workers(engine);
+	if (!error)
+		return 0;
+	return sentence_error(why, error, "cannot set up %u workers for %u sessions: %s", engine->worker_count,
+			      engine->max_sessions, strerror(-error));
+}
+
+int engine_start(struct engine *engine, struct sentence *why)
+{
+	for (; engine->running < engine->worker_count; engine->running++) {
+		int error = worker_start(&engine->workers[engine->running]);
+
+		if (error)
+			return sentence_error(why, error, "cannot start worker %u: %s", engine->running,
+					      strerror(-error));
+	}
+	return 0;
+}
+
+void engine_tell(struct engine *engine, enum worker_command command)
+{
+	for (unsigned int i = 0; i < engine->running; i++)
+		worker_tell(&engine->workers[i], command);
+}
+
+void engine_join(struct engine *engine)
+{
+	for (unsigned int i = 0; i < engine->running; i++)
+		pthread_join(engine->workers[i].thread, NULL);
+}
+
+void engine_close(struct engine *engine)
+{
+	struct configuration *configuration = atomic_load(&engine->configuration);
+
+	for (unsigned int i = 0; i < engine->made; i++)
+		worker_free(&engine->workers[i]);
+	free(engine->workers);
+	while (configuration) {
+		struct configuration *older = configuration->older;
+
+		configuration_free(configuration);
+		configuration = older;
+	}
+	source_table_free(atomic_load(&engine->sources));
+	steer_close(&engine->steer);
+	dataplane_close(&engine->dataplane);
+	trace_close(&engine->trace);
+	descriptor_close(&engine->finished);
+	descriptor_close(&engine->reported);
+}
