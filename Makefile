@@ -28,8 +28,8 @@ NO_LINE_INFO = $(LLVM_OBJCOPY) --dump-section .BTF.ext=$@.ext $@.tmp && \
 	$(LLVM_OBJCOPY) --update-section .BTF.ext=$@.ext $@.tmp && rm $@.ext &&
 # The linker says of every static program with getaddrinfo() or getgrnam() that it needs glibc's shared modules.
 # user/base/address.c and user/operate/control.c see to it that this one does not.
-LINK_SAID = 2>$(OUT)/link.log; code=$$?; grep -v -e "function .resolve'" -e "Using 'getaddrinfo'" \
-            -e "function .control_open'" -e "Using 'getgrnam'" $(OUT)/link.log >&2; \
+LINK_SAID = 2>$(OUT)/link.log; code=$$?; \
+            sed "/: in function /{N;/Using '\(getaddrinfo\|getgrnam\)' in statically linked/d}" $(OUT)/link.log >&2; \
             exit $$code
 else
 OUT    := build

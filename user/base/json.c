@@ -4,19 +4,12 @@
 
 static void add_escaped(struct text *out, const char *value)
 {
-	while (*value) {
-		unsigned char byte = (unsigned char)*value;
-		size_t length = text_utf8_length(value);
+	char escaped[TEXT_ESCAPED_MAX];
 
-		if (length == 0)
-			text_add(out, "\\ufffd");
-		else if (byte == '"' || byte == '\\')
-			text_add(out, "\\%c", byte);
-		else if (text_is_control(value, length))
-			text_add(out, "\\u%04x", length == 2 ? (unsigned char)value[1] : byte);
-		else
-			text_add_bytes(out, value, length);
-		value += length ? length : 1;
+	while (*value) {
+		size_t length = text_escape(&value, TEXT_ESCAPE_JSON, escaped);
+
+		text_add_bytes(out, escaped, length);
 	}
 }
 

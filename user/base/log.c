@@ -80,21 +80,14 @@ static void line_add(struct line *line, const char *format, ...)
 }
 
 /* Messages quote names that strangers sent: whatever they hold, the line stays one line and valid UTF-8. */
-static void line_add_message(struct line *line, const char *message, bool json)
+static void line_add_message(struct line *line, const char *message, enum text_escape how)
 {
-	while (*message) {
-		unsigned char byte = (unsigned char)*message;
-		size_t length = text_utf8_length(message);
+	char escaped[TEXT_ESCAPED_MAX];
 
-		if (length == 0)
-			line_add(line, json ? "\\ufffd" : "\\x%02x", byte);
-		else if (json && (byte == '"' || byte == '\\'))
-			line_add(line, "\\%c", byte);
-		else if (text_is_control(message, length))
-			line_add(line, json ? "\\u%04x" : "\\x%02x", length == 2 ? (unsigned char)message[1] : byte);
-		else
-			line_add(line, "%.*s", (int)length, message);
-		message += length ? length : 1;
+	while (*message) {
+		size_t length = text_escape(&message, how, escaped);
+
+		line_add(line, "%.*s", (int)length, escaped);
 	}
 }
 
@@ -125,7 +118,7 @@ void log_write(enum log_level level, const char *format, ...)
 		line_add(&line, "{\"time\":\"");
 		line_add_time(&line);
 		line_add(&line, "\",\"level\":\"%s\",\"message\":\"", levels[level].name);
-		line_add_message(&line, message, true);
+		line_add_message(&line, message, TEXT_ESCAPE_JSON);
 		line_add(&line, "\"}\n");
 	} else {
 		if (journal) {
@@ -134,7 +127,7 @@ void log_write(enum log_level level, const char *format, ...)
 			line_add_time(&line);
 			line_add(&line, " %s ", levels[level].name);
 		}
-		line_add_message(&line, message, false);
+		line_add_message(&line, message, TEXT_ESCAPE_LINE);
 		line_add(&line, "\n");
 	}
 	/* A reader that stalls or has gone away costs the line, not the worker. */

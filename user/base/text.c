@@ -2,6 +2,7 @@
 /* Growing texts, and what is well-formed in one. Touches nothing but memory; any thread, one at a time for a text. */
 #include "base/text.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,4 +113,31 @@ bool text_is_control(const char *at, size_t length)
 	if (length == 1)
 		return byte[0] < 0x20 || byte[0] == 0x7f;
 	return length == 2 && byte[0] == 0xc2 && byte[1] < 0xa0;
+}
+
+size_t text_escape(const char **at, enum text_escape how, char out[TEXT_ESCAPED_MAX])
+{
+	size_t length = text_utf8_length(*at), written = length;
+	unsigned char byte = (unsigned char)**at;
+	bool json = how == TEXT_ESCAPE_JSON;
+
+	if (length == 0)
+		written = (size_t)snprintf(out, TEXT_ESCAPED_MAX, json ? "\\ufffd" : "\\x%02x", byte);
+	else if (json && (byte == '"' || byte == '\\'))
+		written = (size_t)snprintf(out, TEXT_ESCAPED_MAX, "\\%c", byte);
+	else if (text_is_control(*at, length)) /* in two bytes: U+0080 to U+009F, the second of which is its number */
+		written = (size_t)snprintf(out, TEXT_ESCAPED_MAX, json ? "\\u%04x" : "\\x%02x",
+					   length == 2 ? (unsigned char)(*at)[1] : byte);
+	else
+		memcpy(out, *at, length);
+	*at += length ? length : 1;
+	return written;
+}
+
+uint64_t text_number(const char *text)
+{
+	uint64_t number;
+	char rest;
+
+	return text && *text >= '0' && *text <= '9' && sscanf(text, "%" SCNu64 "%c", &number, &rest) == 1 ? number : 0;
 }

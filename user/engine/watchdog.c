@@ -5,35 +5,25 @@
  */
 #include "engine/watchdog.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "system/notify.h"
+#include "base/text.h"
 #include "base/timer.h"
 #include "engine/engine.h"
 #include "engine/worker.h"
 
 #define LOOKS_AGAIN 16 /* times an interval, for those that have not answered in time */
 
-/* A whole decimal number; 0: it is none. */
-static uint64_t number_of(const char *text)
-{
-	uint64_t number;
-	char rest;
-
-	return text && *text >= '0' && *text <= '9' && sscanf(text, "%" SCNu64 "%c", &number, &rest) == 1 ? number : 0;
-}
-
 void watchdog_open(struct watchdog *watchdog, unsigned int workers)
 {
 	const char *pid = getenv("WATCHDOG_PID");
-	uint64_t interval = number_of(getenv("WATCHDOG_USEC"));
+	uint64_t interval = text_number(getenv("WATCHDOG_USEC"));
 
 	*watchdog = (struct watchdog){.next = UINT64_MAX};
-	if (interval < LOOKS_AGAIN || (pid && number_of(pid) != (uint64_t)getpid()))
+	if (interval < LOOKS_AGAIN || (pid && text_number(pid) != (uint64_t)getpid()))
 		return;
 	watchdog->seen = calloc(workers, sizeof(*watchdog->seen));
 	if (!watchdog->seen)

@@ -1,29 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Takes listening sockets over from the service manager. Owns what it remembers of them. Main thread. */
+/*
+ * Takes listening sockets over from the service manager. Owns what it remembers of them, which the main thread writes
+ * at the start, once; after that a reload's thread may read it.
+ */
 #include "system/activation.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 #define FIRST_FD 3 /* SD_LISTEN_FDS_START */
-
-/* A whole decimal number, or -1. */
-static long number_of(const char *text)
-{
-	char *end;
-	long number;
-
-	if (!text || *text < '0' || *text > '9')
-		return -1;
-	errno = 0;
-	number = strtol(text, &end, 10);
-	return *end || errno ? -1 : number;
-}
 
 static int option_of(int fd, int level, int option)
 {
@@ -73,23 +65,24 @@ const struct activation *activation_get(struct sentence *why)
 {
 	static struct activation activation;
 	static bool looked;
-	long count = number_of(getenv("LISTEN_FDS"));
+	uint64_t count = text_number(getenv("LISTEN_FDS"));
 
 	if (looked)
 		return &activation;
 	/* Of a parent, that it forgot to clear: not for us. */
-	if (number_of(getenv("LISTEN_PID")) != getpid() || count <= 0) {
+	if (text_number(getenv("LISTEN_PID")) != (uint64_t)getpid() || !count) {
 		looked = true;
 		return &activation;
 	}
-	for (int fd = FIRST_FD; fd < FIRST_FD + count && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0; fd++)
+	for (uint64_t i = 0; i < count && fcntl((int)(FIRST_FD + i), F_SETFD, FD_CLOEXEC) == 0; i++)
 		; /* all of them, also those that are refused: none is for the command */
 	if (count > ACTIVATION_MAX) {
-		sentence_set(why, "LISTEN_FDS: %ld sockets are too many; %d is the most", count, ACTIVATION_MAX);
+		sentence_set(why, "LISTEN_FDS: %" PRIu64 " sockets are too many; %d is the most", count,
+			     ACTIVATION_MAX);
 		return NULL;
 	}
-	for (int fd = FIRST_FD; fd < FIRST_FD + count; fd++)
-		if (!add_socket(&activation, fd, why))
+	for (int i = 0; i < (int)count; i++)
+		if (!add_socket(&activation, FIRST_FD + i, why))
 			return NULL;
 	looked = true;
 	return &activation;

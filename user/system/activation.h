@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Listening sockets that the service manager opened for us, as sd_listen_fds(3) has it. Main thread; they stay open to
- * the end, so that connections wait there for the next one of us.
+ * Listening sockets that the service manager opened for us, as sd_listen_fds(3) has it. They stay open to the end, so
+ * that connections wait there for the next one of us. Read on the main thread at the start; constant after that.
  */
 #ifndef ALPNBPF_SYSTEM_ACTIVATION_H
 #define ALPNBPF_SYSTEM_ACTIVATION_H

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Lists listening sockets: by NETLINK_SOCK_DIAG, or, where the kernel's inet_diag module is not there, from /proc/net,
- * which knows no cookies. Owns nothing; what it opens it closes within a call.
+ * which knows no cookies. Owns nothing; what it opens it closes within a call. Any thread.
  */
 #include "system/listening.h"
 
 #include <errno.h>
 #include <linux/inet_diag.h>
-#include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <stdio.h>
@@ -16,25 +15,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "system/netlink.h"
+
 #define STATE_LISTEN 10 /* TCP_LISTEN */
 
-static int ask(int fd, uint8_t family, unsigned int port)
-{
-	struct {
-		struct nlmsghdr header;
-		struct inet_diag_req_v2 request;
-	} message = {
-		.header = {.nlmsg_len = sizeof(message),
-			   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			   .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-		.request = {.sdiag_family = family,
-			    .sdiag_protocol = IPPROTO_TCP,
-			    .idiag_states = 1U << STATE_LISTEN,
-			    .id.idiag_sport = htons((uint16_t)port)},
-	};
-
-	return send(fd, &message, sizeof(message), 0) < 0 ? -errno : 0;
-}
+/* What is filled, and how many there are, which may be more. */
+struct found {
+	struct listening *out;
+	unsigned int most, count;
+};
 
 static bool is_v6only(const struct nlmsghdr *header)
 {
@@ -48,10 +37,15 @@ static bool is_v6only(const struct nlmsghdr *header)
 	return true; /* it does not say */
 }
 
-static void take(const struct nlmsghdr *header, struct listening *out)
+static void read_listener(void *context, const struct nlmsghdr *header)
 {
 	const struct inet_diag_msg *found = NLMSG_DATA(header);
+	struct found *all = context;
+	struct listening *out;
 
+	if (all->count++ >= all->most)
+		return;
+	out = &all->out[all->count - 1];
 	memset(out, 0, sizeof(*out));
 	out->uid = found->idiag_uid;
 	out->uid_known = true;
@@ -68,34 +62,6 @@ static void take(const struct nlmsghdr *header, struct listening *out)
 		memcpy(&out->address.in6.sin6_addr, found->id.idiag_src, sizeof(out->address.in6.sin6_addr));
 		out->dual_stack = address_is_wildcard(&out->address) && !is_v6only(header);
 	}
-}
-
-/* One datagram of the answer. 1 when there is more to come, 0 at the end, or -errno. */
-static int receive(int fd, struct listening *out, unsigned int most, unsigned int *count)
-{
-	union {
-		struct nlmsghdr header;
-		char bytes[16384];
-	} buffer;
-	ssize_t received = recv(fd, &buffer, sizeof(buffer), 0);
-	size_t left;
-
-	if (received < 0)
-		return errno == EINTR ? 1 : -errno;
-	left = (size_t)received;
-	for (struct nlmsghdr *header = &buffer.header; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
-		if (header->nlmsg_type == NLMSG_DONE) { /* it carries how the dump went */
-			int status = header->nlmsg_len >= NLMSG_LENGTH(sizeof(int)) ? *(int *)NLMSG_DATA(header) : 0;
-
-			return status < 0 ? status : 0;
-		}
-		if (header->nlmsg_type == NLMSG_ERROR)
-			return ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
-		if (*count < most)
-			take(header, &out[*count]);
-		++*count;
-	}
-	return 1;
 }
 
 /* "0100007F" or 32 digits: words in host byte order, as the kernel prints them. */
@@ -166,23 +132,34 @@ static int from_proc(unsigned int port, struct listening *out, unsigned int most
 	return opened ? (int)count : -ENOENT;
 }
 
+static int ask_sock_diag(int fd, uint8_t family, unsigned int port, struct found *found)
+{
+	struct {
+		struct nlmsghdr header;
+		struct inet_diag_req_v2 request;
+	} message = {
+		.header = {.nlmsg_len = sizeof(message), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_DUMP},
+		.request = {.sdiag_family = family,
+			    .sdiag_protocol = IPPROTO_TCP,
+			    .idiag_states = 1U << STATE_LISTEN,
+			    .id.idiag_sport = htons((uint16_t)port)},
+	};
+
+	return netlink_ask(fd, &message.header, read_listener, found);
+}
+
 static int from_sock_diag(unsigned int port, struct listening *out, unsigned int most)
 {
-	static const uint8_t families[] = {AF_INET, AF_INET6};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG), result = 0;
-	unsigned int count = 0;
+	struct found found = {.out = out, .most = most};
+	int fd = netlink_open(NETLINK_SOCK_DIAG), error;
 
 	if (fd < 0)
-		return -errno;
-	for (size_t i = 0; i < sizeof(families) && result >= 0; i++) {
-		result = ask(fd, families[i], port);
-		if (result == 0)
-			do
-				result = receive(fd, out, most, &count);
-			while (result > 0);
-	}
+		return fd;
+	error = ask_sock_diag(fd, AF_INET, port, &found);
+	if (!error)
+		error = ask_sock_diag(fd, AF_INET6, port, &found);
 	close(fd);
-	return result < 0 ? result : (int)count;
+	return error ? error : (int)found.count;
 }
 
 int listening_on(unsigned int port, struct listening *out, unsigned int most)

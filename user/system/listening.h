@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Who listens on a TCP port of this network namespace, as sock_diag(7) or proc(5) tell it. Start-up only. */
+/*
+ * Who listens on a TCP port of this network namespace, as sock_diag(7) or proc(5) tell it. Owns nothing. Any thread:
+ * the main thread at the start and when it arms, a worker when its backend refuses.
+ */
 #ifndef ALPNBPF_SYSTEM_LISTENING_H
 #define ALPNBPF_SYSTEM_LISTENING_H
 

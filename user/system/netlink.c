@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Talks netlink: see netlink.h. Owns nothing. Any thread. */
+#include "system/netlink.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int netlink_open(int protocol)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+
+	return fd < 0 ? -errno : fd;
+}
+
+void netlink_add(struct nlmsghdr *message, unsigned short type, const void *data, size_t length)
+{
+	struct rtattr *attribute = (struct rtattr *)((char *)message + NLMSG_ALIGN(message->nlmsg_len));
+
+	attribute->rta_type = type;
+	attribute->rta_len = (unsigned short)RTA_LENGTH(length);
+	memcpy(RTA_DATA(attribute), data, length);
+	message->nlmsg_len = (uint32_t)(NLMSG_ALIGN(message->nlmsg_len) + RTA_ALIGN(attribute->rta_len));
+}
+
+/* One datagram of the answer. 1 when there is more to come, 0 at the end, or -errno. */
+static int read_answer(int fd, void (*seen)(void *context, const struct nlmsghdr *message), void *context)
+{
+	union {
+		struct nlmsghdr header;
+		char bytes[16384]; /* a dump has as much in one as the kernel's page allows */
+	} buffer;
+	ssize_t received = recv(fd, &buffer, sizeof(buffer), 0);
+	size_t left;
+
+	if (received < 0)
+		return errno == EINTR ? 1 : -errno;
+	left = (size_t)received;
+	for (struct nlmsghdr *header = &buffer.header; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
+		if (header->nlmsg_type == NLMSG_DONE) /* it carries how the dump went */
+			return header->nlmsg_len < NLMSG_LENGTH(sizeof(int)) ? 0 : *(const int *)NLMSG_DATA(header);
+		if (header->nlmsg_type == NLMSG_ERROR) /* 0: an acknowledgement */
+			return ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
+		if (seen)
+			seen(context, header);
+	}
+	return 1;
+}
+
+int netlink_ask(int fd, struct nlmsghdr *request, void (*seen)(void *context, const struct nlmsghdr *message),
+		void *context)
+{
+	int result;
+
+	request->nlmsg_flags |= NLM_F_REQUEST;
+	if (send(fd, request, request->nlmsg_len, 0) < 0)
+		return -errno;
+	do
+		result = read_answer(fd, seen, context);
+	while (result > 0);
+	return result;
+}
