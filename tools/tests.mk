@@ -14,10 +14,10 @@ FUZZ_SRCS  := user/hello/describe.c user/hello/hex_text.c user/hello/rules.c use
 SUITES := unit bpf fuzz e2e
 QUICK_SUITES := unit bpf e2e-quick
 
-# The test command: `sudo make check`. On Debian it installs what it needs. One suite after another, since some of the
+# The test command: `sudo make check`. On Debian it installs what is missing, and says what. One suite after another, since some of the
 # end-to-end tests measure time. SANITIZE=1 for the sanitizer build.
 check:
-	$(Q)! command -v apt-get >/dev/null || tools/deps
+	$(Q)! command -v apt-get >/dev/null || tools/deps check
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) check-build
 	$(Q)for suite in $(SUITES); do $(MAKE) --no-print-directory check-$$suite || exit 1; done
 	@echo "check: all suites passed"
