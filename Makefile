@@ -1,5 +1,5 @@
 # alpnbpf: build, test, install. Quiet unless V=1; SANITIZE=1 builds the user half with ASan, UBSan and
-# its assertions, STATIC=1 (`make static`) a stripped binary without any library.
+# its assertions, FUZZ=1 the fuzzers, STATIC=1 (`make static`) a stripped binary without any library.
 # SPDX-License-Identifier: BSD-2-Clause
 
 VERSION := 0.1.0
@@ -15,6 +15,12 @@ OUT    := build-san
 CFLAGS ?= -O1 -g -fno-omit-frame-pointer
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 BIN    := alpnbpf-san
+else ifeq ($(FUZZ),1)
+OUT    := build-fuzz
+override CC := $(CLANG)
+CFLAGS ?= -O1 -g
+SANFLAGS := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined -w
+BIN    := build-fuzz/alpnbpf
 else ifeq ($(STATIC),1)
 # Still position independent: what stands in front of the internet keeps its random addresses.
 OUT    := build-static
@@ -94,7 +100,7 @@ $(OUT)/%.bpf.o: bpf/%.bpf.c | $(OUT)
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst .,_,$(notdir $*))_bpf > $@
 
 $(OUT):
-	$(Q)mkdir -p $(OUT)/unit $(OUT)/bpf $(OUT)/fuzz
+	$(Q)mkdir -p $(OUT)/bpf
 
 # check and its parts; man, completions, install, uninstall and deb.
 include tools/tests.mk tools/install.mk
@@ -119,6 +125,6 @@ deps:
 	$(Q)tools/deps
 
 clean:
-	$(Q)rm -rf build build-san build-static alpnbpf alpnbpf-san
+	$(Q)rm -rf build build-fuzz build-san build-static alpnbpf alpnbpf-san
 
--include $(wildcard $(OUT)/*.d $(OUT)/*/*.d)
+-include $(wildcard $(OUT)/*.d $(OUT)/*/*.d $(OUT)/*/*/*.d)

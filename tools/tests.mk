@@ -4,12 +4,13 @@
 PYTEST ?= /usr/bin/python3 -m pytest
 FUZZ_SECONDS ?= 60
 
-UNIT_TESTS := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(wildcard tests/unit/test_*.c))
+UNIT_TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
-FUZZ_SRCS  := user/hello/describe.c user/hello/hex_text.c user/hello/rules.c user/base/sentence.c
+FUZZERS    := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_OBJS  := $(patsubst %.c,$(OUT)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
 
 .PHONY: check check-quick check-build check-unit check-bpf check-fuzz check-e2e check-e2e-quick check-kernels \
-	check-package fuzz
+	check-package fuzz fuzz-build
 
 SUITES := unit bpf fuzz e2e
 QUICK_SUITES := unit bpf e2e-quick
@@ -33,6 +34,7 @@ check-quick:
 check-build: $(BIN) $(UNIT_TESTS) $(BPF_TESTS)
 	$(Q)$(MAKE) --no-print-directory SANITIZE=0 all man completions
 	$(Q)$(MAKE) --no-print-directory SANITIZE=0 static
+	$(Q)$(MAKE) --no-print-directory SANITIZE=0 FUZZ=1 fuzz-build
 
 # As many jobs as there are CPUs, unless make was told how many.
 PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -40,19 +42,18 @@ PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 $(OUT)/bpf/%.bpf.o: tests/bpf/%.bpf.c | $(OUT)
 	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $< && $(LLVM_STRIP) -g $@
 
-$(OUT)/unit/%.o: tests/unit/%.c | $(OUT)
-	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c -o $@ $<
+$(OUT)/tests/%.o: tests/%.c | $(OUT)
+	$(call say,CC,$<)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c -o $@ $<
 
 # A test links what it calls, and no more: an archive gives the objects that are asked for.
-$(OUT)/unit/test_%: $(OUT)/unit/test_%.o $(LIBS_DOWN)
+$(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(LIBS_DOWN)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) -o $@ $^ $$(pkg-config --libs cmocka) $(LIBBPF_LIBS) $(SECCOMP_LIBS)
+
+$(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_OBJS) $(LIBS_DOWN)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBBPF_LIBS) $(SECCOMP_LIBS)
 
 $(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/bpf/%.skel.h $(OUT)/hello.a $(OUT)/base.a
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(OUT)/hello.a $(OUT)/base.a $$(pkg-config --cflags --libs cmocka) $(LIBBPF_LIBS)
-
-$(OUT)/fuzz/%: tests/fuzz/%.c $(FUZZ_SRCS) $(wildcard include/*.h user/hello/*.h) | $(OUT)
-	$(call say,CC,$<)$(CLANG) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		-D_GNU_SOURCE -Iinclude -Iuser -o $@ $< $(FUZZ_SRCS)
 
 check-unit: $(UNIT_TESTS)
 	$(Q)set -e; for t in $(UNIT_TESTS); do $$t; done
@@ -60,13 +61,13 @@ check-unit: $(UNIT_TESTS)
 check-bpf: $(BPF_TESTS)
 	$(Q)set -e; for t in $(BPF_TESTS); do $$t; done
 
-check-fuzz:
-	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=20
+# A fuzzer for each parser of what others write: FUZZ_SECONDS each, as many at once as there are CPUs.
+fuzz-build: $(FUZZERS)
 
-fuzz: $(OUT)/fuzz/fuzz_clienthello
-	$(Q)mkdir -p $(OUT)/fuzz/corpus
-	$(Q)$< -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -print_final_stats=1 -verbosity=0 \
-		$(OUT)/fuzz/corpus tests/fuzz/corpus && echo "fuzz: $(FUZZ_SECONDS) s without a finding"
+check-fuzz: FUZZ_SECONDS = 5
+fuzz check-fuzz:
+	$(Q)$(MAKE) --no-print-directory $(PARALLEL) SANITIZE=0 FUZZ=1 fuzz-build
+	$(Q)tools/fuzz $(FUZZ_SECONDS) $(patsubst $(OUT)/%,build-fuzz/%,$(FUZZERS))
 
 # tests/e2e/run says what runs beside what. For some of them: make check-e2e PYTEST_ARGS='-k reload'.
 check-e2e check-e2e-quick: check-build

@@ -6,13 +6,11 @@
  */
 #include <assert.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "fuzz/inputs.h"
 #include "hello/describe.h"
-#include "hello/hex_text.h"
 #include "hello/rules.h"
 
 static uint8_t records[CLIENTHELLO_WIRE_MAX];
@@ -161,25 +159,6 @@ static void check_description(const uint8_t *bytes, size_t length, enum clienthe
 		assert(!hello.complete && !hello.alpn_length && !hello.server_name[0]);
 }
 
-/* Any text is read without harm, and bytes written as hex come back. */
-static void check_hex(const uint8_t *bytes, size_t length)
-{
-	static uint8_t decoded[CLIENTHELLO_WIRE_MAX + 16];
-	static char text[2 * 1024 + 1];
-	size_t decoded_length;
-
-	hex_decode((const char *)bytes, length, decoded, &decoded_length);
-	assert(decoded_length <= sizeof(decoded));
-	if (!length || length > 1024)
-		return;
-	for (size_t i = 0; i < length; i++)
-		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
-	assert(hex_decode(text, 2 * length, decoded, &decoded_length) == HEX_DECODED);
-	assert(decoded_length == length && !memcmp(decoded, bytes, length));
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	enum clienthello_result result;
@@ -197,7 +176,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_segments(data + cut_count, size - cut_count, data, cut_count, &rules);
 	check_description(data + cut_count, size - cut_count, result);
 	check_rules(data + cut_count, size - cut_count);
-	check_hex(data + cut_count, size - cut_count);
 	/* behind the first record header, the input is a message */
 	if (size - cut_count > 5) {
 		check_records(data + cut_count + 5, size - cut_count - 5, cut_count ? data[0] + 1u : 1, NULL);
