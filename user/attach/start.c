@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "engine/listener.h"
+#include "engine/socket_options.h"
 #include "base/log.h"
 #include "system/run_directory.h"
 #include "system/sandbox.h"

@@ -10,11 +10,13 @@
 #include <sys/socket.h>
 
 #include "engine/connect.h"
-#include "engine/first_bytes.h"
 #include "engine/hints.h"
+#include "engine/lifecycle.h"
 #include "base/log.h"
+#include "engine/peek.h"
 #include "engine/proxy_protocol.h"
-#include "engine/relay.h"
+#include "engine/flow.h"
+#include "engine/side.h"
 #include "engine/worker.h"
 
 #define RETRY_FIRST_US (20 * MS)
@@ -38,7 +40,7 @@ static void drop(struct session *session)
 	struct flow *flows = session->flows;
 
 	__atomic_store_n(&flows[CLIENT].mode, FLOW_HELD, __ATOMIC_SEQ_CST);
-	session_close_end(session, BACKEND, false);
+	side_close(session, BACKEND, false);
 	memset(&flows[BACKEND], 0, sizeof(flows[BACKEND])); /* its socket is closed: no verdict runs for it any more */
 	session->header_sent = false;
 }
@@ -117,9 +119,9 @@ static void try_addresses(struct session *session, int error)
 	struct worker *worker = session->worker;
 
 	for (; session->addresses_left; session->addresses_left--) {
-		struct address address = attempt_address(session);
+		struct address address = connect_address(session);
 
-		error = attempt_start(session, &address);
+		error = connect_start(session, &address);
 		if (error == -EALREADY) {
 			timer_set(&worker->timers, &session->retry, attempt_end(session));
 			return;
@@ -129,15 +131,15 @@ static void try_addresses(struct session *session, int error)
 			return;
 		}
 		drop(session);
-		session->address = (session->address + 1) % attempt_address_count(session);
+		session->address = (session->address + 1) % connect_address_count(session);
 	}
 	all_failed(session, error);
 }
 
 static void start_round(struct session *session)
 {
-	session->address = attempt_first_address(session);
-	session->addresses_left = attempt_address_count(session);
+	session->address = connect_first_address(session);
+	session->addresses_left = connect_address_count(session);
 	try_addresses(session, -ECONNREFUSED);
 }
 
@@ -146,7 +148,7 @@ static void attempt_failed(struct session *session, int error)
 {
 	timer_cancel(&session->worker->timers, &session->retry);
 	drop(session);
-	session->address = (session->address + 1) % attempt_address_count(session);
+	session->address = (session->address + 1) % connect_address_count(session);
 	session->addresses_left--;
 	try_addresses(session, error);
 }
@@ -188,8 +190,8 @@ void backend_progress(struct session *session)
 			drop(session);
 		return;
 	}
-	address = attempt_address(session);
-	result = attempt_result(end->fd, &address);
+	address = connect_address(session);
+	result = connect_result(end->fd, &address);
 	if (result == -EALREADY)
 		return;
 	end->blocked = false;
@@ -227,7 +229,7 @@ static bool header_tlvs(struct session *session, struct hello *hello, struct pro
 
 	if (!options->proxy_tlv_alpn && !options->proxy_tlv_authority)
 		return false;
-	if (!hello_peek(session, hello))
+	if (!peek_hello(session, hello))
 		return false;
 	if (options->proxy_tlv_alpn)
 		hello_alpn_next(hello, &position, &tlvs->alpn, &tlvs->alpn_length);
@@ -281,7 +283,7 @@ bool backend_take_over(struct session *session)
 	end->connected = true;
 	worker->counters.connected[session->aim]++;
 	worker->backends[session->aim].connected_at = worker->now;
-	if (!attempt_follows_client(session))
+	if (!connect_follows_client(session))
 		worker->first_address[session->aim] = session->address;
 	timer_cancel(&worker->timers, &session->retry);
 	session->retry_delay = 0;
@@ -299,7 +301,7 @@ bool backend_take_over(struct session *session)
 	if (client->in_map && end->in_map)
 		mode = FLOW_LIVE;
 	end->readable = !end->in_map;
-	if (worker_watch(session, BACKEND, relay_events(session, BACKEND), watched)) {
+	if (worker_watch(session, BACKEND, side_events(session, BACKEND), watched)) {
 		session_end(session, CAUSE_LOCAL_ERROR, true);
 		return false;
 	}

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "engine/listener.h"
+#include "engine/side.h"
+#include "engine/socket_options.h"
 #include "base/log.h"
-#include "engine/relay.h"
 #include "engine/worker.h"
 #include "system/ports.h"
 #include "system/sysctl.h"
@@ -41,21 +41,21 @@ static bool is_transparent(const struct session *session)
 	       !address_is_link_local(&session->client);
 }
 
-bool attempt_follows_client(const struct session *session)
+bool connect_follows_client(const struct session *session)
 {
 	return session->aim == ROUTE_HTTPS && session->destination.len;
 }
 
-unsigned int attempt_address_count(const struct session *session)
+unsigned int connect_address_count(const struct session *session)
 {
-	return attempt_follows_client(session) ? 1 : endpoint_of(session)->count;
+	return connect_follows_client(session) ? 1 : endpoint_of(session)->count;
 }
 
-struct address attempt_address(const struct session *session)
+struct address connect_address(const struct session *session)
 {
 	struct address address;
 
-	if (!attempt_follows_client(session))
+	if (!connect_follows_client(session))
 		return endpoint_of(session)->addresses[session->address];
 	address = session->destination;
 	if (!is_transparent(session))
@@ -68,12 +68,12 @@ struct address attempt_address(const struct session *session)
 	return address;
 }
 
-unsigned int attempt_first_address(const struct session *session)
+unsigned int connect_first_address(const struct session *session)
 {
 	struct address client = address_unmapped(&session->client);
 	const struct endpoint *endpoint = endpoint_of(session);
 
-	if (attempt_follows_client(session))
+	if (connect_follows_client(session))
 		return 0;
 	if (session->aim == ROUTE_HTTPS && (steer_of(session)->peername || is_transparent(session)))
 		for (unsigned int i = 0; i < endpoint->count; i++)
@@ -87,7 +87,7 @@ unsigned int attempt_first_address(const struct session *session)
 
 /* --- one attempt --- */
 
-int attempt_result(int fd, const struct address *address)
+int connect_result(int fd, const struct address *address)
 {
 	if (connect(fd, &address->sa, address->len) == 0 || errno == EISCONN)
 		return port_connected_to_itself(fd, address) ? -ECONNREFUSED : 0;
@@ -133,7 +133,7 @@ static int begin_connection(struct session *session, const struct address *addre
 		result = steer_connect_begin(steer, fd, &session->client, address, &session->ours);
 	if (result)
 		return result;
-	result = attempt_result(fd, address);
+	result = connect_result(fd, address);
 	if (tracked) {
 		int error = steer_connect_end(steer, &session->ours);
 
@@ -163,11 +163,11 @@ static void set_congestion_control(const struct session *session, int fd, const 
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, read_congestion_control);
-	if (default_paces && (address_is_loopback(address) || attempt_follows_client(session)))
+	if (default_paces && (address_is_loopback(address) || connect_follows_client(session)))
 		setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, plain, sizeof(plain) - 1);
 }
 
-int attempt_start(struct session *session, const struct address *address)
+int connect_start(struct session *session, const struct address *address)
 {
 	struct end *end = &session->ends[BACKEND];
 	bool tcp = address->sa.sa_family != AF_UNIX;
@@ -186,12 +186,12 @@ int attempt_start(struct session *session, const struct address *address)
 	}
 	result = begin_connection(session, address);
 	if (result == -EALREADY) /* over loopback the handshake is over by now, only connect() did not wait for it */
-		result = attempt_result(end->fd, address);
+		result = connect_result(end->fd, address);
 	if (result == -EALREADY) {
 		int error;
 
 		end->watches_out = true;
-		error = worker_watch(session, BACKEND, relay_events(session, BACKEND), false);
+		error = worker_watch(session, BACKEND, side_events(session, BACKEND), false);
 		if (error)
 			return error;
 	}

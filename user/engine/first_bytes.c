@@ -10,7 +10,9 @@
 #include <sys/socket.h>
 
 #include "engine/backend.h"
-#include "engine/relay.h"
+#include "engine/flow.h"
+#include "engine/lifecycle.h"
+#include "engine/peek.h"
 #include "engine/worker.h"
 
 /* The route as the bytes say; ROUTE_UNDECIDED as long as they do not. */
@@ -19,27 +21,11 @@ static enum route decided_route(const struct session *session)
 	return (enum route)__atomic_load_n(&session->flows[CLIENT].route, __ATOMIC_ACQUIRE);
 }
 
-/* What this hello is held against, here and by the verdict. */
-static const struct clienthello_rules *rules_of(const struct session *session)
-{
-	return dataplane_rules(&session->worker->engine->dataplane, session->flows[CLIENT].rules);
-}
-
 static bool has_said_something(const struct session *session)
 {
 	const struct flow *flow = &session->flows[CLIENT];
 
-	return session->ends[CLIENT].in_map ? relay_arrived(flow) > 0 : session->hello_fed > 0;
-}
-
-/* The first `count` bytes of the session are in the scratch buffer: hello_peek() has what they say until hello_of is
- * cleared. */
-static void describe(struct session *session, size_t count)
-{
-	struct worker *worker = session->worker;
-
-	worker->hello_of = session;
-	hello_describe(&worker->hello, worker->scratch, count, rules_of(session));
+	return session->ends[CLIENT].in_map ? flow_arrived(flow) > 0 : session->hello_fed > 0;
 }
 
 /* Feed the native parser what is new. Returns what the last recv() did: > 0, 0 at an end, or -errno. */
@@ -49,30 +35,29 @@ static long feed_parser(struct session *session)
 	struct flow *flow = &session->flows[CLIENT];
 	long count;
 
-	do
-		count = recv(session->ends[CLIENT].fd, worker->scratch, SCRATCH_BYTES, MSG_PEEK | MSG_DONTWAIT);
-	while (count < 0 && errno == EINTR);
+	count = peek_bytes(session);
 	if (count <= 0)
-		return count < 0 ? -errno : 0;
+		return count;
 	if ((uint64_t)count > session->hello_fed) {
-		enum clienthello_result result = clienthello_feed(&flow->hello, worker->scratch + session->hello_fed,
-								  (__u32)count - session->hello_fed, rules_of(session));
+		enum clienthello_result result =
+			clienthello_feed(&flow->hello, worker->scratch + session->hello_fed,
+					 (__u32)count - session->hello_fed, peek_rules(session));
 
 		session->hello_fed = (uint32_t)count;
 		if (result != CLIENTHELLO_MORE) {
 			flow->hello_result = (__u8)result;
 			flow->route = route_of_hello(&flow->hello);
-			describe(session, (size_t)count);
+			peek_describe(session, (size_t)count);
 		}
 	}
 	return count;
 }
 
-static void note_hello(struct session *session)
+static void note_server_name(struct session *session)
 {
 	struct hello hello;
 
-	if (hello_peek(session, &hello) && hello.server_name[0])
+	if (peek_hello(session, &hello) && hello.server_name[0])
 		session->server_name = strdup(hello.server_name);
 }
 
@@ -81,7 +66,7 @@ static void decide(struct session *session, enum route route, enum clienthello_r
 {
 	session->worker->counters.hellos[result]++;
 	session->is_validation = route == ROUTE_ACME;
-	note_hello(session);
+	note_server_name(session);
 	session_decide(session, route);
 }
 
@@ -97,7 +82,7 @@ static bool take_end(struct session *session)
 	return true;
 }
 
-void hello_progress(struct session *session)
+void first_bytes_progress(struct session *session)
 {
 	struct end *client = &session->ends[CLIENT];
 	bool ended = false;
@@ -147,56 +132,54 @@ static void start_in_kernel(struct session *session, bool ahead)
 	}
 	/* What was there is known to be passed or redirected now. If it was nothing new, later bytes must not be
 	 * redirected without an event: a hold, and a second kick for a segment that came in between. */
-	if (!decided_route(session) && relay_arrived(&flows[CLIENT]) == 0) {
+	if (!decided_route(session) && flow_arrived(&flows[CLIENT]) == 0) {
 		__atomic_store_n(&flows[CLIENT].mode, FLOW_HELD, __ATOMIC_SEQ_CST);
 		dataplane_kick(session->ends[CLIENT].fd);
 	}
 }
 
-long hello_look(struct session *session, bool *ahead)
+long first_bytes_look(struct session *session, bool *ahead)
 {
 	struct worker *worker = session->worker;
 	bool header = session->configuration->options.proxy[ROUTE_HTTPS] != PROXY_NONE;
 	long count;
 
-	do
-		count = recv(session->ends[CLIENT].fd, worker->scratch, SCRATCH_BYTES, MSG_PEEK | MSG_DONTWAIT);
-	while (count < 0 && errno == EINTR);
+	count = peek_bytes(session);
 	if (count < 0)
-		return -errno;
+		return count;
 	*ahead = count > 0;
 	if (count > 0) {
-		describe(session, (size_t)count);
+		peek_describe(session, (size_t)count);
 		/* More of it may come before it is asked for. */
 		if (worker->hello.result == CLIENTHELLO_MORE)
 			worker->hello_of = NULL;
 		/* A connection that carried a PROXY header is not unused: it is made for none but https. The header
 		 * goes out before the kick, and its TLVs are read from these bytes. With rules, https is one of many:
 		 * its server is not to be bothered with connections that are for others. */
-		if (header || rules_of(session))
+		if (header || peek_rules(session))
 			*ahead = worker->hello.result != CLIENTHELLO_MORE && worker->hello.route == ROUTE_HTTPS;
 	}
 	return count;
 }
 
-void hello_start(struct session *session, bool ahead)
+void first_bytes_start(struct session *session, bool ahead)
 {
 	struct worker *worker = session->worker;
 
 	if (session->ends[CLIENT].in_map)
 		start_in_kernel(session, ahead);
 	if (session->state == SESSION_HELLO)
-		hello_progress(session);
+		first_bytes_progress(session);
 	worker->hello_of = NULL;
 	if (session->state == SESSION_HELLO)
 		timer_set(&worker->timers, &session->deadline,
 			  session->started + session->configuration->options.hello_timeout_ms * MS);
 }
 
-void hello_timeout(struct session *session)
+void first_bytes_timeout(struct session *session)
 {
 	/* The last bytes may have come with the deadline. */
-	hello_progress(session);
+	first_bytes_progress(session);
 	if (session->state != SESSION_HELLO)
 		return;
 	if (!has_said_something(session)) {
@@ -206,20 +189,4 @@ void hello_timeout(struct session *session)
 	}
 	session->worker->counters.hello_timeout++;
 	decide(session, ROUTE_HTTPS, CLIENTHELLO_MORE);
-}
-
-bool hello_peek(struct session *session, struct hello *hello)
-{
-	struct worker *worker = session->worker;
-	long count;
-
-	if (worker->hello_of == session) { /* not in the queue's plain part any more, once the verdict has seen it */
-		*hello = worker->hello;
-		return true;
-	}
-	count = recv(session->ends[CLIENT].fd, worker->scratch, SCRATCH_BYTES, MSG_PEEK | MSG_DONTWAIT);
-	if (count <= 0)
-		return false;
-	hello_describe(hello, worker->scratch, (size_t)count, rules_of(session));
-	return true;
 }

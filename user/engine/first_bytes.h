@@ -14,18 +14,15 @@
  * Before the client is in the map: what waits in its receive queue? Returns > 0 when bytes do, 0 for an end, or -errno.
  * *ahead: the default backend may be connected before the verdict has spoken.
  */
-long hello_look(struct session *session, bool *ahead);
+long first_bytes_look(struct session *session, bool *ahead);
 
 /* The client is in the map or known to be relayed. */
-void hello_start(struct session *session, bool ahead);
+void first_bytes_start(struct session *session, bool ahead);
 
 /* Something happened at the client: has its route been decided, or has it ended? */
-void hello_progress(struct session *session);
+void first_bytes_progress(struct session *session);
 
 /* --hello-timeout is over. */
-void hello_timeout(struct session *session);
-
-/* What the client sent first, while nothing of it was forwarded yet. False when it cannot be read. */
-bool hello_peek(struct session *session, struct hello *hello);
+void first_bytes_timeout(struct session *session);
 
 #endif

@@ -16,7 +16,7 @@
 
 #define LOST_AFTER_US (5000 * MS)
 
-uint64_t drain_unacknowledged(const struct end *end)
+uint64_t in_flight_unacknowledged(const struct end *end)
 {
 	int bytes = 0;
 
@@ -33,10 +33,10 @@ static uint64_t accepted(const struct end *end)
 
 	if (getsockopt(end->fd, IPPROTO_TCP, TCP_INFO, &info, &length))
 		return 0;
-	return info.tcpi_bytes_acked + drain_unacknowledged(end);
+	return info.tcpi_bytes_acked + in_flight_unacknowledged(end);
 }
 
-bool drain_is_done(struct session *session, enum side from)
+bool in_flight_is_empty(struct session *session, enum side from)
 {
 	struct end *target = &session->ends[!from];
 	const struct flow *flow = &session->flows[from];
@@ -70,7 +70,7 @@ static bool has_room(const struct end *end)
 	return memory[SK_MEMINFO_WMEM_QUEUED] < memory[SK_MEMINFO_SNDBUF] / 4 * 3;
 }
 
-bool drain_is_lost(const struct session *session, enum side from)
+bool in_flight_is_lost(const struct session *session, enum side from)
 {
 	return session->undrained_since[from] &&
 	       session->worker->now - session->undrained_since[from] > LOST_AFTER_US && has_room(&session->ends[!from]);

@@ -9,13 +9,13 @@
 #include "engine/session.h"
 
 /* Bytes in its send queue that the peer has not acknowledged. 0 where that is not known. */
-uint64_t drain_unacknowledged(const struct end *end);
+uint64_t in_flight_unacknowledged(const struct end *end);
 /*
  * Has everything redirected from this side arrived in the other side's TCP? A redirected segment waits for the kernel's
  * backlog worker; bytes sent, or a FIN, before that would overtake it or cut it off (docs/KERNEL.md 3).
  */
-bool drain_is_done(struct session *session, enum side from);
+bool in_flight_is_empty(struct session *session, enum side from);
 /* Nothing taken for seconds though there is room: what was redirected is gone, and that is known by nothing else. */
-bool drain_is_lost(const struct session *session, enum side from);
+bool in_flight_is_lost(const struct session *session, enum side from);
 
 #endif

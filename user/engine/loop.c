@@ -18,6 +18,8 @@
 
 #include "base/descriptor.h"
 #include "base/log.h"
+#include "engine/accept.h"
+#include "engine/lifecycle.h"
 #include "engine/listener.h"
 #include "engine/worker.h"
 #include "steering/watch.h"
@@ -104,7 +106,7 @@ static void dispatch_event(struct worker *worker, const struct epoll_event *even
 		break;
 	case SOURCE_LISTENER:
 		if (worker->listening)
-			listener_accept(worker, &worker->listeners[source.index]);
+			accept_some(worker, &worker->listeners[source.index]);
 		break;
 	case SOURCE_SESSION:
 		session_event(worker, source, event->events);

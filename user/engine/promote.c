@@ -7,7 +7,7 @@
 
 #include "dataplane/dataplane.h"
 #include "base/log.h"
-#include "engine/relay.h"
+#include "engine/side.h"
 #include "engine/worker.h"
 
 #define TURNS 32 /* before it is a conversation */
@@ -65,7 +65,7 @@ static bool kick(struct session *session, enum side side)
 {
 	if (!session->ends[side].in_map || dataplane_kick(session->ends[side].fd) >= 0 || errno == EAGAIN)
 		return true;
-	return relay_fail(session, side, errno);
+	return side_fail(session, side, -errno);
 }
 
 void promote(struct session *session)
@@ -86,7 +86,7 @@ void promote(struct session *session)
 	mode = session->ends[CLIENT].in_map && session->ends[BACKEND].in_map ? FLOW_LIVE : FLOW_USER;
 	for (int side = CLIENT; side < SIDES; side++) {
 		__atomic_store_n(&session->flows[side].mode, mode, __ATOMIC_SEQ_CST);
-		if (worker_watch(session, (enum side)side, relay_events(session, (enum side)side), true)) {
+		if (worker_watch(session, (enum side)side, side_events(session, (enum side)side), true)) {
 			session_end(session, CAUSE_LOCAL_ERROR, true);
 			return;
 		}

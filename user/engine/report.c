@@ -12,7 +12,8 @@
 
 #include "engine/connect.h"
 #include "base/log.h"
-#include "engine/relay.h"
+#include "engine/flow.h"
+#include "engine/lifecycle.h"
 #include "engine/worker.h"
 
 #define PATIENCE_US (1000 * MS)
@@ -35,15 +36,15 @@ static void describe_session(struct session *session, struct session_report *out
 		session_look_at_activity(session);
 	out->idle = now - session->last_active;
 	if (session->ends[BACKEND].fd >= 0)
-		out->backend = attempt_address(session);
+		out->backend = connect_address(session);
 	for (int side = CLIENT; side < SIDES; side++) {
 		const struct flow *flow = &session->flows[side];
 
 		/* In this order: a byte passed in between is owed, never less than none. */
-		out->forwarded[side] = relay_load(&flow->forwarded);
-		out->owed[side] = session->ends[side].in_map ? relay_load(&flow->passed) - out->forwarded[side] : 0;
+		out->forwarded[side] = flow_load(&flow->forwarded);
+		out->owed[side] = session->ends[side].in_map ? flow_load(&flow->passed) - out->forwarded[side] : 0;
 		out->owed[side] += session->ends[side].held_end - session->ends[side].held_at;
-		out->redirected[side] = relay_load(&flow->redirected);
+		out->redirected[side] = flow_load(&flow->redirected);
 	}
 	if (session->server_name)
 		snprintf(out->server_name, sizeof(out->server_name), "%s", session->server_name);
@@ -70,9 +71,9 @@ static void fill(struct worker *worker, struct report *report, enum report_kind 
 		report->live++;
 		report->live_by_route[session->route]++;
 		for (int side = CLIENT; side < SIDES; side++) {
-			report->counters.bytes_kernel += relay_load(&session->flows[side].redirected);
-			report->counters.bytes_user += relay_load(&session->flows[side].forwarded);
-			report->counters.trimmed += relay_load(&session->flows[side].trimmed);
+			report->counters.bytes_kernel += flow_load(&session->flows[side].redirected);
+			report->counters.bytes_user += flow_load(&session->flows[side].forwarded);
+			report->counters.trimmed += flow_load(&session->flows[side].trimmed);
 		}
 		if (report->sessions)
 			describe_session(session, &report->sessions[report->session_count++]);

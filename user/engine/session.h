@@ -93,36 +93,11 @@ struct session {
 	struct session *next_runnable, *next_closing; /* in the worker's lists */
 };
 
-/*
- * A connection was accepted: takes over fd. Whatever fails is logged, counted and closed. destination: in place, or
- * NULL. in_sources: it was counted for --max-per-source.
- */
-void session_open(struct worker *worker, int fd, const struct address *client, const struct address *destination,
-		  bool in_sources);
-
-/* Do all that can be done now. Called by the worker for a session that had an event. */
-void session_progress(struct session *session);
-
-/* Brings last_active up to now if anything has moved since the last look. */
-void session_look_at_activity(struct session *session);
-
-/* Both timers. */
-void session_deadline(struct session *session);
-void session_retry(struct session *session);
-
-/* The route is known. */
-void session_decide(struct session *session, enum route route);
-
-/* The backend of the chosen route, or the default one ahead of the hello, is connected. */
-void session_backend_connected(struct session *session);
-
 /* Ends it; the sweep does the rest. hard: with a reset at both ends. */
 void session_end(struct session *session, enum session_cause cause, bool hard);
 /* The side was reset, or its socket failed. */
 void session_reset(struct session *session, enum side side);
-/* Closes one of the sockets, with a reset if hard. */
-void session_close_end(struct session *session, enum side side, bool hard);
-/* Closes the ends and frees the slot. */
-void session_sweep(struct session *session);
+/* Nothing will tell when the kernel's backlog worker is done: look again, less and less often. */
+void session_look_again(struct session *session);
 
 #endif

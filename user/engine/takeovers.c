@@ -16,7 +16,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "engine/listener.h"
+#include "engine/accept.h"
+#include "engine/socket_options.h"
 #include "base/log.h"
 #include "steering/takeover.h"
 #include "engine/worker.h"
@@ -105,7 +106,7 @@ static void go_on(struct worker *worker, const struct steer_takeover *takeover, 
 	takeover_acknowledge(raw_of(worker, takeover), takeover);
 	release(worker, takeover);
 	worker->counters.takeovers++;
-	listener_admit(worker, fd, &client, in_place ? &server : NULL);
+	accept_admit(worker, fd, &client, in_place ? &server : NULL);
 }
 
 /*

@@ -13,7 +13,7 @@
 
 #include "base/descriptor.h"
 #include "engine/connect.h"
-#include "engine/first_bytes.h"
+#include "engine/peek.h"
 #include "engine/worker.h"
 
 int trace_open(struct trace *trace)
@@ -60,7 +60,7 @@ void trace_decided(struct session *session)
 		return;
 	trace_begin(session);
 	if (session->trace)
-		session->trace->has_hello = hello_peek(session, &session->trace->hello);
+		session->trace->has_hello = peek_hello(session, &session->trace->hello);
 }
 
 void trace_settled(struct session *session)
@@ -81,7 +81,7 @@ void trace_settled(struct session *session)
 	record->connected = session->state == SESSION_OPEN;
 	record->cause = session->cause;
 	if (record->connected)
-		record->backend = attempt_address(session);
+		record->backend = connect_address(session);
 	if (send(trace->to, record, sizeof(*record), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		atomic_fetch_add(&trace->dropped, 1);
 	free(record);

@@ -39,7 +39,7 @@ struct trace_record {
 int trace_open(struct trace *trace);
 void trace_close(struct trace *trace);
 
-/* The route of the session is decided, and hello_peek() can still tell why. On its worker's thread. */
+/* The route of the session is decided, and peek_hello() can still tell why. On its worker's thread. */
 void trace_decided(struct session *session);
 /* It is connected, or has ended: sends the record if there is one, or is due; and frees it. On its worker's thread. */
 void trace_settled(struct session *session);

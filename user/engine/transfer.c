@@ -13,9 +13,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "engine/flow.h"
 #include "engine/in_flight.h"
 #include "engine/promote.h"
-#include "engine/relay.h"
+#include "engine/side.h"
 #include "engine/worker.h"
 
 #define SHORT_BYTES (32 * 1024) /* what a short read takes; as much may be held of a flow */
@@ -35,44 +36,44 @@ static bool consume(struct session *session, enum side from, size_t count)
 		else if (taken < 0 && errno == EINTR)
 			continue;
 		else
-			return relay_fail(session, from, taken < 0 ? errno : EIO);
+			return side_fail(session, from, taken < 0 ? -errno : -EIO);
 	}
 	return true;
 }
 
-/* recv() had nothing, or failed. */
+/* recv() had nothing, or failed with `error`. */
 static enum moved read_nothing(struct session *session, enum side from, int error)
 {
 	struct end *source = &session->ends[from];
 
-	if (error == EINTR)
+	if (error == -EINTR)
 		return MOVED_SOME;
-	if (source->broken && relay_is_reset(error))
+	if (source->broken && side_is_reset(error))
 		return MOVED_END;
-	if (error != EAGAIN) {
-		relay_fail(session, from, error);
+	if (error != -EAGAIN) {
+		side_fail(session, from, error);
 		return MOVED_FAILED;
 	}
 	if (source->in_map) /* owed, but behind segments the backlog worker has not dealt with */
-		relay_look_again(session);
+		session_look_again(session);
 	source->readable = false;
 	return MOVED_NOTHING;
 }
 
-/* send() took nothing. */
+/* send() took nothing, because of `error`. */
 static enum moved sent_nothing(struct session *session, enum side from, int error)
 {
-	if (error == EINTR)
+	if (error == -EINTR)
 		return MOVED_SOME;
-	if (error == ENOBUFS || error == ENOMEM) {
-		relay_look_again(session);
+	if (error == -ENOBUFS || error == -ENOMEM) {
+		session_look_again(session);
 		return MOVED_NOTHING;
 	}
-	if (error != EAGAIN) {
-		relay_fail(session, !from, error);
+	if (error != -EAGAIN) {
+		side_fail(session, !from, error);
 		return MOVED_FAILED;
 	}
-	return relay_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
+	return side_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
 }
 
 static void publish(struct session *session, enum side from, size_t sent)
@@ -97,37 +98,37 @@ static enum moved after_all_was_read(struct end *source)
 }
 
 /* One round for many bytes: peek, send, publish, consume. */
-static enum moved move_bulk(struct session *session, enum side from)
+static enum moved transfer_bulk(struct session *session, enum side from)
 {
 	struct end *source = &session->ends[from], *target = &session->ends[!from];
 	struct flow *flow = &session->flows[from];
 	ssize_t peeked = recv(source->fd, session->worker->scratch, SCRATCH_BYTES, MSG_PEEK | MSG_DONTWAIT), sent;
 
 	if (peeked <= 0)
-		return peeked == 0 ? MOVED_END : read_nothing(session, from, errno);
+		return peeked == 0 ? MOVED_END : read_nothing(session, from, -errno);
 	/*
 	 * After a FIN was seen we come here with nothing owed, and until recv() had the lock the verdict may have
 	 * redirected more and then passed what we hold. Now something is owed: nothing more is redirected, this answer
 	 * is final.
 	 */
-	if (source->in_map && !drain_is_done(session, from)) {
-		relay_look_again(session);
+	if (source->in_map && !in_flight_is_empty(session, from)) {
+		session_look_again(session);
 		return MOVED_NOTHING;
 	}
 	/* The invariant, as of now and until `forwarded` is published: we owe what we hold, so nothing is redirected.
 	 */
 	assert(!source->in_map || source->broken ||
-	       (flow->forwarded + (uint64_t)peeked <= relay_load(&flow->passed) &&
-		relay_load(&flow->redirected) == target->drained));
+	       (flow->forwarded + (uint64_t)peeked <= flow_load(&flow->passed) &&
+		flow_load(&flow->redirected) == target->drained));
 	(void)flow;
 	sent = send(target->fd, session->worker->scratch, (size_t)peeked, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0)
-		return sent_nothing(session, from, errno);
+		return sent_nothing(session, from, -errno);
 	publish(session, from, (size_t)sent);
 	if (!consume(session, from, (size_t)sent))
 		return MOVED_FAILED;
 	if (sent < peeked)
-		return relay_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
+		return side_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
 	source->bulk = peeked >= SHORT_BYTES;
 	session->turns = 0;
 	/* More will have come meanwhile. */
@@ -150,25 +151,25 @@ static bool hold(struct session *session, enum side from, const uint8_t *bytes, 
 	return true;
 }
 
-static enum moved move_held(struct session *session, enum side from)
+static enum moved transfer_held(struct session *session, enum side from)
 {
 	struct end *source = &session->ends[from];
 	ssize_t sent = send(session->ends[!from].fd, source->held + source->held_at, source->held_end - source->held_at,
 			    MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	if (sent < 0)
-		return sent_nothing(session, from, errno);
+		return sent_nothing(session, from, -errno);
 	publish(session, from, (size_t)sent);
 	source->held_at += (uint32_t)sent;
 	if (source->held_at < source->held_end)
-		return relay_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
+		return side_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
 	free(source->held);
 	source->held = NULL;
 	return MOVED_SOME;
 }
 
 /* One round for a few bytes: read, send, publish. */
-static enum moved move_short(struct session *session, enum side from)
+static enum moved transfer_short(struct session *session, enum side from)
 {
 	struct end *source = &session->ends[from];
 	uint8_t *bytes = session->worker->scratch;
@@ -176,11 +177,11 @@ static enum moved move_short(struct session *session, enum side from)
 	int error = 0;
 
 	if (taken <= 0)
-		return taken == 0 ? MOVED_END : read_nothing(session, from, errno);
+		return taken == 0 ? MOVED_END : read_nothing(session, from, -errno);
 	promote_count(session, from);
 	sent = send(session->ends[!from].fd, bytes, (size_t)taken, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0) {
-		error = errno;
+		error = -errno;
 		sent = 0;
 	} else {
 		publish(session, from, (size_t)sent);
@@ -188,19 +189,19 @@ static enum moved move_short(struct session *session, enum side from)
 	if (sent < taken) {
 		if (!hold(session, from, bytes + sent, (size_t)(taken - sent)))
 			return MOVED_FAILED;
-		return sent_nothing(session, from, error ? error : EAGAIN);
+		return sent_nothing(session, from, error ? error : -EAGAIN);
 	}
 	source->bulk = taken == SHORT_BYTES;
 	return source->bulk ? MOVED_SOME : after_all_was_read(source);
 }
 
-enum moved move_some(struct session *session, enum side from)
+enum moved transfer_some(struct session *session, enum side from)
 {
 	const struct end *source = &session->ends[from];
 
 	if (source->held)
-		return move_held(session, from);
+		return transfer_held(session, from);
 	if (source->in_map || source->bulk)
-		return move_bulk(session, from);
-	return move_short(session, from);
+		return transfer_bulk(session, from);
+	return transfer_short(session, from);
 }

@@ -13,6 +13,6 @@ enum moved {
 };
 
 /* The source must be drained, the target not blocked. */
-enum moved move_some(struct session *session, enum side from);
+enum moved transfer_some(struct session *session, enum side from);
 
 #endif

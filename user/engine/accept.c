@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Accepting: whether a connection may be served, and what is done while descriptors or slots have run out. Runs on the
+ * worker's thread.
+ */
+#include "engine/accept.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "engine/lifecycle.h"
+#include "engine/listener.h"
+#include "engine/worker.h"
+
+#define ACCEPT_AT_ONCE 64 /* connections a worker takes before it looks at its sessions again */
+#define ACCEPT_OFF_US  (100 * MS)
+
+/* A connection the worker will not serve: a reset tells the client at once. */
+static void refuse_connection(int fd)
+{
+	struct linger linger = {.l_onoff = 1};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(fd);
+}
+
+static void log_source_refused(struct worker *worker, const struct address *client)
+{
+	static struct log_limit limit;
+	char name[ADDRESS_TEXT_MAX];
+	unsigned long suppressed;
+
+	worker->counters.source_refused++;
+	if (log_limit_pass(&limit, &suppressed))
+		log_warn("refused %s: its source has --max-per-source %u sessions already (%lu more refused since)",
+			 address_format(client, name, sizeof(name)), worker->configuration->options.max_per_source,
+			 suppressed);
+}
+
+/*
+ * Where the client connected to, in place. Only connections that were steered have the web server's port there; who
+ * finds the private port and connects to it would be sent on to itself.
+ */
+static bool destination_of(struct worker *worker, int fd, struct address *destination)
+{
+	const struct endpoint *https = &worker->configuration->options.backends[ROUTE_HTTPS];
+
+	destination->len = sizeof(destination->in6);
+	return getsockname(fd, &destination->sa, &destination->len) == 0 &&
+	       address_port(destination) == address_port(&https->addresses[0]);
+}
+
+/* accept() failed: with what only time can mend, wait instead of asking again and again. */
+static void pause_after_error(struct worker *worker, int error)
+{
+	static struct log_limit limit;
+	unsigned long suppressed;
+
+	worker->counters.accept_backoffs++;
+	worker_pause_accept(worker, worker->now + ACCEPT_OFF_US);
+	if (log_limit_pass(&limit, &suppressed))
+		log_warn("cannot accept connections: %s; they wait in the kernel meanwhile%s", strerror(error),
+			 error == EMFILE ? " (raise LimitNOFILE= or ulimit -n, or lower --max-connections)" : "");
+}
+
+void accept_admit(struct worker *worker, int fd, const struct address *client, const struct address *destination)
+{
+	struct source_table *sources = atomic_load_explicit(&worker->engine->sources, memory_order_acquire);
+
+	if (sources && !source_table_enter(sources, client)) {
+		log_source_refused(worker, client);
+		refuse_connection(fd);
+	} else {
+		session_open(worker, fd, client, destination, sources != NULL);
+	}
+}
+
+bool accept_one(struct worker *worker, struct listener *listener)
+{
+	struct address client = {.len = sizeof(client.in6)}, destination;
+	int fd;
+
+	if (!worker->free_count || worker->live >= worker->most) {
+		worker_pause_accept(worker, 0);
+		return false;
+	}
+	fd = accept4(listener->fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0) {
+		switch (errno) {
+		case EAGAIN:
+			return false;
+		case EMFILE:
+		case ENFILE:
+		case ENOBUFS:
+		case ENOMEM:
+			pause_after_error(worker, errno);
+			return false;
+		default: /* the connection failed before it was taken, accept(2): the next may not */
+			return true;
+		}
+	}
+	if (listener->in_place && !destination_of(worker, fd, &destination)) {
+		worker->counters.stray_refused++;
+		refuse_connection(fd);
+		return true;
+	}
+	accept_admit(worker, fd, &client, listener->in_place ? &destination : NULL);
+	return true;
+}
+
+void accept_some(struct worker *worker, struct listener *listener)
+{
+	for (int i = 0; i < ACCEPT_AT_ONCE && worker->listening; i++)
+		if (!accept_one(worker, listener))
+			return;
+}

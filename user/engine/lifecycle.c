@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The life of a session from accept() to the sweep: its states, its deadlines, its end. What the first bytes mean is in
+ * first_bytes.c, connecting in backend.c, moving bytes in relay.c. Runs on the thread of the session's worker.
+ */
+#include "engine/lifecycle.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine/backend.h"
+#include "engine/first_bytes.h"
+#include "engine/hints.h"
+#include "base/log.h"
+#include "engine/flow.h"
+#include "engine/relay.h"
+#include "engine/side.h"
+#include "engine/validation.h"
+#include "engine/worker.h"
+
+#define IDLE_LOOKS 4 /* how often within --idle-timeout a session is looked at */
+
+/* A slot for a new session; what the worker's lists and late events rely on stays as it is. */
+static struct session *take_slot(struct worker *worker)
+{
+	unsigned int index = worker->free_slots[--worker->free_count];
+	struct session *session = &worker->sessions[index];
+	struct session old = *session;
+
+	*session = (struct session){
+		.worker = worker,
+		.configuration = worker->configuration,
+		.slot = worker->index * worker->engine->slots_per_worker + index,
+		.runnable = old.runnable,
+		.next_runnable = old.next_runnable,
+	};
+	session->number = worker->last_number++ * worker->engine->worker_count + worker->index + 1;
+	session->flows = &worker->engine->dataplane.flows[SIDE_KEY(session->slot, CLIENT)];
+	for (int side = CLIENT; side < SIDES; side++) {
+		session->ends[side].fd = -1;
+		session->ends[side].generation = (uint16_t)(old.ends[side].generation + 1);
+		/* No verdict runs on them: the sockets that were here are closed. */
+		memset(&session->flows[side], 0, sizeof(struct flow));
+	}
+	worker->hello_of = NULL; /* that of a session which ended where it began */
+	configuration_enter(session->configuration);
+	session->flows[CLIENT].rules = session->configuration->rules;
+	session->in_hello = true;
+	atomic_fetch_add_explicit(&session->configuration->hellos, 1, memory_order_relaxed);
+	worker->live++;
+	if (index >= worker->used_slots)
+		worker->used_slots = index + 1;
+	return session;
+}
+
+/*
+ * May the verdict see this client from the start? With --dataplane auto only conversations get there (promote.c). Not
+ * when the default backend is no TCP: all of it would be passed.
+ */
+static bool wants_verdict(const struct worker *worker)
+{
+	return dataplane_has_verdict(&worker->engine->dataplane) &&
+	       worker->configuration->options.dataplane == DATAPLANE_SOCKMAP &&
+	       worker->configuration->options.backends[ROUTE_HTTPS].addresses[0].sa.sa_family != AF_UNIX;
+}
+
+/* False when the session is over already. */
+static bool open_client(struct session *session, bool *ahead)
+{
+	struct end *client = &session->ends[CLIENT];
+	int error = 0;
+
+	client->is_tcp = client->connected = true;
+	if (wants_verdict(session->worker)) {
+		long waiting = first_bytes_look(session, ahead);
+
+		if (waiting < 0 && waiting != -EAGAIN) {
+			session_end(session, CAUSE_CLIENT_RESET, true);
+			return false;
+		}
+		error = dataplane_insert(&session->worker->engine->dataplane, SIDE_KEY(session->slot, CLIENT),
+					 client->fd, &client->cookie);
+		client->in_map = error == 0;
+		if (error && error != -EOPNOTSUPP) /* that is a client which has sent its FIN already */
+			log_debug("session %llu: the client is relayed by user space: %s",
+				  (unsigned long long)session->number, strerror(-error));
+	}
+	client->readable = !client->in_map;
+	if (worker_watch(session, CLIENT, side_events(session, CLIENT), false)) {
+		session_end(session, CAUSE_LOCAL_ERROR, true);
+		return false;
+	}
+	return true;
+}
+
+void session_open(struct worker *worker, int fd, const struct address *client, const struct address *destination,
+		  bool in_sources)
+{
+	struct session *session = take_slot(worker);
+	bool ahead = false;
+
+	worker->counters.sessions++;
+	session->state = SESSION_HELLO;
+	session->client = *client;
+	if (destination)
+		session->destination = *destination;
+	session->in_sources = in_sources;
+	session->ends[CLIENT].fd = fd;
+	session->started = session->last_active = worker->now;
+	if (open_client(session, &ahead))
+		first_bytes_start(session, ahead);
+}
+
+void session_progress(struct session *session)
+{
+	switch (session->state) {
+	case SESSION_FREE:
+	case SESSION_CLOSING:
+		return;
+	case SESSION_HELLO:
+	case SESSION_CONNECTING:
+		if (!side_check(session, CLIENT))
+			return;
+		if (session->ends[BACKEND].fd >= 0)
+			backend_progress(session);
+		if (session->state == SESSION_HELLO)
+			first_bytes_progress(session);
+		return;
+	case SESSION_OPEN:
+		relay_progress(session);
+		return;
+	}
+}
+
+/* Its route is known, or will never be: nothing looks into the rules for it any more. */
+static void leave_hello(struct session *session)
+{
+	if (session->in_hello)
+		atomic_fetch_sub_explicit(&session->configuration->hellos, 1, memory_order_release);
+	session->in_hello = false;
+}
+
+void session_decide(struct session *session, enum route route)
+{
+	session->route = route;
+	session->worker->counters.routed[route]++;
+	trace_decided(session);
+	timer_cancel(&session->worker->timers, &session->deadline);
+	/* Before the route is published: from then on the verdict would redirect what another backend says to the
+	 * client. */
+	backend_drop_other(session, route);
+	__atomic_store_n(&session->flows[CLIENT].route_chosen, (__u16)route, __ATOMIC_SEQ_CST);
+	leave_hello(session);
+	session->state = SESSION_CONNECTING;
+	if (route == ROUTE_ACME)
+		timer_set(&session->worker->timers, &session->deadline,
+			  session->started + session->configuration->options.acme_timeout_ms * MS);
+	if (route == ROUTE_HTTPS && session->ends[BACKEND].connected)
+		session_backend_connected(session);
+	else
+		backend_connect(session);
+}
+
+void session_backend_connected(struct session *session)
+{
+	struct worker *worker = session->worker;
+	uint64_t idle = session->configuration->options.idle_timeout_ms * MS;
+
+	if (!backend_take_over(session))
+		return;
+	if (session->state != SESSION_CONNECTING)
+		return; /* ahead of the hello */
+	session->state = SESSION_OPEN;
+	session->last_active = worker->now;
+	trace_settled(session);
+	timer_cancel(&worker->timers, &session->retry);
+	if (session->route != ROUTE_ACME && idle)
+		timer_set(&worker->timers, &session->deadline, worker->now + idle / IDLE_LOOKS);
+	relay_progress(session);
+}
+
+void session_look_at_activity(struct session *session)
+{
+	uint64_t activity = relay_activity(session);
+
+	if (activity == session->activity)
+		return;
+	session->activity = activity;
+	session->last_active = session->worker->now;
+}
+
+/* --idle-timeout is over when nothing has moved: no counter, and no byte out of a send buffer either. */
+static void look_at_idleness(struct session *session)
+{
+	struct worker *worker = session->worker;
+	uint64_t idle = session->configuration->options.idle_timeout_ms * MS;
+
+	session_look_at_activity(session);
+	if (worker->now - session->last_active >= idle) {
+		session_end(session, CAUSE_IDLE_TIMEOUT, relay_holds_bytes(session));
+		return;
+	}
+	timer_set(&worker->timers, &session->deadline, worker->now + idle / IDLE_LOOKS);
+}
+
+void session_deadline(struct session *session)
+{
+	switch (session->state) {
+	case SESSION_FREE:
+	case SESSION_CLOSING:
+		return;
+	case SESSION_HELLO:
+		first_bytes_timeout(session);
+		return;
+	case SESSION_CONNECTING:
+	case SESSION_OPEN:
+		if (session->route == ROUTE_ACME)
+			session_end(session, CAUSE_ACME_TIMEOUT, true);
+		else if (session->state == SESSION_OPEN)
+			look_at_idleness(session);
+		return;
+	}
+}
+
+void session_retry(struct session *session)
+{
+	switch (session->state) {
+	case SESSION_FREE:
+	case SESSION_CLOSING:
+		return;
+	case SESSION_HELLO:
+	case SESSION_CONNECTING:
+		backend_retry(session);
+		return;
+	case SESSION_OPEN:
+		worker_mark(session);
+		return;
+	}
+}
+
+static void log_fault(const struct session *session)
+{
+	static struct log_limit limit;
+	char client[ADDRESS_TEXT_MAX];
+	unsigned long suppressed;
+
+	if (session->cause < CAUSE_GAP || !log_limit_pass(&limit, &suppressed))
+		return;
+	log_error("session %llu of %s could not be forwarded exactly (%s) and was reset (%lu more since)",
+		  (unsigned long long)session->number, address_format(&session->client, client, sizeof(client)),
+		  session_cause_name(session->cause), suppressed);
+}
+
+static void account(const struct session *session)
+{
+	struct counters *counters = &session->worker->counters;
+	const struct flow *up = &session->flows[CLIENT], *down = &session->flows[BACKEND];
+	char client[ADDRESS_TEXT_MAX];
+
+	counters->causes[session->cause]++;
+	counters->bytes_kernel += up->redirected + down->redirected;
+	counters->bytes_user += up->forwarded + down->forwarded;
+	counters->trimmed += up->trimmed + down->trimmed;
+	log_debug("session %llu closed: client %s route %s cause=%s up_kernel=%llu up_user=%llu down_kernel=%llu "
+		  "down_user=%llu trimmed=%llu ms=%llu",
+		  (unsigned long long)session->number, address_format(&session->client, client, sizeof(client)),
+		  route_name(session->route), session_cause_name(session->cause), (unsigned long long)up->redirected,
+		  (unsigned long long)up->forwarded, (unsigned long long)down->redirected,
+		  (unsigned long long)down->forwarded, (unsigned long long)(up->trimmed + down->trimmed),
+		  (unsigned long long)(session->worker->now - session->started) / MS);
+	if (session->is_validation)
+		validation_end(session);
+	log_fault(session);
+}
+
+void session_sweep(struct session *session)
+{
+	struct worker *worker = session->worker;
+
+	trace_settled(session);
+	hint_unanswered(session);
+	for (int side = CLIENT; side < SIDES; side++)
+		side_close(session, (enum side)side, session->reset_ends);
+	account(session);
+	if (session->in_sources)
+		source_table_leave(worker->engine->sources, &session->client);
+	free(session->server_name);
+	session->server_name = NULL;
+	session->state = SESSION_FREE;
+	leave_hello(session);
+	configuration_leave(session->configuration);
+	worker->free_slots[worker->free_count++] = session->slot - worker->index * worker->engine->slots_per_worker;
+	worker->live--;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a client sent first, while nothing of it was forwarded yet: looked at, not taken. Runs on the thread of the
+ * session's worker.
+ */
+#ifndef ALPNBPF_ENGINE_PEEK_H
+#define ALPNBPF_ENGINE_PEEK_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "engine/session.h"
+#include "hello/describe.h"
+
+/* What this hello is held against, here and by the verdict. NULL: no rules. */
+const struct clienthello_rules *peek_rules(const struct session *session);
+
+/* Copies what waits in the client's receive queue into the worker's scratch buffer. The number of bytes, 0: the end, or
+ * -errno. */
+ssize_t peek_bytes(struct session *session);
+
+/* The first `count` bytes of the session are in the scratch buffer: peek_hello() knows what they say from now on. */
+void peek_describe(struct session *session, size_t count);
+
+/* What they say. False when they cannot be read. */
+bool peek_hello(struct session *session, struct hello *hello);
+
+/* The route of the session is decided and acted on, or it is not: what was described is that of nobody. */
+void peek_forget(struct worker *worker);
+
+#endif

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Options of sockets: what is set, and why. Owns nothing; any thread, but for sockets that it owns alone. */
+#include "engine/socket_options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "system/sysctl.h"
+
+#define BUFFER_LEAST (32U * 1024)
+/*
+ * Loopback's segments are 64 KiB: a sender waits 200 ms for its persist timer when the window is open, but not that far
+ * (docs/KERNEL.md 6b). Larger ones than this cost a little less CPU, and with small buffers stalled now and then.
+ */
+#define SEGMENT_MOST 8192
+
+static void set_buffer(int fd, int option, int forced, unsigned int bytes)
+{
+	int half = (int)(bytes / 2); /* the kernel doubles it */
+
+	/* The forced one needs CAP_NET_ADMIN, which only listeners meet; without it net.core.{r,w}mem_max is the limit,
+	 * which is a bound as well.
+	 */
+	if (setsockopt(fd, SOL_SOCKET, forced, &half, sizeof(half)))
+		setsockopt(fd, SOL_SOCKET, option, &half, sizeof(half));
+}
+
+/* Far clients need bytes in flight, backends are near: three quarters of a flow's bytes are on the client's side. */
+unsigned int socket_buffer_share(enum side side, unsigned int buffer_bytes)
+{
+	unsigned int near = buffer_bytes / 4 > BUFFER_LEAST ? buffer_bytes / 4 : BUFFER_LEAST;
+
+	return side == CLIENT ? buffer_bytes - near : near;
+}
+
+void socket_set_buffers(int fd, enum side side, const struct options *options)
+{
+	unsigned int share = socket_buffer_share(side, options->buffer_bytes);
+	int segment = SEGMENT_MOST;
+
+	set_buffer(fd, SO_SNDBUF, SO_SNDBUFFORCE, share);
+	/* Not TCP_WINDOW_CLAMP: the kernel sets that anew from this buffer whenever segments change their size. */
+	set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE, share);
+	if (options->dataplane != DATAPLANE_USER)
+		setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
+}
+
+int socket_set_defer_accept(int fd, const struct options *options)
+{
+	int defer = (int)(options->hello_timeout_ms / 1000);
+
+	if (defer < 1)
+		defer = 1;
+	if (!options->defer_accept)
+		defer = 0;
+	return setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof(defer)) ? -errno : 0;
+}
+
+/* What accepted sockets inherit. */
+int socket_set_client_options(int fd, const struct options *options)
+{
+	int on = 1;
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on))) /* as the verdict forwards urgent bytes */
+		return -errno;
+	socket_set_buffers(fd, CLIENT, options);
+	return 0;
+}
+
+/* Without the capability, asking for more than the kernel's limit would leave less than there is. */
+static bool buffers_can_grow_to(unsigned int share)
+{
+	return sysctl_number("net/core/rmem_max", UINT_MAX) >= share / 2 &&
+	       sysctl_number("net/core/wmem_max", UINT_MAX) >= share / 2;
+}
+
+/* Only when needed: at start-up CAP_NET_ADMIN allowed more. */
+void socket_change_buffers(int fd, const struct options *old, const struct options *new)
+{
+	if (new->buffer_bytes == old->buffer_bytes)
+		return;
+	if (new->buffer_bytes < old->buffer_bytes ||
+	    buffers_can_grow_to(socket_buffer_share(CLIENT, new->buffer_bytes)))
+		socket_set_buffers(fd, CLIENT, new);
+}
