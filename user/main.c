@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
 /*
  * The entry point: the subcommand table, the options that stand before a subcommand, the exit code. Owns nothing else;
  * what a subcommand does is in attach/ and commands/.

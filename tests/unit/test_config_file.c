@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
 /*
  * The configuration file: what a line means, what the command line does to it, and that errors name file, line, and
  * what would be right.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
 /* Requests to the control socket: every command with the words it takes, and what it says to others. */
 #include <setjmp.h>
 #include <stdarg.h>

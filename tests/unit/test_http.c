@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
 /* The requests and answers of the metrics server. */
 #include <setjmp.h>
 #include <stdarg.h>

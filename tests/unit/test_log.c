@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
 /*
  * Log lines as they arrive on stderr: their form, that hostile names cannot break it, that threads do not tear it, and
  * the one-a-second limit.

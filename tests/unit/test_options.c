@@ -1,7 +1,7 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
 /*
  * The command line: what is accepted and what it becomes, what is refused and that the sentence names option, value and
- * remedy. Links options.c and sockaddr.c only; asks no resolver but for "localhost" and a name that cannot exist.
+ * remedy. Asks no resolver but for "localhost" and a name that cannot exist.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,5 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * PROXY headers byte by byte, against headers written out by hand from proxy-protocol.txt. Links proxy_protocol.c and
- * sockaddr.c only.
- */
+// SPDX-License-Identifier: BSD-2-Clause
+/* PROXY headers byte by byte, against headers written out by hand from proxy-protocol.txt. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

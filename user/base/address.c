@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
 /*
  * Addresses as users write them and as log lines show them. Stateless; any thread may format, only start-up parses,
  * because parsing a host name asks the resolver and may block.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
 /*
  * Log lines. Owns the log settings, which are atomic: the main thread alone writes them, in log_init(), at the start
  * and at each reload; any thread may log meanwhile. A line is one write(2), so lines never interleave.

@@ -206,50 +206,30 @@ bool hello_alpn_next(const struct hello *hello, size_t *position, const uint8_t 
 	return true;
 }
 
+/* The one name of each outcome, wherever it is shown, and what it means. */
+static const struct {
+	const char *name, *reason;
+} results[CLIENTHELLO_RESULTS] = {
+	[CLIENTHELLO_MORE] =
+		{"incomplete",
+		 "the hello is incomplete and undecided; a connection that ends or stalls here goes to https"},
+	[CLIENTHELLO_HTTPS] = {"https", "the ALPN list does not hold acme-tls/1, or there is none"},
+	[CLIENTHELLO_ACME] = {"acme", "the ALPN list holds acme-tls/1 and the hello is whole"},
+	[CLIENTHELLO_NOT_TLS] = {"not_tls", "does not begin with a TLS ClientHello"},
+	[CLIENTHELLO_MALFORMED] = {"malformed",
+				   "begins as a ClientHello, but its records or lengths contradict each other"},
+	[CLIENTHELLO_TOO_LARGE] = {"too_large", "the hello claims more than 16384 bytes"},
+	[CLIENTHELLO_RULE] = {"rule", "the hello is whole, and this is the first rule that it meets"},
+};
+
 const char *hello_result_name(enum clienthello_result result)
 {
-	switch (result) {
-	case CLIENTHELLO_MORE:
-		return "incomplete";
-	case CLIENTHELLO_HTTPS:
-		return "https";
-	case CLIENTHELLO_ACME:
-		return "acme";
-	case CLIENTHELLO_NOT_TLS:
-		return "not_tls";
-	case CLIENTHELLO_MALFORMED:
-		return "malformed";
-	case CLIENTHELLO_TOO_LARGE:
-		return "too_large";
-	case CLIENTHELLO_RULE:
-		return "rule";
-	case CLIENTHELLO_RESULTS:
-		break;
-	}
-	return "unknown";
+	return results[result].name;
 }
 
 const char *hello_result_reason(enum clienthello_result result)
 {
-	switch (result) {
-	case CLIENTHELLO_MORE:
-		return "the hello is incomplete and undecided; a connection that ends or stalls here goes to https";
-	case CLIENTHELLO_HTTPS:
-		return "the ALPN list does not hold acme-tls/1, or there is none";
-	case CLIENTHELLO_ACME:
-		return "the ALPN list holds acme-tls/1 and the hello is whole";
-	case CLIENTHELLO_NOT_TLS:
-		return "does not begin with a TLS ClientHello";
-	case CLIENTHELLO_MALFORMED:
-		return "begins as a ClientHello, but its records or lengths contradict each other";
-	case CLIENTHELLO_TOO_LARGE:
-		return "the hello claims more than 16384 bytes";
-	case CLIENTHELLO_RULE:
-		return "the hello is whole, and this is the first rule that it meets";
-	case CLIENTHELLO_RESULTS:
-		break;
-	}
-	return "unknown result";
+	return results[result].reason;
 }
 
 const char *hello_version_name(uint16_t version)

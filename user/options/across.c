@@ -1,9 +1,9 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
 /*
- * The rules between options: what only the whole command line can tell. Decides which listened addresses are served in
- * place. Only start-up uses it; asks the system which addresses are its own.
+ * The rules between options: see across.h. Decides which listened addresses are served in place; asks the system which
+ * addresses are its own. Owns nothing.
  */
-#include "options/options.h"
+#include "options/across.h"
 
 #include <assert.h>
 #include <stdio.h>

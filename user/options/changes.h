@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What differs between the options that run and those of a reload. Touches nothing. */
+/* What differs between the options that run and those of a reload. Owns nothing. Any thread. */
 #ifndef ALPNBPF_OPTIONS_CHANGES_H
 #define ALPNBPF_OPTIONS_CHANGES_H
 
@@ -11,9 +11,5 @@
  */
 unsigned int options_list_changes(const struct options *old, const struct options *new, bool fixed, char *out,
 				  size_t size);
-
-bool options_has_listener(const struct options *options, const struct address *address);
-/* The same rules, to the same backends. */
-bool options_same_routes(const struct options *a, const struct options *b);
 
 #endif

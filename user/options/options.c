@@ -1,32 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Options from the command line and the configuration file, and --help. What options there are is in options_table.c,
- * the rules between them in options_rules.c. Only start-up uses it; it prints nothing.
+ * Options from the command line and the configuration file, and --help. What options there are is in table.c, the rules
+ * between them in across.c. Owns the text of --help. The main thread at the start, a thread of its own at a reload.
  */
 #include "options/options.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "options/file.h"
+#include "options/across.h"
+#include "options/config_file.h"
 #include "options/table.h"
 
-static void set_defaults(struct options *options)
-{
-	memset(options, 0, sizeof(*options));
-	options->hello_timeout_ms = 5000;
-	options->connect_timeout_ms = 5000;
-	options->idle_timeout_ms = 10 * 60 * 1000;
-	options->acme_timeout_ms = 10000;
-	options->drain_timeout_ms = 30000;
-	options->buffer_bytes = 1 << 20;
-	options->defer_accept = true;
-	options->bypass = true;
-	options->log_level = LOG_LEVEL_INFO;
-}
-
 /* What only all of it together can tell. */
-static bool finish(struct parser *parser, bool partial)
+static bool check_whole(struct parser *parser, bool partial)
 {
 	const struct endpoint *backends = parser->options->backends;
 
@@ -106,11 +93,12 @@ static bool read_config(struct parser *parser, int argc, char **argv)
 	return true;
 }
 
-static enum options_result parse(struct options *options, int argc, char **argv, bool partial, struct sentence *why)
+static enum options_result parse_words(struct options *options, int argc, char **argv, bool partial,
+				       struct sentence *why)
 {
 	struct parser parser = {.options = options, .why = why};
 
-	set_defaults(options);
+	option_set_defaults(options);
 	*why = (struct sentence){0};
 	if (!asks_for_text(argc, argv) && !read_config(&parser, argc, argv))
 		return OPTIONS_USAGE;
@@ -139,17 +127,17 @@ static enum options_result parse(struct options *options, int argc, char **argv,
 		if (result != OPTIONS_OK)
 			return result;
 	}
-	return finish(&parser, partial) ? OPTIONS_OK : OPTIONS_USAGE;
+	return check_whole(&parser, partial) ? OPTIONS_OK : OPTIONS_USAGE;
 }
 
 enum options_result options_parse(struct options *options, int argc, char **argv, struct sentence *why)
 {
-	return parse(options, argc, argv, false, why);
+	return parse_words(options, argc, argv, false, why);
 }
 
 enum options_result options_parse_routes(struct options *options, int argc, char **argv, struct sentence *why)
 {
-	return parse(options, argc, argv, true, why);
+	return parse_words(options, argc, argv, true, why);
 }
 
 const char *options_help(void)

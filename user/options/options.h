@@ -15,6 +15,7 @@
 
 #define LISTENERS_MAX 64
 
+/* Choices are in the order in which the table of options names them. */
 enum dataplane_choice { DATAPLANE_AUTO, DATAPLANE_SOCKMAP, DATAPLANE_USER };
 enum proxy_version { PROXY_NONE = 0, PROXY_V1 = 1, PROXY_V2 = 2 };
 enum arm_choice { ARM_AUTO, ARM_ALWAYS };
@@ -75,11 +76,17 @@ enum options_result options_parse(struct options *options, int argc, char **argv
  */
 enum options_result options_parse_routes(struct options *options, int argc, char **argv, struct sentence *why);
 
-/* The rules between options, and the defaults that depend on others; false: why says which. */
-bool options_finish(struct options *options, struct sentence *why);
-
 /* Is every address of the backend a TCP address of this machine? */
 bool options_is_local_tcp(const struct endpoint *endpoint);
+
+/* The same text and the same addresses, in the same order. */
+bool options_same_endpoint(const struct endpoint *a, const struct endpoint *b);
+
+/* The same rules, to the same backends. */
+bool options_same_routes(const struct options *a, const struct options *b);
+
+/* Is it one of the listened addresses? */
+bool options_has_listener(const struct options *options, const struct address *address);
 
 /* ", route-1 -> 127.0.0.1:9443" and so on, and at the end how many there was no room for; "" without rules. Returns
  * out. */

@@ -1,7 +1,7 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
 /*
  * The rules of --route: what is accepted, what is refused and in which words, and that the tables made of them take
- * exactly the names they should, however the bytes of a hello are cut. Links routes.c only.
+ * exactly the names they should, however the bytes of a hello are cut.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,5 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Addresses: every way to write one, every way to get it wrong, and that printing and parsing agree. Links sockaddr.c
- * only.
- */
+// SPDX-License-Identifier: BSD-2-Clause
+/* Addresses: every way to write one, every way to get it wrong, and that printing and parsing agree. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * hello_describe(): what it reads from whole, cut and contradictory hellos, and that its result is the parser's. Also
- * the hex text that `inspect` reads. Links hello.c and hex_text.c only.
+ * the hex text that `inspect` reads.
  */
 #include <setjmp.h>
 #include <stdarg.h>

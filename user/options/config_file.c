@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Reads the configuration file line by line into the same parser that the command line goes through. Start-up only. */
-#include "options/file.h"
+/*
+ * Reads the configuration file line by line into the same parser that the command line goes through. Owns nothing; on
+ * the thread of options_parse().
+ */
+#include "options/config_file.h"
 
 #include <errno.h>
 #include <stdio.h>

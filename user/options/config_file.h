@@ -3,8 +3,8 @@
  * The configuration file: a line an option, `name = value`, with the names of the long options. A flag stands alone, or
  * is `name = yes` or `no`. Blank lines, and what follows a # at the start of a line or after a blank, are comments.
  */
-#ifndef ALPNBPF_OPTIONS_FILE_H
-#define ALPNBPF_OPTIONS_FILE_H
+#ifndef ALPNBPF_OPTIONS_CONFIG_FILE_H
+#define ALPNBPF_OPTIONS_CONFIG_FILE_H
 
 #include <stdbool.h>
 

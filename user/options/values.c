@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The parsers of plain values: numbers, times, sizes, choices, names. Owns nothing; on the thread of options_parse().
+ * See parser.h.
+ */
+#include "options/parser.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DURATION_MOST_MS (576ULL * 3600 * 1000) /* 24 days: what an int holds, so that any timer can */
+
+static unsigned int *field_uint(const struct parser *parser)
+{
+	return (unsigned int *)((char *)parser->options + parser->spec->offset);
+}
+
+/* The digits text starts with. NULL when there are none, or more than any option could mean. */
+static const char *scan_digits(unsigned long long *value, const char *text)
+{
+	const char *end = text;
+
+	*value = 0;
+	for (; *end >= '0' && *end <= '9'; end++) {
+		if (end - text > 15)
+			return NULL;
+		*value = *value * 10 + (unsigned long long)(*end - '0');
+	}
+	return end > text ? end : NULL;
+}
+
+bool option_parse_number(struct parser *parser, const char *text)
+{
+	const struct option_spec *spec = parser->spec;
+	unsigned long long value;
+	const char *end = scan_digits(&value, text);
+
+	if (!end || *end || value > spec->most || (value < spec->least && !(value == 0 && spec->zero)))
+		return sentence_refuse(parser->why, "--%s %s: is not a number from %llu to %llu%s", spec->name, text,
+				       spec->least, spec->most, spec->zero ? ", or 0 for no limit" : "");
+	*field_uint(parser) = (unsigned int)value;
+	return true;
+}
+
+bool option_parse_duration(struct parser *parser, const char *text)
+{
+	static const struct {
+		const char *name;
+		unsigned int ms;
+	} units[] = {{"ms", 1}, {"s", 1000}, {"", 1000}, {"m", 60 * 1000}, {"h", 3600 * 1000}};
+	const struct option_spec *spec = parser->spec;
+	unsigned long long value;
+	const char *unit = scan_digits(&value, text);
+	unsigned int factor = 0;
+
+	for (size_t i = 0; unit && i < sizeof(units) / sizeof(units[0]); i++)
+		if (strcmp(unit, units[i].name) == 0)
+			factor = units[i].ms;
+	if (factor == 0)
+		return sentence_refuse(
+			parser->why,
+			"--%s %s: is not a duration; write a whole number and ms, s, m or h, such as 500ms or 10s",
+			spec->name, text);
+	if (value > DURATION_MOST_MS / factor)
+		return sentence_refuse(parser->why, "--%s %s: is too long; at most 576h (24 days)", spec->name, text);
+	if (value == 0 && !spec->zero)
+		return sentence_refuse(parser->why, "--%s %s: must be at least 1ms", spec->name, text);
+	*field_uint(parser) = (unsigned int)(value * factor);
+	return true;
+}
+
+bool option_parse_size(struct parser *parser, const char *text)
+{
+	const struct option_spec *spec = parser->spec;
+	unsigned long long value;
+	const char *unit = scan_digits(&value, text);
+	unsigned int shift = 0;
+
+	if (unit && (strcmp(unit, "K") == 0 || strcmp(unit, "k") == 0))
+		shift = 10;
+	else if (unit && (strcmp(unit, "M") == 0 || strcmp(unit, "m") == 0))
+		shift = 20;
+	else if (!unit || *unit)
+		return sentence_refuse(
+			parser->why,
+			"--%s %s: is not a size; write a whole number of bytes, or with K or M, such as 1M", spec->name,
+			text);
+	if (value > spec->most >> shift || value << shift < spec->least)
+		return sentence_refuse(parser->why, "--%s %s: is out of range; from %lluK to %lluM", spec->name, text,
+				       spec->least >> 10, spec->most >> 20);
+	*field_uint(parser) = (unsigned int)(value << shift);
+	return true;
+}
+
+bool option_parse_choice(struct parser *parser, const char *text)
+{
+	const struct option_spec *spec = parser->spec;
+	const char *name = spec->argument;
+	unsigned int value = 0;
+
+	for (;; name++, value++) {
+		size_t length = strcspn(name, "|");
+
+		if (strlen(text) == length && strncmp(name, text, length) == 0) {
+			*field_uint(parser) = value;
+			return true;
+		}
+		name += length;
+		if (!*name)
+			break;
+	}
+	return sentence_refuse(parser->why, "--%s %s: is not one of %s", spec->name, text, spec->argument);
+}
+
+bool option_parse_off(struct parser *parser, const char *text)
+{
+	(void)text;
+	*((bool *)parser->options + parser->spec->offset) = false;
+	return true;
+}
+
+static void store_text(struct parser *parser, const char *text)
+{
+	char *field = (char *)parser->options + parser->spec->offset;
+
+	memset(field, 0, parser->spec->size);
+	memcpy(field, text, strlen(text));
+}
+
+bool option_parse_name(struct parser *parser, const char *text)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+	size_t length = strlen(text);
+
+	if (length >= parser->spec->size || strspn(text, allowed) != length || *text == '.')
+		return sentence_refuse(
+			parser->why, "--name %s: is not a name; write up to %zu letters, digits, \"-\", \"_\" or \".\"",
+			text, parser->spec->size - 1);
+	store_text(parser, text);
+	return true;
+}
+
+bool option_parse_group(struct parser *parser, const char *text)
+{
+	if (strlen(text) >= parser->spec->size)
+		return sentence_refuse(parser->why, "--control-group %s: is too long for the name of a group", text);
+	store_text(parser, text);
+	return true;
+}
