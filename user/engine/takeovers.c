@@ -144,7 +144,10 @@ static void take(struct worker *worker, const struct steer_takeover *takeover, s
 	struct waiting *waiting;
 	int fd;
 
-	fd = has_room(worker) ? try(worker, takeover, 0) : -EUSERS;
+	if (!takeover_is_sound(takeover, size))
+		fd = -EBADMSG; /* not what the program writes: nothing but the ends is believed */
+	else
+		fd = has_room(worker) ? try(worker, takeover, 0) : -EUSERS;
 	if (fd >= 0) {
 		go_on(worker, takeover, fd);
 		return;

@@ -22,6 +22,7 @@
 #endif
 enum { REPAIR_OFF = 0, REPAIR_ON = 1 };
 enum { QUEUE_RECEIVE = 1, QUEUE_SEND = 2 };
+#define SCALE_MOST 14                                                               /* RFC 7323 section 2.3 */
 enum { OPTION_MSS = 2, OPTION_WINDOW = 3, OPTION_SACK = 4, OPTION_TIMESTAMPS = 8 }; /* RFC 9293, 7323, 2018 */
 
 struct repair_option {
@@ -31,6 +32,16 @@ struct repair_option {
 struct repair_window { /* struct tcp_repair_window */
 	uint32_t snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup;
 };
+
+bool takeover_is_sound(const struct steer_takeover *takeover, size_t size)
+{
+	bool brief = size < sizeof(*takeover);
+
+	if (size < STEER_BRIEF_SIZE || takeover->kept_length > (brief ? 0 : STEER_KEPT_MAX) ||
+	    takeover->piece_length > (brief ? STEER_BRIEF_MAX : STEER_PIECE_MAX))
+		return false;
+	return takeover->agreed.send_scale <= SCALE_MOST && takeover->agreed.receive_scale <= SCALE_MOST;
+}
 
 static struct address address_of(const struct steer_endpoint *endpoint, __u32 scope)
 {

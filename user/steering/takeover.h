@@ -8,8 +8,17 @@
 #ifndef ALPNBPF_STEERING_TAKEOVER_H
 #define ALPNBPF_STEERING_TAKEOVER_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "base/address.h"
 #include "steering.h"
+
+/*
+ * Can `size` bytes of the ring be a record: do the lengths it states lie within it, and are its numbers such as TCP
+ * agrees on? What follows takes none that is not.
+ */
+bool takeover_is_sound(const struct steer_takeover *takeover, size_t size);
 
 /* The ends of the connection as socket addresses. */
 struct address takeover_client(const struct steer_takeover *takeover);
