@@ -31,7 +31,7 @@ static void test_order(void **state)
 
 		assert_non_null(timer);
 		assert_true(timer->due >= last);
-		assert_int_equal(timer->place, 0);
+		assert_false(timer_is_set(timer));
 		last = timer->due;
 	}
 	assert_null(timers_expired(&heap, 1000));

@@ -110,13 +110,13 @@ static bool is_for_child(const struct attach *attach, uint32_t signal)
 static void drain(struct attach *attach)
 {
 	attach->program.phase = PROGRAM_DRAINING;
-	attach->drain_until = monotonic_us() + attach->program.options.drain_timeout_ms * MS;
+	attach->drain_until = monotonic_us() + attach->program.options.drain_timeout_ms * US_PER_MS;
 	log_info("draining: no new connections, %u ms for those there are", attach->program.options.drain_timeout_ms);
 	notify_service_manager("STOPPING=1");
 	notify_status("draining: %u sessions when it began, %u ms for them to end", live_sessions(attach),
 		      attach->program.options.drain_timeout_ms);
 	steer_stop(&attach->program.engine.steer);
-	attach->settle_until = monotonic_us() + attach->program.options.hello_timeout_ms * MS;
+	attach->settle_until = monotonic_us() + attach->program.options.hello_timeout_ms * US_PER_MS;
 }
 
 /* Drains, as TERM does; at_once: with resets, as INT does. why is for the log. */
@@ -195,13 +195,13 @@ static int wait_ms(const struct attach *attach, bool armed)
 		return SETTLE_LOOK_MS;
 	if (attach->drain_until && attach->drain_until < until)
 		until = attach->drain_until;
-	if (armed && !attach->drain_until && now + DISARM_LOOK_MS * MS < until)
-		until = now + DISARM_LOOK_MS * MS;
+	if (armed && !attach->drain_until && now + DISARM_LOOK_MS * US_PER_MS < until)
+		until = now + DISARM_LOOK_MS * US_PER_MS;
 	if (until > attach->program.watchdog.next)
 		until = attach->program.watchdog.next;
 	if (until == UINT64_MAX)
 		return -1;
-	return until > now ? (int)((until - now) / MS + 1) : 0;
+	return until > now ? (int)((until - now) / US_PER_MS + 1) : 0;
 }
 
 enum { WAIT_SIGNALS, WAIT_FINISHED, WAIT_ARMING, WAIT_SERVERS, WAIT_TRACE, WAIT_LOCKS };

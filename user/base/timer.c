@@ -24,53 +24,53 @@ void timers_free(struct timers *timers)
 	timers->count = timers->capacity = 0;
 }
 
-static void put(struct timers *timers, size_t place, struct timer *timer)
+static void heap_put(struct timers *timers, size_t index, struct timer *timer)
 {
-	timers->at[place] = timer;
-	timer->place = place;
+	timers->at[index] = timer;
+	timer->heap_index = index;
 }
 
-/* Move the timer from the hole at `place` up or down to where it belongs. */
-static void settle(struct timers *timers, size_t place, struct timer *timer)
+/* Moves the timer from the hole at `index` up or down to where it belongs. */
+static void heap_settle(struct timers *timers, size_t index, struct timer *timer)
 {
-	while (place > 1 && timer->due < timers->at[place / 2]->due) {
-		put(timers, place, timers->at[place / 2]);
-		place /= 2;
+	while (index > 1 && timer->due < timers->at[index / 2]->due) {
+		heap_put(timers, index, timers->at[index / 2]);
+		index /= 2;
 	}
 	for (;;) {
-		size_t child = 2 * place;
+		size_t child = 2 * index;
 
 		if (child < timers->count && timers->at[child + 1]->due < timers->at[child]->due)
 			child++;
 		if (child > timers->count || timer->due <= timers->at[child]->due)
 			break;
-		put(timers, place, timers->at[child]);
-		place = child;
+		heap_put(timers, index, timers->at[child]);
+		index = child;
 	}
-	put(timers, place, timer);
+	heap_put(timers, index, timer);
 }
 
 void timer_set(struct timers *timers, struct timer *timer, uint64_t due)
 {
 	timer->due = due;
-	if (!timer->place) {
+	if (!timer->heap_index) {
 		assert(timers->count < timers->capacity);
-		timer->place = ++timers->count;
+		timer->heap_index = ++timers->count;
 	}
-	settle(timers, timer->place, timer);
+	heap_settle(timers, timer->heap_index, timer);
 }
 
 void timer_cancel(struct timers *timers, struct timer *timer)
 {
-	size_t place = timer->place;
+	size_t index = timer->heap_index;
 	struct timer *last;
 
-	if (!place)
+	if (!index)
 		return;
-	timer->place = 0;
+	timer->heap_index = 0;
 	last = timers->at[timers->count--];
 	if (last != timer)
-		settle(timers, place, last);
+		heap_settle(timers, index, last);
 }
 
 struct timer *timers_expired(struct timers *timers, uint64_t now)

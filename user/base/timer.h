@@ -6,14 +6,15 @@
 #ifndef ALPNBPF_BASE_TIMER_H
 #define ALPNBPF_BASE_TIMER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define MS 1000ULL /* microseconds */
+#define US_PER_MS 1000ULL
 
 struct timer {
 	uint64_t due;
-	size_t place; /* in the heap, from 1; 0: not set */
+	size_t heap_index; /* from 1; 0: not set */
 };
 
 struct timers {
@@ -25,7 +26,12 @@ struct timers {
 int timers_init(struct timers *timers, size_t capacity);
 void timers_free(struct timers *timers);
 
-/* Set or move. */
+static inline bool timer_is_set(const struct timer *timer)
+{
+	return timer->heap_index != 0;
+}
+
+/* Sets or moves it. */
 void timer_set(struct timers *timers, struct timer *timer, uint64_t due);
 void timer_cancel(struct timers *timers, struct timer *timer);
 

@@ -16,7 +16,7 @@
 #include "engine/worker.h"
 
 #define ACCEPT_AT_ONCE 64 /* connections a worker takes before it looks at its sessions again */
-#define ACCEPT_OFF_US  (100 * MS)
+#define ACCEPT_OFF_US  (100 * US_PER_MS)
 
 /* A connection the worker will not serve: a reset tells the client at once. */
 static void refuse_connection(int fd)

@@ -19,8 +19,8 @@
 #include "engine/side.h"
 #include "engine/worker.h"
 
-#define RETRY_FIRST_US (20 * MS)
-#define RETRY_LAST_US  (500 * MS)
+#define RETRY_FIRST_US (20 * US_PER_MS)
+#define RETRY_LAST_US  (500 * US_PER_MS)
 
 static const struct options *options_of(const struct session *session)
 {
@@ -156,7 +156,7 @@ static void attempt_failed(struct session *session, int error)
 void backend_connect_ahead(struct session *session)
 {
 	session->aim = ROUTE_HTTPS;
-	session->connect_deadline = session->worker->now + options_of(session)->connect_timeout_ms * MS;
+	session->connect_deadline = session->worker->now + options_of(session)->connect_timeout_ms * US_PER_MS;
 	start_round(session);
 }
 
@@ -173,7 +173,7 @@ void backend_connect(struct session *session)
 		return; /* under way */
 	backend_drop_other(session, session->route);
 	session->aim = session->route;
-	session->connect_deadline = session->worker->now + options_of(session)->connect_timeout_ms * MS;
+	session->connect_deadline = session->worker->now + options_of(session)->connect_timeout_ms * US_PER_MS;
 	start_round(session);
 }
 

@@ -173,7 +173,7 @@ void first_bytes_start(struct session *session, bool ahead)
 	worker->hello_of = NULL;
 	if (session->state == SESSION_HELLO)
 		timer_set(&worker->timers, &session->deadline,
-			  session->started + session->configuration->options.hello_timeout_ms * MS);
+			  session->started + session->configuration->options.hello_timeout_ms * US_PER_MS);
 }
 
 void first_bytes_timeout(struct session *session)

@@ -14,7 +14,7 @@
 
 #include "engine/worker.h"
 
-#define LOST_AFTER_US (5000 * MS)
+#define LOST_AFTER_US (5000 * US_PER_MS)
 
 uint64_t in_flight_unacknowledged(const struct end *end)
 {

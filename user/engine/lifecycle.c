@@ -159,7 +159,7 @@ void session_decide(struct session *session, enum route route)
 	session->state = SESSION_CONNECTING;
 	if (route == ROUTE_ACME)
 		timer_set(&session->worker->timers, &session->deadline,
-			  session->started + session->configuration->options.acme_timeout_ms * MS);
+			  session->started + session->configuration->options.acme_timeout_ms * US_PER_MS);
 	if (route == ROUTE_HTTPS && session->ends[BACKEND].connected)
 		session_backend_connected(session);
 	else
@@ -169,7 +169,7 @@ void session_decide(struct session *session, enum route route)
 void session_backend_connected(struct session *session)
 {
 	struct worker *worker = session->worker;
-	uint64_t idle = session->configuration->options.idle_timeout_ms * MS;
+	uint64_t idle = session->configuration->options.idle_timeout_ms * US_PER_MS;
 
 	if (!backend_take_over(session))
 		return;
@@ -198,7 +198,7 @@ void session_look_at_activity(struct session *session)
 static void look_at_idleness(struct session *session)
 {
 	struct worker *worker = session->worker;
-	uint64_t idle = session->configuration->options.idle_timeout_ms * MS;
+	uint64_t idle = session->configuration->options.idle_timeout_ms * US_PER_MS;
 
 	session_look_at_activity(session);
 	if (worker->now - session->last_active >= idle) {
@@ -272,7 +272,7 @@ static void account(const struct session *session)
 		  route_name(session->route), session_cause_name(session->cause), (unsigned long long)up->redirected,
 		  (unsigned long long)up->forwarded, (unsigned long long)down->redirected,
 		  (unsigned long long)down->forwarded, (unsigned long long)(up->trimmed + down->trimmed),
-		  (unsigned long long)(session->worker->now - session->started) / MS);
+		  (unsigned long long)(session->worker->now - session->started) / US_PER_MS);
 	if (session->is_validation)
 		validation_end(session);
 	log_fault(session);

@@ -171,7 +171,7 @@ void listener_change(struct worker *worker, struct configuration *configuration)
 			socket_set_defer_accept(worker->listeners[i].fd, options);
 		socket_change_buffers(worker->listeners[i].fd, &worker->configuration->options, options);
 	}
-	if (!worker->accept_timer.place)
+	if (!timer_is_set(&worker->accept_timer))
 		worker_resume_accept(worker);
 }
 

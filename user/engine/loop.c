@@ -164,7 +164,7 @@ static void sweep_sessions(struct worker *worker)
 		session = next;
 	}
 	/* While it backs off from EMFILE its timer decides. */
-	if (freed && !worker->accept_timer.place)
+	if (freed && !timer_is_set(&worker->accept_timer))
 		worker_resume_accept(worker);
 }
 

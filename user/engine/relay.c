@@ -15,8 +15,9 @@
 #include "engine/promote.h"
 #include "engine/worker.h"
 
-#define ROUNDS_AT_ONCE 8           /* recv/send rounds of a flow before others have their turn */
-#define LINGER_US      (5000 * MS) /* of a side whose peer is gone, while nothing of the last bytes is acknowledged */
+#define ROUNDS_AT_ONCE 8                  /* recv/send rounds of a flow before others have their turn */
+#define LINGER_US      (5000 * US_PER_MS) /* of a side whose peer is gone, while nothing of the last bytes is acknowledged \
+					   */
 
 static bool owes(const struct session *session, enum side from)
 {

@@ -16,7 +16,7 @@
 #include "engine/lifecycle.h"
 #include "engine/worker.h"
 
-#define PATIENCE_US (1000 * MS)
+#define PATIENCE_US (1000 * US_PER_MS)
 
 /* --- the worker's side --- */
 
@@ -110,7 +110,7 @@ static void wait_for_answers(const struct engine *engine)
 	struct pollfd reported = {.fd = engine->reported, .events = POLLIN};
 
 	while (!all_answered(engine) && (now = monotonic_us()) < until)
-		if (poll(&reported, 1, (int)((until - now) / MS + 1)) > 0 &&
+		if (poll(&reported, 1, (int)((until - now) / US_PER_MS + 1)) > 0 &&
 		    read(reported.fd, &value, sizeof(value)) != sizeof(value))
 			return;
 }

@@ -7,8 +7,8 @@
 
 #include "engine/worker.h"
 
-#define LOOK_FIRST_US 50         /* the kernel's backlog worker is usually done by then */
-#define LOOK_LAST_US  (100 * MS) /* a peer that stalls costs ten looks a second, no more */
+#define LOOK_FIRST_US 50                /* the kernel's backlog worker is usually done by then */
+#define LOOK_LAST_US  (100 * US_PER_MS) /* a peer that stalls costs ten looks a second, no more */
 
 /* Nothing will tell when the kernel's backlog worker is done: look again, less and less often. */
 void session_look_again(struct session *session)

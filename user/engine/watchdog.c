@@ -49,7 +49,7 @@ int watchdog_wait_ms(const struct watchdog *watchdog)
 
 	if (!watchdog->interval)
 		return -1;
-	return watchdog->next > now ? (int)((watchdog->next - now) / MS + 1) : 0;
+	return watchdog->next > now ? (int)((watchdog->next - now) / US_PER_MS + 1) : 0;
 }
 
 void watchdog_look(struct watchdog *watchdog, struct engine *engine)

@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 
-#define RESUME_AGAIN_US (100 * MS)
+#define RESUME_AGAIN_US (100 * US_PER_MS)
 
 void worker_mark(struct session *session)
 {

@@ -22,7 +22,7 @@
 #include "operate/reload_parse.h"
 #include "steering/reload.h"
 
-#define PATIENCE_US (2000 * MS) /* for workers to take over */
+#define PATIENCE_US (2000 * US_PER_MS) /* for workers to take over */
 
 /* --- whether it can --- */
 
@@ -162,7 +162,7 @@ static void hand_over(struct program *program, struct configuration *configurati
 	for (unsigned int i = 0; i < program->engine.running; i++)
 		worker_wake(&program->engine.workers[i]);
 	while (!all_have_it(program, configuration) && (now = monotonic_us()) < until)
-		if (poll(&reported, 1, (int)((until - now) / MS + 1)) > 0 &&
+		if (poll(&reported, 1, (int)((until - now) / US_PER_MS + 1)) > 0 &&
 		    read(reported.fd, &value, sizeof(value)) != sizeof(value))
 			break;
 	configuration->older = configuration_prune(configuration->older);

@@ -10,8 +10,8 @@
 
 #include "engine/watchdog.h"
 
-#define PARSE_PATIENCE_US (8000 * MS) /* for names to be looked up; who asked for the reload waits 10 s */
-#define PARSE_LOOK_US     (200 * MS)
+#define PARSE_PATIENCE_US (8000 * US_PER_MS) /* for names to be looked up; who asked for the reload waits 10 s */
+#define PARSE_LOOK_US     (200 * US_PER_MS)
 
 static _Atomic bool parses; /* one at a time */
 
@@ -80,7 +80,7 @@ struct parsing *parsing_start(struct program *program, char *why, size_t size)
 	if (!wait_for(program, thread))
 		snprintf(why, size,
 			 "the names of backends could not be looked up within %llu s; use addresses, or try again",
-			 PARSE_PATIENCE_US / 1000 / MS);
+			 PARSE_PATIENCE_US / 1000 / US_PER_MS);
 	else if (parsing->result != OPTIONS_OK)
 		snprintf(why, size, "%s", parsing->why.text);
 	else

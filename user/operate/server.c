@@ -12,7 +12,7 @@
 #include "base/timer.h"
 
 #define ACCEPT_AT_ONCE 16
-#define PAUSE_US       (100 * MS) /* after accept() failed for want of something */
+#define PAUSE_US       (100 * US_PER_MS) /* after accept() failed for want of something */
 #define EVENTS         (SERVERS_MAX + SERVER_CLIENTS)
 
 /* epoll data: servers come first, clients after them; above, which of the clients that had this place. */
@@ -124,7 +124,7 @@ static void write_answer(struct servers *servers, struct server_client *client)
 static void begin_answer(struct servers *servers, struct server_client *client)
 {
 	client->answered = true;
-	client->deadline = client->follows ? UINT64_MAX : monotonic_us() + SERVER_PATIENCE_MS * MS;
+	client->deadline = client->follows ? UINT64_MAX : monotonic_us() + SERVER_PATIENCE_MS * US_PER_MS;
 	if (client->answer.failed)
 		close_client(client);
 	else
@@ -241,7 +241,7 @@ static bool accept_one(struct servers *servers, struct server *server)
 	client->fd = fd;
 	client->server = server;
 	client->since = monotonic_us();
-	client->deadline = client->since + SERVER_PATIENCE_MS * MS;
+	client->deadline = client->since + SERVER_PATIENCE_MS * US_PER_MS;
 	client->received = client->sent = 0;
 	client->answered = client->follows = false;
 	client->dropped = 0;
