@@ -54,6 +54,7 @@ static void check_endpoint(const char *text)
 
 	if (!endpoint_parse(&endpoint, text, &why)) {
 		check_refusal(&why);
+		assert(memchr(endpoint.text, '\0', sizeof(endpoint.text)));
 		return;
 	}
 	assert(!why.text[0]);
