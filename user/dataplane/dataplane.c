@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Loads the verdict and owns its maps. Start-up code, but for insert, forget and kick, which any worker may call for
- * the slots it owns: the maps are what synchronises them.
+ * Loads the verdict and owns its maps. The main thread opens and closes it while no worker runs; a worker opens its
+ * ring, and inserts, forgets and kicks sockets of the slots it owns: the maps are what synchronises them.
  */
 #include "dataplane/dataplane.h"
 
@@ -15,6 +15,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/descriptor.h"
 #include "system/bpf.h"
 
 /* bpftool's output is not written for -Wconversion. */
@@ -27,25 +28,26 @@
 
 #define RULES_TABLES 2 /* of the map `rules` */
 
-static size_t flows_bytes(unsigned int workers, unsigned int slots_per_worker)
+static size_t whole_pages(size_t bytes)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-	return (sizeof(struct flow) * 2 * workers * slots_per_worker + page - 1) / page * page;
+	return (bytes + page - 1) / page * page;
 }
 
-static size_t lost_bytes(unsigned int workers)
+static size_t flows_bytes(const struct dataplane *dataplane)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	return whole_pages(sizeof(struct flow) * SIDES * dataplane->workers * dataplane->slots_per_worker);
+}
 
-	return (sizeof(uint64_t) * workers + page - 1) / page * page;
+static size_t lost_bytes(const struct dataplane *dataplane)
+{
+	return whole_pages(sizeof(uint64_t) * dataplane->workers);
 }
 
 static size_t rules_bytes(void)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-	return (sizeof(struct clienthello_rules) * RULES_TABLES + page - 1) / page * page;
+	return whole_pages(sizeof(struct clienthello_rules) * RULES_TABLES);
 }
 
 /* A power of two of whole pages: two events a slot, since a side sends none while the last is unanswered. */
@@ -66,7 +68,7 @@ static int create_rings(struct dataplane *dataplane)
 	if (!dataplane->rings)
 		return -ENOMEM;
 	for (uint32_t worker = 0; worker < dataplane->workers; worker++)
-		dataplane->rings[worker] = -1;
+		dataplane->rings[worker] = NO_DESCRIPTOR;
 	for (uint32_t worker = 0; worker < dataplane->workers; worker++) {
 		int ring = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "event_ring", 0, 0,
 					  ring_bytes(dataplane->slots_per_worker), NULL);
@@ -80,27 +82,41 @@ static int create_rings(struct dataplane *dataplane)
 	return 0;
 }
 
+/* fd: of a map that can be mapped; NO_DESCRIPTOR: private memory in its place. */
+static void *map_bytes(size_t bytes, int protection, int fd)
+{
+	void *memory = mmap(NULL, bytes, protection, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
 static int map_memory(struct dataplane *dataplane, bool with_rules)
 {
-	void *memory = mmap(NULL, flows_bytes(dataplane->workers, dataplane->slots_per_worker), PROT_READ | PROT_WRITE,
-			    MAP_SHARED, bpf_map__fd(dataplane->skel->maps.flows), 0);
+	const struct sockmap_bpf *skel = dataplane->skel;
 
-	if (memory == MAP_FAILED)
+	dataplane->flows = map_bytes(flows_bytes(dataplane), PROT_READ | PROT_WRITE,
+				     skel ? bpf_map__fd(skel->maps.flows) : NO_DESCRIPTOR);
+	if (!dataplane->flows)
 		return -errno;
-	dataplane->flows = memory;
-	memory = mmap(NULL, lost_bytes(dataplane->workers), PROT_READ, MAP_SHARED,
-		      bpf_map__fd(dataplane->skel->maps.events_lost), 0);
-	if (memory == MAP_FAILED)
-		return -errno;
-	dataplane->events_lost = memory;
+	if (skel) {
+		dataplane->events_lost =
+			map_bytes(lost_bytes(dataplane), PROT_READ, bpf_map__fd(skel->maps.events_lost));
+		if (!dataplane->events_lost)
+			return -errno;
+	}
 	if (!with_rules)
 		return 0;
-	memory = mmap(NULL, rules_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(dataplane->skel->maps.rules),
-		      0);
-	if (memory == MAP_FAILED)
-		return -errno;
-	dataplane->rules = memory;
-	return 0;
+	dataplane->rules =
+		map_bytes(rules_bytes(), PROT_READ | PROT_WRITE, skel ? bpf_map__fd(skel->maps.rules) : NO_DESCRIPTOR);
+	return dataplane->rules ? 0 : -errno;
+}
+
+static struct dataplane nothing_open(unsigned int workers, unsigned int slots_per_worker)
+{
+	return (struct dataplane){.workers = workers,
+				  .slots_per_worker = slots_per_worker,
+				  .socks = NO_DESCRIPTOR,
+				  .slots = NO_DESCRIPTOR};
 }
 
 static int set_sizes(const struct dataplane *dataplane, bool with_rules)
@@ -130,8 +146,7 @@ int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, un
 	const char *step = "opening the BPF program";
 	int error;
 
-	*dataplane =
-		(struct dataplane){.workers = workers, .slots_per_worker = slots_per_worker, .socks = -1, .slots = -1};
+	*dataplane = nothing_open(workers, slots_per_worker);
 	dataplane->skel = sockmap_bpf__open();
 	if (!dataplane->skel)
 		return bpf_explain(-errno, step, why);
@@ -165,47 +180,36 @@ int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, un
 int dataplane_open_user(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
 			bool with_rules)
 {
-	void *memory;
+	int error;
 
-	*dataplane =
-		(struct dataplane){.workers = workers, .slots_per_worker = slots_per_worker, .socks = -1, .slots = -1};
-	memory = mmap(NULL, flows_bytes(workers, slots_per_worker), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		      -1, 0);
-	if (memory == MAP_FAILED)
-		return -ENOMEM;
-	dataplane->flows = memory;
-	if (!with_rules)
-		return 0;
-	memory = mmap(NULL, rules_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED) {
+	*dataplane = nothing_open(workers, slots_per_worker);
+	error = map_memory(dataplane, with_rules);
+	if (error)
 		dataplane_close(dataplane);
-		return -ENOMEM;
-	}
-	dataplane->rules = memory;
-	return 0;
+	return error;
 }
 
 void dataplane_close(struct dataplane *dataplane)
 {
 	if (dataplane->flows)
-		munmap(dataplane->flows, flows_bytes(dataplane->workers, dataplane->slots_per_worker));
+		munmap(dataplane->flows, flows_bytes(dataplane));
 	if (dataplane->rules)
 		munmap(dataplane->rules, rules_bytes());
 	if (dataplane->events_lost)
-		munmap(dataplane->events_lost, lost_bytes(dataplane->workers));
+		munmap(dataplane->events_lost, lost_bytes(dataplane));
 	for (unsigned int worker = 0; dataplane->rings && worker < dataplane->workers; worker++)
-		if (dataplane->rings[worker] >= 0)
-			close(dataplane->rings[worker]);
+		descriptor_close(&dataplane->rings[worker]);
 	free(dataplane->rings);
 	if (dataplane->skel)
 		sockmap_bpf__destroy(dataplane->skel);
-	*dataplane = (struct dataplane){.socks = -1, .slots = -1};
+	*dataplane = nothing_open(0, 0);
 }
 
-struct ring_buffer *dataplane_ring(const struct dataplane *dataplane, unsigned int worker,
-				   int (*seen)(void *context, void *event, size_t size), void *context)
+int dataplane_open_ring(const struct dataplane *dataplane, unsigned int worker,
+			int (*seen)(void *context, void *event, size_t size), void *context, struct ring_buffer **ring)
 {
-	return ring_buffer__new(dataplane->rings[worker], seen, context, NULL);
+	*ring = ring_buffer__new(dataplane->rings[worker], seen, context, NULL);
+	return *ring ? 0 : -errno;
 }
 
 int dataplane_insert(struct dataplane *dataplane, uint32_t key, int fd, uint64_t *cookie)
@@ -231,9 +235,9 @@ void dataplane_forget(struct dataplane *dataplane, uint64_t cookie)
 	bpf_map_delete_elem(dataplane->slots, &cookie);
 }
 
-long dataplane_kick(int fd)
+int dataplane_kick(int fd)
 {
 	char byte;
 
-	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno == EAGAIN ? 0 : -errno;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The kernel half as the worker sees it: loads and attaches the verdict, owns its maps, puts sockets in, and proves at
- * start-up that bytes move. Without BPF it is nothing but the array of flows, in private memory.
+ * start-up that bytes move. Without BPF it is nothing but the array of flows, in private memory. Opened and closed by
+ * the main thread; each worker uses the slots that are its own.
  */
 #ifndef ALPNBPF_DATAPLANE_DATAPLANE_H
 #define ALPNBPF_DATAPLANE_DATAPLANE_H
@@ -22,8 +23,8 @@ struct dataplane {
 	uint64_t *events_lost;           /* by worker; NULL without a verdict */
 	struct clienthello_rules *rules; /* two tables, shared with the verdict when there is one; NULL: no rules */
 	unsigned int workers, slots_per_worker;
-	int socks, slots; /* map descriptors, -1 without a verdict */
-	int *rings;       /* by worker; descriptors of the event rings, NULL without a verdict */
+	int socks, slots; /* map descriptors, the skeleton's; NO_DESCRIPTOR without a verdict */
+	int *rings;       /* by worker; descriptors of the event rings, owned; NULL without a verdict */
 };
 
 /*
@@ -33,7 +34,7 @@ struct dataplane {
  */
 int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
 			   bool with_rules, struct sentence *why);
-/* The array of flows alone, and the tables. 0 or -ENOMEM. */
+/* The array of flows alone, and the tables. 0 or -errno. */
 int dataplane_open_user(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
 			bool with_rules);
 void dataplane_close(struct dataplane *dataplane);
@@ -50,11 +51,11 @@ static inline const struct clienthello_rules *dataplane_rules(const struct datap
 }
 
 /*
- * The reader of a worker's events: `seen` gets a struct flow_event each. NULL with errno set. The caller frees it,
- * before the data plane is closed.
+ * The reader of a worker's events: `seen` gets a struct flow_event each. 0 or -errno. The caller frees it, before the
+ * data plane is closed.
  */
-struct ring_buffer *dataplane_ring(const struct dataplane *dataplane, unsigned int worker,
-				   int (*seen)(void *context, void *event, size_t size), void *context);
+int dataplane_open_ring(const struct dataplane *dataplane, unsigned int worker,
+			int (*seen)(void *context, void *event, size_t size), void *context, struct ring_buffer **ring);
 
 /*
  * From now on the verdict sees what arrives on the socket `fd`; what arrived before, at the next recv(). The flow of
@@ -66,8 +67,8 @@ int dataplane_insert(struct dataplane *dataplane, uint32_t key, int fd, uint64_t
 /* The socket of this cookie was closed: close() took it out of `socks` (never delete a live one), this forgets it. */
 void dataplane_forget(struct dataplane *dataplane, uint64_t cookie);
 
-/* Runs the bytes before insertion, if any, through the verdict. Returns what recv(MSG_PEEK) of one byte returns. */
-long dataplane_kick(int fd);
+/* Runs the bytes before insertion, if any, through the verdict. 0, or -errno: the connection has failed. */
+int dataplane_kick(int fd);
 
 /*
  * Loads a small instance, with rules if there are to be any, and moves bytes through it over loopback. 0, or -errno

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
+
 #define DEADLINE_MS 2000
 
 /* Not TLS, so that the verdict decides at once; the length is odd on purpose. */
@@ -33,7 +35,7 @@ static int connect_pair(int ends[2])
 	socklen_t length = sizeof(address);
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), error = 0;
 
-	ends[0] = ends[1] = -1;
+	ends[0] = ends[1] = NO_DESCRIPTOR;
 	if (listener < 0)
 		return -errno;
 	ends[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
@@ -74,12 +76,9 @@ static int open_bench(struct bench *bench)
 static void close_bench(struct bench *bench)
 {
 	for (int side = CLIENT; side < SIDES; side++)
-		if (bench->inner[side] >= 0)
-			close(bench->inner[side]);
-	if (bench->client >= 0)
-		close(bench->client);
-	if (bench->backend >= 0)
-		close(bench->backend);
+		descriptor_close(&bench->inner[side]);
+	descriptor_close(&bench->client);
+	descriptor_close(&bench->backend);
 }
 
 /* Send at one end; exactly that must come out at the other. */
@@ -136,7 +135,8 @@ static int carry_both_ways(struct bench *bench)
 
 int dataplane_selftest(bool with_rules, struct sentence *why)
 {
-	struct bench bench = {.client = -1, .backend = -1, .inner = {-1, -1}, .why = why};
+	struct bench bench = {
+		.client = NO_DESCRIPTOR, .backend = NO_DESCRIPTOR, .inner = {NO_DESCRIPTOR, NO_DESCRIPTOR}, .why = why};
 	int error = dataplane_open_sockmap(&bench.dataplane, 1, 1, with_rules, why);
 
 	if (error)

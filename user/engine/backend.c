@@ -308,7 +308,7 @@ bool backend_take_over(struct session *session)
 	for (int side = CLIENT; side < SIDES; side++)
 		__atomic_store_n(&session->flows[side].mode, mode, __ATOMIC_SEQ_CST);
 	/* A backend that speaks first, or answers the header, may have done so before it was in the map. */
-	if (end->in_map && dataplane_kick(end->fd) < 0 && errno != EAGAIN)
+	if (end->in_map && dataplane_kick(end->fd))
 		return lose(session);
 	return true;
 }

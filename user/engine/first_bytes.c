@@ -90,9 +90,7 @@ void first_bytes_progress(struct session *session)
 	if (client->in_map) {
 		if (!decided_route(session) && client->fin_seen) {
 			/* The barrier: EPOLLRDHUP may come before the verdict has seen the last bytes. */
-			long peeked = dataplane_kick(client->fd);
-
-			if (peeked < 0 && errno != EAGAIN) {
+			if (dataplane_kick(client->fd)) {
 				session_reset(session, CLIENT);
 				return;
 			}
@@ -126,7 +124,7 @@ static void start_in_kernel(struct session *session, bool ahead)
 		backend_connect_ahead(session);
 	if (session->state != SESSION_HELLO)
 		return;
-	if (dataplane_kick(session->ends[CLIENT].fd) < 0 && errno != EAGAIN) {
+	if (dataplane_kick(session->ends[CLIENT].fd)) {
 		session_reset(session, CLIENT);
 		return;
 	}

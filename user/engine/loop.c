@@ -316,9 +316,9 @@ int worker_init(struct worker *worker, struct engine *engine, unsigned int index
 	}
 	if (error || !dataplane_has_verdict(&engine->dataplane))
 		return error;
-	worker->ring = dataplane_ring(&engine->dataplane, index, event_seen, worker);
-	if (!worker->ring)
-		return -errno;
+	error = dataplane_open_ring(&engine->dataplane, index, event_seen, worker, &worker->ring);
+	if (error)
+		return error;
 	return wait_for_descriptor(worker, engine->dataplane.rings[index], SOURCE_RING);
 }
 

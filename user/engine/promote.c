@@ -2,7 +2,6 @@
 /* From user space into the map, in the middle of a session. Runs on the thread of the session's worker. */
 #include "engine/promote.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "dataplane/dataplane.h"
@@ -63,9 +62,9 @@ static void insert(struct session *session, enum side side)
 /* What came before the insertion goes through the verdict now. */
 static bool kick(struct session *session, enum side side)
 {
-	if (!session->ends[side].in_map || dataplane_kick(session->ends[side].fd) >= 0 || errno == EAGAIN)
-		return true;
-	return side_fail(session, side, -errno);
+	int error = session->ends[side].in_map ? dataplane_kick(session->ends[side].fd) : 0;
+
+	return !error || side_fail(session, side, error);
 }
 
 void promote(struct session *session)
