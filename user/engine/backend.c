@@ -11,7 +11,6 @@
 
 #include "engine/connect.h"
 #include "engine/hints.h"
-#include "engine/lifecycle.h"
 #include "base/log.h"
 #include "engine/peek.h"
 #include "engine/proxy_protocol.h"
@@ -34,12 +33,12 @@ static const struct endpoint *endpoint_of(const struct session *session)
 
 /* --- addresses, retries, fallback --- */
 
-/* The connection is of no use: close it, and let nothing be redirected to where it was. */
-static void drop(struct session *session)
+/* Closes the connection, and lets nothing be redirected to where it was. */
+static void drop_connection(struct session *session)
 {
 	struct flow *flows = session->flows;
 
-	__atomic_store_n(&flows[CLIENT].mode, FLOW_HELD, __ATOMIC_SEQ_CST);
+	flow_set_mode(&flows[CLIENT], FLOW_HELD);
 	side_close(session, BACKEND, false);
 	memset(&flows[BACKEND], 0, sizeof(flows[BACKEND])); /* its socket is closed: no verdict runs for it any more */
 	session->header_sent = false;
@@ -67,15 +66,13 @@ static void log_unreachable(struct session *session, int error)
 			 options_of(session)->connect_timeout_ms, strerror(-error), hint, suppressed);
 }
 
-static void start_round(struct session *session);
-
-static void all_failed(struct session *session, int error)
+static enum backend_step all_failed(struct session *session, int error)
 {
 	struct worker *worker = session->worker;
 	uint64_t again;
 
 	if (session->state == SESSION_HELLO)
-		return; /* ahead of the hello: tried for real once the route is known */
+		return BACKEND_WAITS; /* ahead of the hello: tried for real once the route is known */
 	worker->backends[session->aim].failed_at = worker->now;
 	worker->backends[session->aim].error = error;
 	if (session->aim == ROUTE_ACME) {
@@ -83,25 +80,25 @@ static void all_failed(struct session *session, int error)
 		log_unreachable(session, error);
 		if (options_of(session)->acme_fallback == ACME_FALLBACK_CLOSE) {
 			session_end(session, CAUSE_CONNECT_FAILED, true);
-			return;
+			return BACKEND_GAVE_UP;
 		}
 		worker->counters.acme_fallbacks++;
 		timer_cancel(&worker->timers, &session->deadline);
 		session->route = ROUTE_HTTPS;
-		backend_connect(session);
-		return;
+		return backend_connect(session);
 	}
 	if (worker->now >= session->connect_deadline) {
 		worker->counters.connect_failed[session->aim]++;
 		log_unreachable(session, error);
 		session_end(session, CAUSE_CONNECT_FAILED, true);
-		return;
+		return BACKEND_GAVE_UP;
 	}
 	worker->counters.connect_retries++;
 	again = worker->now + session->retry_delay; /* and a last time at the deadline */
 	timer_set(&worker->timers, &session->retry,
 		  again < session->connect_deadline ? again : session->connect_deadline);
 	session->retry_delay = 2 * session->retry_delay < RETRY_LAST_US ? 2 * session->retry_delay : RETRY_LAST_US;
+	return BACKEND_WAITS;
 }
 
 /* The time this attempt may take: its share of what is left. */
@@ -114,7 +111,7 @@ static uint64_t attempt_end(const struct session *session)
 	return now + (session->connect_deadline - now) / session->addresses_left;
 }
 
-static void try_addresses(struct session *session, int error)
+static enum backend_step try_addresses(struct session *session, int error)
 {
 	struct worker *worker = session->worker;
 
@@ -124,98 +121,97 @@ static void try_addresses(struct session *session, int error)
 		error = connect_start(session, &address);
 		if (error == -EALREADY) {
 			timer_set(&worker->timers, &session->retry, attempt_end(session));
-			return;
+			return BACKEND_WAITS;
 		}
-		if (error == 0) {
-			session_backend_connected(session);
-			return;
-		}
-		drop(session);
+		if (error == 0)
+			return BACKEND_STANDS;
+		drop_connection(session);
 		session->address = (session->address + 1) % connect_address_count(session);
 	}
-	all_failed(session, error);
+	return all_failed(session, error);
 }
 
-static void start_round(struct session *session)
+static enum backend_step start_round(struct session *session)
 {
 	session->address = connect_first_address(session);
 	session->addresses_left = connect_address_count(session);
-	try_addresses(session, -ECONNREFUSED);
+	return try_addresses(session, -ECONNREFUSED);
 }
 
 /* The attempt under way has failed: the next address. */
-static void attempt_failed(struct session *session, int error)
+static enum backend_step attempt_failed(struct session *session, int error)
 {
 	timer_cancel(&session->worker->timers, &session->retry);
-	drop(session);
+	drop_connection(session);
 	session->address = (session->address + 1) % connect_address_count(session);
 	session->addresses_left--;
-	try_addresses(session, error);
+	return try_addresses(session, error);
+}
+
+/* A round of attempts at the backend of `route`, with all its time before it. */
+static enum backend_step aim_at(struct session *session, enum route route)
+{
+	session->aim = route;
+	session->connect_deadline = session->worker->now + options_of(session)->connect_timeout_ms * US_PER_MS;
+	return start_round(session);
 }
 
 void backend_connect_ahead(struct session *session)
 {
-	session->aim = ROUTE_HTTPS;
-	session->connect_deadline = session->worker->now + options_of(session)->connect_timeout_ms * US_PER_MS;
-	start_round(session);
+	if (aim_at(session, ROUTE_HTTPS) == BACKEND_STANDS)
+		backend_take_over(session);
 }
 
 void backend_drop_other(struct session *session, enum route route)
 {
 	if (session->ends[BACKEND].fd >= 0 && session->aim != route)
-		drop(session);
+		drop_connection(session);
 }
 
-void backend_connect(struct session *session)
+enum backend_step backend_connect(struct session *session)
 {
-	session->retry_delay = RETRY_FIRST_US;
-	if (session->ends[BACKEND].fd >= 0 && session->aim == session->route)
-		return; /* under way */
 	backend_drop_other(session, session->route);
-	session->aim = session->route;
-	session->connect_deadline = session->worker->now + options_of(session)->connect_timeout_ms * US_PER_MS;
-	start_round(session);
+	if (session->ends[BACKEND].connected) /* ahead of the hello */
+		return BACKEND_STANDS;
+	session->retry_delay = RETRY_FIRST_US;
+	return session->ends[BACKEND].fd >= 0 ? BACKEND_WAITS : aim_at(session, session->route);
 }
 
-void backend_progress(struct session *session)
+enum backend_step backend_progress(struct session *session)
 {
 	struct end *end = &session->ends[BACKEND];
 	struct address address;
 	int result;
 
 	if (end->connected) {
-		/* Connected ahead, and gone before it was of use: a new one when it is needed. With a byte in it, it is
+		/* Connected ahead, and gone before it was used: a new one when it is needed. With a byte in it, it is
 		 * the session's for good. */
 		if ((end->poll_error || end->fin_seen) && session->flows[CLIENT].redirected == 0)
-			drop(session);
-		return;
+			drop_connection(session);
+		return BACKEND_WAITS;
 	}
 	address = connect_address(session);
 	result = connect_result(end->fd, &address);
 	if (result == -EALREADY)
-		return;
+		return BACKEND_WAITS;
 	end->blocked = false;
-	if (result)
-		attempt_failed(session, result);
-	else
-		session_backend_connected(session);
+	return result ? attempt_failed(session, result) : BACKEND_STANDS;
 }
 
-void backend_retry(struct session *session)
+enum backend_step backend_retry(struct session *session)
 {
 	if (session->ends[BACKEND].fd < 0)
-		start_round(session);
-	else if (!session->ends[BACKEND].connected)
-		attempt_failed(session, -ETIMEDOUT);
+		return start_round(session);
+	return session->ends[BACKEND].connected ? BACKEND_WAITS : attempt_failed(session, -ETIMEDOUT);
 }
 
 /* --- the PROXY header and the map --- */
 
 /* The backend has gone right after it accepted. Ahead of the hello that means nothing: it may be for another one. */
-static bool lose(struct session *session)
+static bool backend_lost(struct session *session)
 {
 	if (session->state == SESSION_HELLO)
-		drop(session);
+		drop_connection(session);
 	else
 		session_reset(session, BACKEND);
 	return false;
@@ -265,7 +261,7 @@ static bool send_header(struct session *session)
 	}
 	sent = send(end->fd, header, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent != length) /* into an empty send buffer it goes whole, or not at all */
-		return lose(session);
+		return backend_lost(session);
 	end->sent_apart += (uint64_t)sent;
 	session->header_sent = true;
 	return true;
@@ -276,7 +272,7 @@ bool backend_take_over(struct session *session)
 	struct worker *worker = session->worker;
 	struct end *client = &session->ends[CLIENT], *end = &session->ends[BACKEND];
 	bool watched = end->watches_out;
-	uint32_t mode = FLOW_USER;
+	enum flow_mode mode = FLOW_USER;
 
 	if (end->connected)
 		return true; /* done ahead of the hello */
@@ -306,9 +302,9 @@ bool backend_take_over(struct session *session)
 		return false;
 	}
 	for (int side = CLIENT; side < SIDES; side++)
-		__atomic_store_n(&session->flows[side].mode, mode, __ATOMIC_SEQ_CST);
+		flow_set_mode(&session->flows[side], mode);
 	/* A backend that speaks first, or answers the header, may have done so before it was in the map. */
 	if (end->in_map && dataplane_kick(end->fd))
-		return lose(session);
+		return backend_lost(session);
 	return true;
 }

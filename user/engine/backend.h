@@ -8,24 +8,33 @@
 
 #include "engine/session.h"
 
-/* Connect the default backend before the route is known, where that can pay off. One attempt; failure means nothing. */
+/* What connecting has come to. */
+enum backend_step {
+	BACKEND_WAITS,   /* for an event or the retry timer; ahead of the hello it may also have failed, which means
+			    nothing */
+	BACKEND_STANDS,  /* it is connected: backend_take_over() is due */
+	BACKEND_GAVE_UP, /* the session was ended */
+};
+
+/* Connects the default backend before the route is known, where that can pay off. One attempt; failure means nothing.
+ */
 void backend_connect_ahead(struct session *session);
 
-/* Close a connection that was made ahead and does not lead to `route`. */
+/* Closes a connection that was made ahead and does not lead to `route`. */
 void backend_drop_other(struct session *session, enum route route);
 
-/* Connect the backend of session->route; a connection ahead that leads there is used, another one dropped. */
-void backend_connect(struct session *session);
+/* Connects the backend of session->route; a connection ahead that leads there is used, another one dropped. */
+enum backend_step backend_connect(struct session *session);
 
 /* Something happened at the backend's socket before the session is open. */
-void backend_progress(struct session *session);
+enum backend_step backend_progress(struct session *session);
 
 /* The time of an attempt is over, or it is time for the next. */
-void backend_retry(struct session *session);
+enum backend_step backend_retry(struct session *session);
 
 /*
- * The connection stands: send the PROXY header if one is due, put the socket into the map, let the flows live. False
- * when that ended the session, or the connection if it was made ahead.
+ * The connection stands: sends the PROXY header if one is due, puts the socket into the map, lets the flows live. Done
+ * once; asking again is harmless. False when it ended the session, or the connection if that was made ahead.
  */
 bool backend_take_over(struct session *session);
 

@@ -11,7 +11,6 @@
 
 #include "engine/backend.h"
 #include "engine/flow.h"
-#include "engine/lifecycle.h"
 #include "engine/peek.h"
 #include "engine/worker.h"
 
@@ -29,13 +28,12 @@ static bool has_said_something(const struct session *session)
 }
 
 /* Feed the native parser what is new. Returns what the last recv() did: > 0, 0 at an end, or -errno. */
-static long feed_parser(struct session *session)
+static ssize_t feed_parser(struct session *session)
 {
 	struct worker *worker = session->worker;
 	struct flow *flow = &session->flows[CLIENT];
-	long count;
+	ssize_t count = peek_bytes(session);
 
-	count = peek_bytes(session);
 	if (count <= 0)
 		return count;
 	if ((uint64_t)count > session->hello_fed) {
@@ -62,54 +60,57 @@ static void note_server_name(struct session *session)
 }
 
 /* counted: by what the hello says; MORE when a deadline or an end decided. */
-static void decide(struct session *session, enum route route, enum clienthello_result result)
+static enum route decide_route(struct session *session, enum route route, enum clienthello_result result)
 {
 	session->worker->counters.hellos[result]++;
 	session->is_validation = route == ROUTE_ACME;
 	note_server_name(session);
-	session_decide(session, route);
+	return route;
 }
 
-/* The client has ended its side. True when that settled the session's fate. */
-static bool take_end(struct session *session)
+/* The client has ended its side before its route was known. */
+static enum route decide_at_end(struct session *session)
 {
 	if (!has_said_something(session)) {
 		session_end(session, CAUSE_CLIENT_LEFT, false);
-		return true;
+		return ROUTE_UNDECIDED;
 	}
 	/* The web server gets the bytes and the FIN, and may have an answer. */
-	decide(session, ROUTE_HTTPS, CLIENTHELLO_MORE);
-	return true;
+	return decide_route(session, ROUTE_HTTPS, CLIENTHELLO_MORE);
 }
 
-void first_bytes_progress(struct session *session)
+/* Lets the parser, or the verdict, have what has come. *ended: the client has ended its side. 0 or -errno. */
+static int read_on(struct session *session, bool *ended)
 {
-	struct end *client = &session->ends[CLIENT];
-	bool ended = false;
+	const struct end *client = &session->ends[CLIENT];
+	ssize_t count;
 
 	if (client->in_map) {
-		if (!decided_route(session) && client->fin_seen) {
-			/* The barrier: EPOLLRDHUP may come before the verdict has seen the last bytes. */
-			if (dataplane_kick(client->fd)) {
-				session_reset(session, CLIENT);
-				return;
-			}
-			ended = true;
-		}
-	} else if (!decided_route(session) && client->readable) {
-		long count = feed_parser(session);
+		if (!client->fin_seen)
+			return 0;
+		/* The barrier: EPOLLRDHUP may come before the verdict has seen the last bytes. */
+		*ended = true;
+		return dataplane_kick(client->fd);
+	}
+	if (!client->readable)
+		return 0;
+	count = feed_parser(session);
+	*ended = count == 0 || (client->fin_seen && count > 0);
+	return count < 0 && count != -EAGAIN ? (int)count : 0;
+}
 
-		if (count < 0 && count != -EAGAIN) {
-			session_reset(session, CLIENT);
-			return;
-		}
-		ended = count == 0 || (client->fin_seen && count > 0);
+enum route first_bytes_progress(struct session *session)
+{
+	bool ended = false;
+
+	if (!decided_route(session) && read_on(session, &ended)) {
+		session_reset(session, CLIENT);
+		return ROUTE_UNDECIDED;
 	}
 	if (decided_route(session))
-		decide(session, decided_route(session), (enum clienthello_result)session->flows[CLIENT].hello_result);
-	else if (ended)
-		take_end(session);
-	session->worker->hello_of = NULL;
+		return decide_route(session, decided_route(session),
+				    (enum clienthello_result)session->flows[CLIENT].hello_result);
+	return ended ? decide_at_end(session) : ROUTE_UNDECIDED;
 }
 
 /*
@@ -129,20 +130,19 @@ static void start_in_kernel(struct session *session, bool ahead)
 		return;
 	}
 	/* What was there is known to be passed or redirected now. If it was nothing new, later bytes must not be
-	 * redirected without an event: a hold, and a second kick for a segment that came in between. */
+	 * redirected without an event: that is forbidden, and a second kick is for a segment that came in between. */
 	if (!decided_route(session) && flow_arrived(&flows[CLIENT]) == 0) {
-		__atomic_store_n(&flows[CLIENT].mode, FLOW_HELD, __ATOMIC_SEQ_CST);
+		flow_set_mode(&flows[CLIENT], FLOW_HELD);
 		dataplane_kick(session->ends[CLIENT].fd);
 	}
 }
 
-long first_bytes_look(struct session *session, bool *ahead)
+ssize_t first_bytes_look(struct session *session, bool *ahead)
 {
 	struct worker *worker = session->worker;
 	bool header = session->configuration->options.proxy[ROUTE_HTTPS] != PROXY_NONE;
-	long count;
+	ssize_t count = peek_bytes(session);
 
-	count = peek_bytes(session);
 	if (count < 0)
 		return count;
 	*ahead = count > 0;
@@ -150,7 +150,7 @@ long first_bytes_look(struct session *session, bool *ahead)
 		peek_describe(session, (size_t)count);
 		/* More of it may come before it is asked for. */
 		if (worker->hello.result == CLIENTHELLO_MORE)
-			worker->hello_of = NULL;
+			peek_forget(worker);
 		/* A connection that carried a PROXY header is not unused: it is made for none but https. The header
 		 * goes out before the kick, and its TLVs are read from these bytes. With rules, https is one of many:
 		 * its server is not to be bothered with connections that are for others. */
@@ -160,31 +160,33 @@ long first_bytes_look(struct session *session, bool *ahead)
 	return count;
 }
 
-void first_bytes_start(struct session *session, bool ahead)
+enum route first_bytes_start(struct session *session, bool ahead)
 {
 	struct worker *worker = session->worker;
+	enum route route = ROUTE_UNDECIDED;
 
 	if (session->ends[CLIENT].in_map)
 		start_in_kernel(session, ahead);
 	if (session->state == SESSION_HELLO)
-		first_bytes_progress(session);
-	worker->hello_of = NULL;
-	if (session->state == SESSION_HELLO)
+		route = first_bytes_progress(session);
+	if (session->state == SESSION_HELLO && route == ROUTE_UNDECIDED)
 		timer_set(&worker->timers, &session->deadline,
 			  session->started + session->configuration->options.hello_timeout_ms * US_PER_MS);
+	return route;
 }
 
-void first_bytes_timeout(struct session *session)
+enum route first_bytes_timeout(struct session *session)
 {
 	/* The last bytes may have come with the deadline. */
-	first_bytes_progress(session);
-	if (session->state != SESSION_HELLO)
-		return;
+	enum route route = first_bytes_progress(session);
+
+	if (route != ROUTE_UNDECIDED || session->state != SESSION_HELLO)
+		return route;
 	if (!has_said_something(session)) {
 		session->worker->counters.hello_silent++;
 		session_end(session, CAUSE_HELLO_SILENT, true);
-		return;
+		return ROUTE_UNDECIDED;
 	}
 	session->worker->counters.hello_timeout++;
-	decide(session, ROUTE_HTTPS, CLIENTHELLO_MORE);
+	return decide_route(session, ROUTE_HTTPS, CLIENTHELLO_MORE);
 }

@@ -16,6 +16,7 @@
 #include "engine/backend.h"
 #include "engine/first_bytes.h"
 #include "engine/hints.h"
+#include "engine/peek.h"
 #include "base/log.h"
 #include "engine/flow.h"
 #include "engine/relay.h"
@@ -47,7 +48,7 @@ static struct session *take_slot(struct worker *worker)
 		/* No verdict runs on them: the sockets that were here are closed. */
 		memset(&session->flows[side], 0, sizeof(struct flow));
 	}
-	worker->hello_of = NULL; /* that of a session which ended where it began */
+	peek_forget(worker); /* that of a session which ended where it began */
 	configuration_enter(session->configuration);
 	session->flows[CLIENT].rules = session->configuration->rules;
 	session->in_hello = true;
@@ -77,7 +78,7 @@ static bool open_client(struct session *session, bool *ahead)
 
 	client->is_tcp = client->connected = true;
 	if (wants_verdict(session->worker)) {
-		long waiting = first_bytes_look(session, ahead);
+		ssize_t waiting = first_bytes_look(session, ahead);
 
 		if (waiting < 0 && waiting != -EAGAIN) {
 			session_end(session, CAUSE_CLIENT_RESET, true);
@@ -98,6 +99,60 @@ static bool open_client(struct session *session, bool *ahead)
 	return true;
 }
 
+/* What connecting the backend has come to: the session is open when it stands. */
+static void follow_backend(struct session *session, enum backend_step step)
+{
+	struct worker *worker = session->worker;
+	uint64_t idle = session->configuration->options.idle_timeout_ms * US_PER_MS;
+
+	if (step != BACKEND_STANDS || !backend_take_over(session))
+		return;
+	if (session->state != SESSION_CONNECTING)
+		return; /* ahead of the hello */
+	session->state = SESSION_OPEN;
+	session->last_active = worker->now;
+	trace_settled(session);
+	timer_cancel(&worker->timers, &session->retry);
+	if (session->route != ROUTE_ACME && idle)
+		timer_set(&worker->timers, &session->deadline, worker->now + idle / IDLE_LOOKS);
+	relay_progress(session);
+}
+
+/* Its route is known, or will never be: nothing looks into the rules for it any more. */
+static void leave_hello(struct session *session)
+{
+	if (session->in_hello)
+		atomic_fetch_sub_explicit(&session->configuration->hellos, 1, memory_order_release);
+	session->in_hello = false;
+}
+
+static void take_route(struct session *session, enum route route)
+{
+	session->route = route;
+	session->worker->counters.routed[route]++;
+	trace_decided(session);
+	timer_cancel(&session->worker->timers, &session->deadline);
+	/* Before the route is published: from then on the verdict would redirect what another backend says to the
+	 * client. */
+	backend_drop_other(session, route);
+	__atomic_store_n(&session->flows[CLIENT].route_chosen, (__u16)route, __ATOMIC_SEQ_CST);
+	leave_hello(session);
+	session->state = SESSION_CONNECTING;
+	if (route == ROUTE_ACME)
+		timer_set(&session->worker->timers, &session->deadline,
+			  session->started + session->configuration->options.acme_timeout_ms * US_PER_MS);
+	follow_backend(session, backend_connect(session));
+}
+
+/* What the first bytes have come to. They are forgotten last: the trace and the PROXY header's TLVs are made of them.
+ */
+static void follow_first_bytes(struct session *session, enum route route)
+{
+	if (route != ROUTE_UNDECIDED)
+		take_route(session, route);
+	peek_forget(session->worker);
+}
+
 void session_open(struct worker *worker, int fd, const struct address *client, const struct address *destination,
 		  bool in_sources)
 {
@@ -113,7 +168,7 @@ void session_open(struct worker *worker, int fd, const struct address *client, c
 	session->ends[CLIENT].fd = fd;
 	session->started = session->last_active = worker->now;
 	if (open_client(session, &ahead))
-		first_bytes_start(session, ahead);
+		follow_first_bytes(session, first_bytes_start(session, ahead));
 }
 
 void session_progress(struct session *session)
@@ -127,61 +182,14 @@ void session_progress(struct session *session)
 		if (!side_check(session, CLIENT))
 			return;
 		if (session->ends[BACKEND].fd >= 0)
-			backend_progress(session);
+			follow_backend(session, backend_progress(session));
 		if (session->state == SESSION_HELLO)
-			first_bytes_progress(session);
+			follow_first_bytes(session, first_bytes_progress(session));
 		return;
 	case SESSION_OPEN:
 		relay_progress(session);
 		return;
 	}
-}
-
-/* Its route is known, or will never be: nothing looks into the rules for it any more. */
-static void leave_hello(struct session *session)
-{
-	if (session->in_hello)
-		atomic_fetch_sub_explicit(&session->configuration->hellos, 1, memory_order_release);
-	session->in_hello = false;
-}
-
-void session_decide(struct session *session, enum route route)
-{
-	session->route = route;
-	session->worker->counters.routed[route]++;
-	trace_decided(session);
-	timer_cancel(&session->worker->timers, &session->deadline);
-	/* Before the route is published: from then on the verdict would redirect what another backend says to the
-	 * client. */
-	backend_drop_other(session, route);
-	__atomic_store_n(&session->flows[CLIENT].route_chosen, (__u16)route, __ATOMIC_SEQ_CST);
-	leave_hello(session);
-	session->state = SESSION_CONNECTING;
-	if (route == ROUTE_ACME)
-		timer_set(&session->worker->timers, &session->deadline,
-			  session->started + session->configuration->options.acme_timeout_ms * US_PER_MS);
-	if (route == ROUTE_HTTPS && session->ends[BACKEND].connected)
-		session_backend_connected(session);
-	else
-		backend_connect(session);
-}
-
-void session_backend_connected(struct session *session)
-{
-	struct worker *worker = session->worker;
-	uint64_t idle = session->configuration->options.idle_timeout_ms * US_PER_MS;
-
-	if (!backend_take_over(session))
-		return;
-	if (session->state != SESSION_CONNECTING)
-		return; /* ahead of the hello */
-	session->state = SESSION_OPEN;
-	session->last_active = worker->now;
-	trace_settled(session);
-	timer_cancel(&worker->timers, &session->retry);
-	if (session->route != ROUTE_ACME && idle)
-		timer_set(&worker->timers, &session->deadline, worker->now + idle / IDLE_LOOKS);
-	relay_progress(session);
 }
 
 void session_look_at_activity(struct session *session)
@@ -215,7 +223,7 @@ void session_deadline(struct session *session)
 	case SESSION_CLOSING:
 		return;
 	case SESSION_HELLO:
-		first_bytes_timeout(session);
+		follow_first_bytes(session, first_bytes_timeout(session));
 		return;
 	case SESSION_CONNECTING:
 	case SESSION_OPEN:
@@ -235,7 +243,7 @@ void session_retry(struct session *session)
 		return;
 	case SESSION_HELLO:
 	case SESSION_CONNECTING:
-		backend_retry(session);
+		follow_backend(session, backend_retry(session));
 		return;
 	case SESSION_OPEN:
 		worker_mark(session);

@@ -25,12 +25,6 @@ void session_look_at_activity(struct session *session);
 void session_deadline(struct session *session);
 void session_retry(struct session *session);
 
-/* The route is known. */
-void session_decide(struct session *session, enum route route);
-
-/* The backend of the chosen route, or the default one ahead of the hello, is connected. */
-void session_backend_connected(struct session *session);
-
 /* Closes the sockets and frees the slot. */
 void session_sweep(struct session *session);
 

@@ -6,6 +6,7 @@
 
 #include "dataplane/dataplane.h"
 #include "base/log.h"
+#include "engine/flow.h"
 #include "engine/side.h"
 #include "engine/worker.h"
 
@@ -46,7 +47,7 @@ bool promote_is_due(const struct session *session)
 	       is_quiet(&session->ends[BACKEND]);
 }
 
-static void insert(struct session *session, enum side side)
+static void insert_side(struct session *session, enum side side)
 {
 	struct end *end = &session->ends[side];
 	int error = dataplane_insert(&session->worker->engine->dataplane, SIDE_KEY(session->slot, side), end->fd,
@@ -60,16 +61,16 @@ static void insert(struct session *session, enum side side)
 }
 
 /* What came before the insertion goes through the verdict now. */
-static bool kick(struct session *session, enum side side)
+static bool kick_side(struct session *session, enum side side)
 {
 	int error = session->ends[side].in_map ? dataplane_kick(session->ends[side].fd) : 0;
 
 	return !error || side_fail(session, side, error);
 }
 
-void promote(struct session *session)
+void promote_session(struct session *session)
 {
-	uint32_t mode;
+	enum flow_mode mode;
 
 	session->promoted = true;
 	for (int side = CLIENT; side < SIDES; side++) {
@@ -78,18 +79,18 @@ void promote(struct session *session)
 		/* No verdict runs yet: its line is ours for the last time. What was forwarded counts as passed before.
 		 */
 		flow->passed = flow->forwarded;
-		__atomic_store_n(&flow->mode, FLOW_HELD, __ATOMIC_SEQ_CST);
+		flow_set_mode(flow, FLOW_HELD);
 	}
-	insert(session, CLIENT);
-	insert(session, BACKEND);
+	insert_side(session, CLIENT);
+	insert_side(session, BACKEND);
 	mode = session->ends[CLIENT].in_map && session->ends[BACKEND].in_map ? FLOW_LIVE : FLOW_USER;
 	for (int side = CLIENT; side < SIDES; side++) {
-		__atomic_store_n(&session->flows[side].mode, mode, __ATOMIC_SEQ_CST);
+		flow_set_mode(&session->flows[side], mode);
 		if (worker_watch(session, (enum side)side, side_events(session, (enum side)side), true)) {
 			session_end(session, CAUSE_LOCAL_ERROR, true);
 			return;
 		}
 	}
-	if (kick(session, CLIENT) && kick(session, BACKEND))
+	if (kick_side(session, CLIENT) && kick_side(session, BACKEND))
 		worker_mark(session);
 }

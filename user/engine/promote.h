@@ -18,6 +18,6 @@ bool promote_is_due(const struct session *session);
  * Puts both sides into the map. Nothing may be owed, held or unread, as promote_is_due() says. A side that cannot be
  * inserted stays in user space, and then both flows do.
  */
-void promote(struct session *session);
+void promote_session(struct session *session);
 
 #endif

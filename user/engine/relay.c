@@ -15,9 +15,9 @@
 #include "engine/promote.h"
 #include "engine/worker.h"
 
-#define ROUNDS_AT_ONCE 8                  /* recv/send rounds of a flow before others have their turn */
-#define LINGER_US      (5000 * US_PER_MS) /* of a side whose peer is gone, while nothing of the last bytes is acknowledged \
-					   */
+#define ROUNDS_AT_ONCE 8 /* recv/send rounds of a flow before others have their turn */
+/* Of a side whose peer is gone, while nothing of the last bytes is acknowledged. */
+#define LINGER_US (5000 * US_PER_MS)
 
 static bool owes(const struct session *session, enum side from)
 {
@@ -134,7 +134,7 @@ void relay_progress(struct session *session)
 	if (ends[CLIENT].read_ended && ends[BACKEND].read_ended)
 		session_end(session, CAUSE_DONE, false);
 	else if (promote_is_due(session))
-		promote(session);
+		promote_session(session);
 }
 
 /* --- idleness --- */
