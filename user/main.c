@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The entry point: the subcommand table, the options that stand before a subcommand, the exit code. Owns nothing else;
- * what a subcommand does is in attach/ and commands/.
+ * The entry point: the table of subcommands, the options before a subcommand, the exit code. Owns nothing else; what a
+ * subcommand does is in attach/ and commands/. Main thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,15 +23,15 @@ static const struct command {
 	const char *help;
 } commands[] = {
 	{"attach", attach_main, "take validations from port 443 to the ACME client, in place or in front"},
-	{"check", check_main, "say what attach with the same options would find: kernel, rights, ports, backends"},
-	{"status", status_main, "what a running alpnbpf says of itself"},
-	{"sessions", sessions_main, "its live sessions"},
-	{"trace", trace_main, "watch the hellos of its sessions as they are decided"},
-	{"reload", reload_main, "make it read its configuration again"},
-	{"detach", detach_main, "drain and end it"},
-	{"inspect", inspect_main, "read a ClientHello and say where it would go"},
+	{"check", check_main, "check what attach would find with these options: kernel, rights, ports, backends"},
+	{"status", status_main, "show the state of a running alpnbpf"},
+	{"sessions", sessions_main, "list its live sessions"},
+	{"trace", trace_main, "show ClientHellos as they are routed"},
+	{"reload", reload_main, "have it re-read its configuration"},
+	{"detach", detach_main, "let its sessions finish, then end it"},
+	{"inspect", inspect_main, "show where a ClientHello would be routed"},
 	{"help", help_main, "this text, or the help of a command"},
-	{"version", version_main, "the version"},
+	{"version", version_main, "print the version"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
-#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -33,6 +32,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "system/capabilities.h"
 #include "system/sandbox.h"
 
 static char folder[] = "/tmp/alpnbpf-sandbox-XXXXXX", inside[64], outside[64];
@@ -389,7 +389,7 @@ static void test_what_is_left(void **state)
 
 static int keep_net_admin(int result)
 {
-	struct sandbox sandbox = {.capabilities = SANDBOX_CAP(CAP_NET_ADMIN)};
+	struct sandbox sandbox = {.capabilities = CAPABILITY(CAP_NET_ADMIN)};
 	struct sentence why;
 	int errors[2];
 

@@ -6,7 +6,6 @@
 #include "attach/attach.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include "engine/socket_options.h"
 #include "base/log.h"
 #include "system/run_directory.h"
+#include "system/capabilities.h"
 #include "system/sandbox.h"
 
 static int start_workers(struct attach *attach)
@@ -58,17 +58,17 @@ static uint64_t kept_capabilities(const struct attach *attach)
 	uint64_t keep = 0;
 
 	if (attach->routed) {
-		keep |= SANDBOX_CAP(CAP_NET_ADMIN);
+		keep |= CAPABILITY(CAP_NET_ADMIN);
 		log_info("CAP_NET_ADMIN is kept, for --client-address transparent");
 	}
 	if (attach->program.engine.steer.watches) {
-		keep |= SANDBOX_CAP(CAP_NET_ADMIN) | SANDBOX_CAP(CAP_NET_BIND_SERVICE);
+		keep |= CAPABILITY(CAP_NET_ADMIN) | CAPABILITY(CAP_NET_BIND_SERVICE);
 		log_info(
 			"CAP_NET_ADMIN and CAP_NET_BIND_SERVICE are kept, for connections that are taken over from the "
 			"web server");
 	}
 	if (attach->child.pid)
-		keep |= SANDBOX_CAP(CAP_KILL);
+		keep |= CAPABILITY(CAP_KILL);
 	return keep;
 }
 

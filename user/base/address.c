@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Addresses as users write them and as log lines show them. Stateless; any thread may format, only start-up parses,
- * because parsing a host name asks the resolver and may block.
+ * Addresses as users write them and as log lines show them. Owns nothing. Any thread; but parsing a host name asks the
+ * resolver, and blocks for as long as that takes.
  */
 #include "base/address.h"
 
@@ -16,7 +16,7 @@
 
 #define UNIX_PREFIX "unix:"
 
-/* A host and a port as they stood in the text, before anything is known about the host. */
+/* A host and a port as the text has them; the host may be anything yet. */
 struct host_port {
 	char host[256]; /* "" when there was none */
 	bool bracketed;
@@ -120,14 +120,15 @@ static bool parse_unix(struct address *out, const char *path, struct sentence *w
 }
 
 /* All addresses of a host, in the resolver's order, each once. Numeric hosts never leave the process. */
-static bool resolve(struct address *out, unsigned int most, unsigned int *count, const struct host_port *from,
-		    bool numeric, struct sentence *why)
+static bool resolve_host(struct address *out, unsigned int most, unsigned int *count, const struct host_port *from,
+			 bool numeric, struct sentence *why)
 {
 	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
 	struct in_addr strict;
 	int rc;
 
-	/* The resolver reads "443" and "127.1" as IPv4 addresses of long ago; nobody means them here. */
+	/* The resolver reads "443" and "127.1" as IPv4 addresses in their historic forms, which are never meant here.
+	 */
 	if (!from->bracketed && all_of(from->host, "0123456789.") && inet_pton(AF_INET, from->host, &strict) != 1)
 		return sentence_refuse(why, "\"%s\" is not an IPv4 address", from->host);
 	if (from->bracketed)
@@ -136,8 +137,8 @@ static bool resolve(struct address *out, unsigned int most, unsigned int *count,
 		hints.ai_flags = AI_NUMERICHOST;
 
 #ifdef ALPNBPF_STATIC
-	/* The two that are part of a static glibc. Others, which nsswitch.conf may name, are shared objects of whatever
-	 * glibc this machine has, and could end the process when they are not of the one linked here. */
+	/* These two are part of a static glibc. Others, which nsswitch.conf may name, are shared objects of the
+	 * machine's own glibc, and can crash the process when that is not the version linked here. */
 	__nss_configure_lookup("hosts", "files dns");
 #endif
 	rc = getaddrinfo(from->host, NULL, &hints, &list);
@@ -194,12 +195,12 @@ bool endpoint_parse(struct endpoint *endpoint, const char *text, struct sentence
 		endpoint->count = 2;
 		return true;
 	}
-	if (!resolve(endpoint->addresses, ENDPOINT_ADDRESSES_MAX, &endpoint->count, &from, false, why))
+	if (!resolve_host(endpoint->addresses, ENDPOINT_ADDRESSES_MAX, &endpoint->count, &from, false, why))
 		return false;
 	for (unsigned int i = 0; i < endpoint->count; i++) {
 		struct address plain = address_unmapped(&endpoint->addresses[i]);
 
-		/* The kernel would take it for loopback, and look like a typing error for years. */
+		/* The kernel connects it to loopback: a mistake that would go unnoticed. */
 		if (address_is_wildcard(&plain))
 			return sentence_refuse(
 				why, "%s is an address to listen on, not to connect to; write %u for this machine",
@@ -223,7 +224,7 @@ bool listen_parse(struct address out[2], unsigned int *count, const char *text, 
 		*count = 2;
 		return true;
 	}
-	if (!resolve(out, 1, count, &from, true, why))
+	if (!resolve_host(out, 1, count, &from, true, why))
 		return false;
 	/* IPv6 listeners are V6ONLY, where a mapped address cannot be bound. */
 	out[0] = address_unmapped(&out[0]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Addresses: parsing what users write, resolving it, printing it. Owns nothing; start-up and log lines use it.
+ * Addresses: parsing what users write, resolving it, printing it. Owns nothing. Any thread; parsing a host name blocks
+ * while the resolver works.
  */
 #ifndef ALPNBPF_BASE_ADDRESS_H
 #define ALPNBPF_BASE_ADDRESS_H
@@ -35,12 +36,13 @@ struct endpoint {
 };
 
 /*
- * Parse BACKEND: PORT (127.0.0.1, then ::1), HOST:PORT (resolved now, all addresses up to the maximum), [V6]:PORT or
+ * Parses BACKEND: PORT (127.0.0.1, then ::1), HOST:PORT (resolved now, all addresses up to the maximum), [V6]:PORT or
  * unix:PATH. False: why says what is wrong with the text, without the name of an option.
  */
 bool endpoint_parse(struct endpoint *endpoint, const char *text, struct sentence *why);
 
-/* Parse ADDR:PORT, [V6]:PORT or :PORT / PORT for both wildcard families; numeric only. Fills out[0..1], sets *count. */
+/* Parses ADDR:PORT, [V6]:PORT or :PORT / PORT for both wildcard families; numeric only. Fills out[0..1], sets *count.
+ */
 bool listen_parse(struct address out[2], unsigned int *count, const char *text, struct sentence *why);
 
 /* "192.0.2.1:443", "[2001:db8::1]:443", "unix:/run/x". A v4-mapped IPv6 address prints as IPv4. Returns buffer. */
@@ -55,7 +57,7 @@ unsigned int address_port(const struct address *address);
 /* Same family, host, scope and port. */
 bool address_equal(const struct address *a, const struct address *b);
 
-/* 0.0.0.0 or ::, whatever the port. */
+/* 0.0.0.0 or ::, at any port. */
 bool address_is_wildcard(const struct address *address);
 
 /* 127.0.0.0/8 or ::1. */

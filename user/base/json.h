@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A streaming writer of JSON: members in the order of the calls, commas and escapes by itself. `name` is the member's
- * name in an object, NULL in an array and at the top. Writes into a text it does not own.
+ * A streaming writer of JSON: members in the order of the calls, with commas and escapes. `name` is the member's name
+ * in an object, NULL in an array and at the top. Writes into a text that it does not own, on that one's thread.
  */
 #ifndef ALPNBPF_BASE_JSON_H
 #define ALPNBPF_BASE_JSON_H

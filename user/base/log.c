@@ -18,7 +18,7 @@
 #include "base/text.h"
 
 #define MESSAGE_MAX    1024
-#define LINE_MAX_BYTES (6 * MESSAGE_MAX + 128) /* every byte as \u00xx, and what stands around the message */
+#define LINE_MAX_BYTES (6 * MESSAGE_MAX + 128) /* every byte as \u00xx, and the rest of the line */
 #define LIMIT_MS       1000
 
 static _Atomic enum log_level threshold = LOG_LEVEL_INFO;
@@ -79,7 +79,7 @@ static void line_add(struct line *line, const char *format, ...)
 		line->length += (size_t)written < room ? (size_t)written : room - 1;
 }
 
-/* Messages quote names that strangers sent: whatever they hold, the line stays one line and valid UTF-8. */
+/* Messages quote names that clients sent: with any bytes in them, the line stays one line and valid UTF-8. */
 static void line_add_message(struct line *line, const char *message, enum text_escape how)
 {
 	char escaped[TEXT_ESCAPED_MAX];

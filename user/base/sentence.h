@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a person will read about an error: what happened, to what, why, and what to do. A function that can fail in a
- * way that somebody has to read about takes a `struct sentence *` as its last parameter and fills it when it fails. The
+ * What a person will read about an error: what happened, to what, why, and what to do. A function whose errors
+ * are read by a person takes a `struct sentence *` as its last parameter, and fills it when it fails. The
  * caller owns it; a zeroed one is empty. Any thread.
  */
 #ifndef ALPNBPF_BASE_SENTENCE_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Growing texts, and what is well-formed in one. Touches nothing but memory; any thread, one at a time for a text. */
+/* Growing texts, and what is well-formed in one. Owns nothing; any thread, one at a time for a text. */
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -11,7 +11,7 @@
 #define FIRST_SIZE 1024
 
 /* Room for `more` bytes and the NUL. */
-static bool reserve(struct text *text, size_t more)
+static bool text_reserve(struct text *text, size_t more)
 {
 	size_t size = text->size ? text->size : FIRST_SIZE;
 	char *bytes;
@@ -34,7 +34,7 @@ static bool reserve(struct text *text, size_t more)
 
 void text_add_bytes(struct text *text, const char *bytes, size_t length)
 {
-	if (!reserve(text, length))
+	if (!text_reserve(text, length))
 		return;
 	memcpy(text->bytes + text->length, bytes, length);
 	text->length += length;
@@ -49,7 +49,7 @@ void text_add(struct text *text, const char *format, ...)
 	va_start(arguments, format);
 	va_copy(again, arguments);
 	length = vsnprintf(NULL, 0, format, arguments);
-	if (length > 0 && reserve(text, (size_t)length)) {
+	if (length > 0 && text_reserve(text, (size_t)length)) {
 		vsnprintf(text->bytes + text->length, text->size - text->length, format, again);
 		text->length += (size_t)length;
 	}

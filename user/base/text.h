@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A text that grows, for answers whose length nobody knows ahead. One owner; a zeroed struct is empty. */
+/* A text that grows, for answers of any length. One owner; a zeroed struct is empty. */
 #ifndef ALPNBPF_BASE_TEXT_H
 #define ALPNBPF_BASE_TEXT_H
 

@@ -18,7 +18,7 @@
 static const char status_usage[] =
 	"Usage: alpnbpf status [--json] [--watch] [--ready] [--name NAME]\n"
 	"\n"
-	"What a running alpnbpf says of itself: mode, backends, sessions, counters.\n"
+	"Shows the state of a running alpnbpf: mode, backends, sessions, counters.\n"
 	"\n"
 	"  --json       one JSON object instead of text\n"
 	"  --watch      again every second, until interrupted\n"

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Describes a ClientHello: reassembles the handshake message from its records, then reads field by field through
- * slices that cannot leave it. What it finds is for logs, TLVs and `inspect`; the result is the shared parser's.
+ * slices that cannot leave it. What it finds is for logs, TLVs and `inspect`; the result is the shared parser's. Owns
+ * nothing. Any thread.
  */
+#include "hello/describe.h"
+
 #include <string.h>
 
-#include "hello/describe.h"
+/* Of RFC 8446, 6066 and 7301. */
+enum { RECORD_HANDSHAKE = 22, NAME_HOST = 0, EXTENSION_SERVER_NAME = 0, EXTENSION_ALPN = 16, EXTENSION_VERSIONS = 43 };
 
 /* Bytes not read yet; every read checks and shortens it. */
 struct slice {
@@ -58,7 +62,7 @@ static void describe_server_name(struct hello *hello, struct slice content)
 	if (!take_vector(&content, 2, &list))
 		return;
 	while (take_number(&list, 1, &type) && take_vector(&list, 2, &name)) {
-		if (type != 0 /* host_name */)
+		if (type != NAME_HOST)
 			continue;
 		if (name.left > HELLO_SERVER_NAME_MAX)
 			return;
@@ -105,7 +109,7 @@ static void describe_versions(struct hello *hello, struct slice content)
 	}
 }
 
-/* The body as far as it is there, RFC 8446 section 4.1.2; ends at the first field that is not. */
+/* The body as far as it has arrived, RFC 8446 section 4.1.2; ends at the first field that has not. */
 static void describe_body(struct hello *hello, struct slice body)
 {
 	struct slice ignored, ciphers, content;
@@ -123,17 +127,17 @@ static void describe_body(struct hello *hello, struct slice body)
 	while (take_number(&body, 2, &type) && take_vector(&body, 2, &content)) {
 		hello->grease |= is_grease(type);
 		switch (type) {
-		case 0:
+		case EXTENSION_SERVER_NAME:
 			if (!sni_seen)
 				describe_server_name(hello, content);
 			sni_seen = true;
 			break;
-		case 16:
+		case EXTENSION_ALPN:
 			if (!alpn_seen)
 				describe_alpn(hello, content);
 			alpn_seen = true;
 			break;
-		case 43:
+		case EXTENSION_VERSIONS:
 			describe_versions(hello, content);
 			break;
 		}
@@ -150,7 +154,7 @@ static bool take_fragment(struct slice *stream, size_t wanted, struct slice *fra
 
 	if (!take_number(stream, 1, &type) || !take_number(stream, 2, &version) || !take_number(stream, 2, &length))
 		return false;
-	if (type != 22 || version >> 8 != 3 || length < 1 || length > CLIENTHELLO_RECORD_MAX)
+	if (type != RECORD_HANDSHAKE || version >> 8 != 3 || length < 1 || length > CLIENTHELLO_RECORD_MAX)
 		return false;
 	if (length > stream->left)
 		length = (uint32_t)stream->left;
@@ -182,7 +186,7 @@ void hello_describe(struct hello *hello, const uint8_t *bytes, size_t length, co
 		if (!hello->size && have >= 4) {
 			hello->size = 4 + ((uint32_t)message[1] << 16 | (uint32_t)message[2] << 8 | message[3]);
 			if (hello->size > sizeof(message))
-				return; /* too large: its size is all that is told of it */
+				return; /* too large: only its size is known */
 			wanted = hello->size;
 		}
 	}
@@ -206,7 +210,7 @@ bool hello_alpn_next(const struct hello *hello, size_t *position, const uint8_t 
 	return true;
 }
 
-/* The one name of each outcome, wherever it is shown, and what it means. */
+/* Each outcome has one name in all outputs, and a clause that says what it means. */
 static const struct {
 	const char *name, *reason;
 } results[CLIENTHELLO_RESULTS] = {

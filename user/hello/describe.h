@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a ClientHello says, for people and for PROXY TLVs: names, versions, sizes. The route is the shared parser's
- * answer, never a second opinion. Reads a buffer of raw TLS records; no allocation, no I/O.
+ * What a ClientHello says, for outputs and PROXY TLVs: names, versions, sizes. The route is the shared parser's answer,
+ * never a second opinion. Reads a buffer of raw TLS records; no allocation, no I/O. Owns nothing. Any thread.
  */
 #ifndef ALPNBPF_HELLO_DESCRIBE_H
 #define ALPNBPF_HELLO_DESCRIBE_H
@@ -39,6 +39,7 @@ void hello_describe(struct hello *hello, const uint8_t *bytes, size_t length, co
 /* The names offered, one a call: start with *position = 0; false after the last. The name is not owned. */
 bool hello_alpn_next(const struct hello *hello, size_t *position, const uint8_t **name, size_t *length);
 
+/* "not_tls": the name of an outcome in logs, traces, JSON, metrics and totals alike. */
 const char *hello_result_name(enum clienthello_result result);
 /* Why, as a clause: "the ALPN list holds acme-tls/1". */
 const char *hello_result_reason(enum clienthello_result result);

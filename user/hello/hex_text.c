@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* A ClientHello from hex text, in the forms that people have it in. Pure: reads a buffer, writes a buffer. */
+/* A ClientHello from hex text: see hex_text.h. Reads a buffer, writes a buffer; owns nothing. Any thread. */
 #include "hello/hex_text.h"
 
 #include <stdbool.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A ClientHello from hex text: plain, with blanks, colons or 0x, or as xxd and hexdump -C print it. */
+/*
+ * A ClientHello from hex text: plain, with blanks, colons or 0x, or as xxd and hexdump -C print it. Owns nothing. Any
+ * thread.
+ */
 #ifndef ALPNBPF_HELLO_HEX_TEXT_H
 #define ALPNBPF_HELLO_HEX_TEXT_H
 
@@ -20,7 +23,7 @@ static inline int hex_digit(char c)
 enum hex_result { HEX_NONE, HEX_DECODED, HEX_INCOMPLETE };
 
 /*
- * Decode hex text into out[CLIENTHELLO_WIRE_MAX + 16]; no more of it than can matter. HEX_NONE: the input is something
+ * Decodes hex text into out[CLIENTHELLO_WIRE_MAX + 16]; no more of it than can matter. HEX_NONE: the input is something
  * else.
  */
 enum hex_result hex_decode(const char *text, size_t size, uint8_t *out, size_t *length);

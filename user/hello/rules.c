@@ -112,7 +112,7 @@ static bool read_host(const struct reader *reader, struct route_pattern *pattern
 }
 
 /* Is every name that `inner` stands for one that `outer` stands for? */
-static bool covers(const struct route_pattern *outer, const struct route_pattern *inner)
+static bool pattern_covers(const struct route_pattern *outer, const struct route_pattern *inner)
 {
 	size_t before = (size_t)inner->length - outer->length;
 
@@ -141,7 +141,7 @@ static bool add_name(struct routes *routes, enum clienthello_kind kind, struct c
 	if (!(kind == CLIENTHELLO_ALPN ? read_protocol(reader, &pattern) : read_host(reader, &pattern)))
 		return false;
 	for (unsigned int i = 0; i < *count; i++)
-		if (rule->any_of[kind] >> i & 1 && covers(&routes->patterns[kind][i], &pattern))
+		if (rule->any_of[kind] >> i & 1 && pattern_covers(&routes->patterns[kind][i], &pattern))
 			return fail_item(reader, "adds nothing to the names before it; leave it out");
 	if (*count == CLIENTHELLO_NAMES_MAX)
 		return fail_item(reader, "is one too many; all rules together have at most %d names of %s=",
@@ -192,14 +192,14 @@ static bool kind_covers(const struct routes *routes, int kind, uint64_t outer, u
 		bool covered = !(inner >> i & 1);
 
 		for (unsigned int o = 0; !covered && o < routes->pattern_count[kind]; o++)
-			covered = outer >> o & 1 && covers(&patterns[o], &patterns[i]);
+			covered = outer >> o & 1 && pattern_covers(&patterns[o], &patterns[i]);
 		if (!covered)
 			return false;
 	}
 	return inner != 0;
 }
 
-/* A rule that never has its turn is a mistake, in itself or in the order. */
+/* A rule that can never apply is a mistake, in itself or in its place. */
 static bool check_reachable(const struct routes *routes, const struct clienthello_rule *rule,
 			    const struct reader *reader)
 {
@@ -290,7 +290,7 @@ void routes_compile(const struct routes *routes, struct clienthello_rules *table
 	table->count = routes->count;
 }
 
-/* --- names for people --- */
+/* --- names --- */
 
 static size_t format_pattern(const struct route_pattern *pattern, char *out)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The rules of --route: parsing one, the tables that the ClientHello parser looks into, and how rules and routes are
- * named to people. Start-up, but for the names; owns nothing and allocates nothing.
+ * named in outputs. Owns nothing and allocates nothing. Any thread; a struct routes is its owner's.
  */
 #ifndef ALPNBPF_HELLO_RULES_H
 #define ALPNBPF_HELLO_RULES_H
@@ -32,12 +32,12 @@ struct routes {
 };
 
 /*
- * Add the rule that `text` begins with: words alpn=NAME,… and sni=HOST,…, then "->". True with *backend at what follows
- * that in text; false with why, as in "has no ...".
+ * Adds the rule that `text` begins with: words alpn=NAME,… and sni=HOST,…, then "->". True with *backend at what
+ * follows that in text; false with why, as in "has no ...".
  */
 bool routes_add(struct routes *routes, const char *text, unsigned int line, const char **backend, struct sentence *why);
 
-/* Fill *table, which is all zero, with the rules. */
+/* Fills *table, which is all zero, with the rules. */
 void routes_compile(const struct routes *routes, struct clienthello_rules *table);
 
 /* "sni=*.example.org alpn=h2", cut where it does not fit. Returns out. */

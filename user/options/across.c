@@ -11,14 +11,6 @@
 
 #include "system/activation.h"
 
-bool options_is_local_tcp(const struct endpoint *endpoint)
-{
-	for (unsigned int i = 0; i < endpoint->count; i++)
-		if (endpoint->addresses[i].sa.sa_family == AF_UNIX || !address_is_local(&endpoint->addresses[i]))
-			return false;
-	return true;
-}
-
 /* Does a connection to `target` arrive at the listener `at`? */
 static bool leads_to(const struct address *target, const struct address *at)
 {
@@ -31,7 +23,7 @@ static bool leads_to(const struct address *target, const struct address *at)
 	return address_equal(&plain, at);
 }
 
-/* A port alone means the web server at that port, whatever its address; with a host it has to be that address. */
+/* A port alone means the web server at that port, at any address; with a host it has to be that address. */
 static bool leads_back(const struct endpoint *backend, const struct address *at)
 {
 	if (strspn(backend->text, "0123456789") == strlen(backend->text))
@@ -42,7 +34,7 @@ static bool leads_back(const struct endpoint *backend, const struct address *at)
 	return false;
 }
 
-/* "--route", or where in the file: what only all options together tell is still about one line. */
+/* "--route", or its place in the file: an error that only all options together show is still about one line. */
 static const char *name_of(const struct options *options, const char *option, unsigned int line, char *out, size_t size)
 {
 	if (line)
@@ -88,7 +80,7 @@ static bool sends_tlvs(const struct options *options)
 	return false;
 }
 
-static bool find_in_place(struct options *options, struct sentence *why)
+static bool decide_in_place(struct options *options, struct sentence *why)
 {
 	const struct endpoint *https = &options->backends[ROUTE_HTTPS], *acme = &options->backends[ROUTE_ACME];
 	char name[ADDRESS_TEXT_MAX];
@@ -154,8 +146,8 @@ static bool check_client_address(struct options *options, struct sentence *why)
 	return true;
 }
 
-/* Sockets that the service manager listens on for us are what is listened on. */
-static bool take_activated(struct options *options, struct sentence *why)
+/* Sockets that the service manager passed us are the listeners. */
+static bool use_activated(struct options *options, struct sentence *why)
 {
 	const struct activation *activation = activation_get(why);
 
@@ -177,7 +169,7 @@ bool options_finish(struct options *options, struct sentence *why)
 		return sentence_refuse(
 			why,
 			"--proxy-tlv: no route gets a version 2 PROXY header, which alone can carry TLVs; add --proxy-protocol https=v2");
-	if (!take_activated(options, why))
+	if (!use_activated(options, why))
 		return false;
 	if (options->listener_count == 0) {
 		unsigned int count;
@@ -188,5 +180,5 @@ bool options_finish(struct options *options, struct sentence *why)
 		for (unsigned int i = 0; i < count; i++)
 			options->listener_implied[i] = true;
 	}
-	return check_routes(options, why) && find_in_place(options, why);
+	return check_routes(options, why) && decide_in_place(options, why);
 }

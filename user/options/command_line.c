@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The command line of attach and check, from argv to options or to what is printed instead. Owns nothing. Start-up. */
+/* The command line of attach and check: see command_line.h. Owns nothing. Main thread, at the start. */
 #include "options/command_line.h"
 
 #include <stdio.h>

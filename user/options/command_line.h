@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What attach and check do with their words before anything else, and the exit codes of all commands. Start-up. */
+/*
+ * What attach and check do with their words before anything else, and the exit codes of all commands. Owns nothing.
+ * Main thread, at the start.
+ */
 #ifndef ALPNBPF_OPTIONS_COMMAND_LINE_H
 #define ALPNBPF_OPTIONS_COMMAND_LINE_H
 

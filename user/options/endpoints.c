@@ -7,6 +7,14 @@
 
 #include <string.h>
 
+bool options_is_local_tcp(const struct endpoint *endpoint)
+{
+	for (unsigned int i = 0; i < endpoint->count; i++)
+		if (endpoint->addresses[i].sa.sa_family == AF_UNIX || !address_is_local(&endpoint->addresses[i]))
+			return false;
+	return true;
+}
+
 bool options_same_endpoint(const struct endpoint *a, const struct endpoint *b)
 {
 	if (strcmp(a->text, b->text) != 0 || a->count != b->count)

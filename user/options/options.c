@@ -12,7 +12,7 @@
 #include "options/config_file.h"
 #include "options/table.h"
 
-/* What only all of it together can tell. */
+/* The rules that need all options. */
 static bool check_whole(struct parser *parser, bool partial)
 {
 	const struct endpoint *backends = parser->options->backends;
@@ -58,7 +58,8 @@ static enum options_result parse_one(struct parser *parser, int argc, char **arg
 	return option_apply(parser, spec, value) ? OPTIONS_OK : OPTIONS_USAGE;
 }
 
-/* The file is read before the command line, wherever that names it. NULL: it does not, or an error is to come. */
+/* The file is read before the command line, which may name it at any place. NULL: it names none, or an error follows.
+ */
 static const char *find_config(int argc, char **argv)
 {
 	static const char name[] = "--config";

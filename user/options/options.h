@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The command line of attach and check as struct options. Every error names its option and says what would be right.
+ * The command line of attach and check as struct options. Every error names its option and says what would be right. A
+ * struct options has one owner, and is constant once it is parsed.
  */
 #ifndef ALPNBPF_OPTIONS_OPTIONS_H
 #define ALPNBPF_OPTIONS_OPTIONS_H
@@ -56,8 +57,8 @@ struct options {
 	enum log_level log_level;
 	enum log_format log_format;
 	char name[48];          /* --name, of the control socket; empty: from the port */
-	char control_group[64]; /* who may use it beside root and our own user; empty: nobody */
-	bool metrics;           /* … are served at metrics_address */
+	char control_group[64]; /* members may use it, beside root and our own user; empty: no group */
+	bool metrics;           /* are served at metrics_address */
 	struct address metrics_address;
 	char **command; /* after --: its words in argv, NULL ends them; NULL: none */
 };
@@ -65,14 +66,14 @@ struct options {
 enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_USAGE };
 
 /*
- * Parse argv[1..] of a subcommand (argv[0] is its name). OPTIONS_USAGE leaves one sentence in why, anything else none.
+ * Parses argv[1..] of a subcommand (argv[0] is its name). OPTIONS_USAGE leaves one sentence in why, anything else none.
  * Resolves backend names. Does not print and does not exit.
  */
 enum options_result options_parse(struct options *options, int argc, char **argv, struct sentence *why);
 
 /*
- * The same, but --acme and --https may be missing, and then nothing that needs them is checked: for what only wants to
- * know where connections would go.
+ * The same, but --acme and --https may be missing, and then nothing that needs them is checked: for `inspect`, which
+ * only needs the rules.
  */
 enum options_result options_parse_routes(struct options *options, int argc, char **argv, struct sentence *why);
 
@@ -88,8 +89,8 @@ bool options_same_routes(const struct options *a, const struct options *b);
 /* Is it one of the listened addresses? */
 bool options_has_listener(const struct options *options, const struct address *address);
 
-/* ", route-1 -> 127.0.0.1:9443" and so on, and at the end how many there was no room for; "" without rules. Returns
- * out. */
+/* ", route-1 -> 127.0.0.1:9443" and so on, and at the end how many were left out for want of room; "" without rules.
+ * Returns out. */
 const char *options_list_rules(const struct options *options, char *out, size_t size);
 
 /* The text of --help for attach and check. */

@@ -12,7 +12,7 @@ bool option_parse_route(struct parser *parser, const char *text)
 {
 	struct options *options = parser->options;
 	enum route route = (enum route)(ROUTE_RULE + options->routes.count);
-	/* A sentence names the rule, but a long one must not crowd out what is wrong with it. */
+	/* A sentence names the rule, but a long rule must leave room for what is wrong with it. */
 	int length = strlen(text) < ROUTE_TEXT_MAX ? (int)strlen(text) : ROUTE_TEXT_MAX;
 	const char *backend, *cut = text[length] ? "..." : "";
 	struct sentence why;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Finds the cgroup v2 mount. Owns nothing. */
+/* Finds the cgroup v2 mount: see cgroup.h. Owns nothing; what it opens within a call it closes. Main thread. */
 #include "system/cgroup.h"
 
 #include <errno.h>
@@ -58,7 +58,7 @@ static bool find_mount(char *path, size_t path_size)
 int cgroup_open_root(char *path, size_t path_size, struct sentence *why)
 {
 	struct stat status;
-	int fd, error;
+	int fd;
 
 	if (!find_mount(path, path_size))
 		return sentence_error(why, -ENOENT, "no cgroup v2 is mounted here");
@@ -66,10 +66,9 @@ int cgroup_open_root(char *path, size_t path_size, struct sentence *why)
 	if (fd >= 0 && fstat(fd, &status) == 0 && status.st_ino == ROOT_INODE)
 		return fd;
 	if (fd >= 0) {
-		/* What listens outside of it would not be seen. mountinfo shows "/" in a cgroup namespace, too. */
+		/* Listeners outside of it would not be seen. mountinfo shows "/" in a cgroup namespace, too. */
 		close(fd);
 		return sentence_error(why, -EXDEV, "cgroup %s is not the root of the hierarchy", path);
 	}
-	error = -errno;
-	return sentence_error(why, error, "cgroup %s: %s", path, strerror(-error));
+	return sentence_error(why, -errno, "cgroup %s: %s", path, strerror(errno));
 }

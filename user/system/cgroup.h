@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The cgroup v2 hierarchy, wherever it is mounted: unified, hybrid, or a container's view of it. Start-up only. */
+/*
+ * The cgroup v2 hierarchy where it is mounted: unified, hybrid, or a container's view of it. Owns nothing. Main thread,
+ * at the start.
+ */
 #ifndef ALPNBPF_SYSTEM_CGROUP_H
 #define ALPNBPF_SYSTEM_CGROUP_H
 

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The stages in which rights are given up, once ports are bound, programs loaded and attached, and the command (which
- * keeps its own) is started, but no worker runs and so no byte of a stranger has been read:
+ * The stages in which privileges are dropped, once ports are bound, programs are loaded and attached, and the command
+ * (which keeps its own) is started, but before any worker runs, and so before any byte of a client has been read:
  *
- *   1. no_new_privs      nothing that is executed can bring rights back
+ *   1. no_new_privs      nothing that is executed can bring privileges back
  *   2. capabilities      ambient, bounding (with CAP_SETPCAP), then effective, permitted and inheritable
- *   3. files             sandbox_files.c: Landlock, read some folders, write to none but those named
- *   4. system calls      sandbox_calls.c: seccomp, what the workers and a reload use, nothing else
+ *   3. files             sandbox_files.c: Landlock; reads some folders, writes to those named alone
+ *   4. system calls      sandbox_calls.c: seccomp; what the workers and a reload use, nothing else
  *
- * The order is theirs: the bounding set is shrunk with a capability, 3 and 4 ask for no_new_privs, 4 leaves no call for
- * the others. Each belongs to a thread; the main thread is the only one by now, and those it makes inherit them.
+ * The order is forced: the bounding set is shrunk with a capability, 3 and 4 need no_new_privs, 4 leaves no call for
+ * the others. Each stage is a thread's own: the main thread is the only one by now, and those that it makes inherit
+ * them. Owns nothing.
  */
 #include "system/sandbox.h"
 
@@ -24,8 +25,8 @@
 
 #include "base/log.h"
 
-/* As many as /proc has folders for; 1 where that cannot be read. */
-static unsigned long threads(void)
+/* /proc has a folder for each; 1 where that cannot be read. */
+static unsigned long count_threads(void)
 {
 	struct stat status;
 
@@ -34,15 +35,12 @@ static unsigned long threads(void)
 
 static int stage_no_new_privs(struct sentence *why)
 {
-	int error;
-
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 		return 0;
-	error = -errno;
-	return sentence_error(why, error, "no_new_privs: %s", strerror(-error));
+	return sentence_error(why, -errno, "no_new_privs: %s", strerror(errno));
 }
 
-/* Nobody misses it who executes nothing: without CAP_SETPCAP it stays. */
+/* It limits what executed programs can have, and nothing is executed any more: without CAP_SETPCAP it stays. */
 static int empty_bounding_set(struct sentence *why)
 {
 	for (unsigned long capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++) {
@@ -83,13 +81,12 @@ static int stage_capabilities(uint64_t keep, struct sentence *why)
 		  (unsigned long long)data[1].permitted << 32 | (unsigned long long)data[0].permitted);
 	return 0;
 fail:
-	error = -errno;
-	return sentence_error(why, error, "capabilities: %s", strerror(-error));
+	return sentence_error(why, -errno, "capabilities: %s", strerror(errno));
 }
 
 int sandbox_enter(const struct sandbox *sandbox, struct sentence *why)
 {
-	unsigned long count = threads();
+	unsigned long count = count_threads();
 	int error;
 
 	if (count > 1) {

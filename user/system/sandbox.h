@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What this process gives up once it is set up. The stages are in sandbox.c, which alone is called from outside; files
- * and system calls have a file each.
+ * The privileges that this process drops once it is set up. The stages are in sandbox.c, whose function alone is called
+ * from outside; files and system calls have a file each. Main thread, once.
  */
 #ifndef ALPNBPF_SYSTEM_SANDBOX_H
 #define ALPNBPF_SYSTEM_SANDBOX_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "base/sentence.h"
 
 #define SANDBOX_WRITABLE_MAX 4
-#define SANDBOX_CAP(number)  (1ULL << (number))
 
-/* What it keeps. All zero: nothing that can be given up. */
+/* What it keeps. All zero: nothing that can be dropped. */
 struct sandbox {
-	uint64_t capabilities;                      /* SANDBOX_CAP(CAP_…), in so far as it has them */
+	uint64_t capabilities;                      /* CAPABILITY(CAP_...), those of them that it has */
 	const char *config;                         /* a file whose folder stays readable; NULL: none */
 	const char *writable[SANDBOX_WRITABLE_MAX]; /* folders; NULL: none */
 	bool attaches;                              /* BPF programs that are loaded, while it runs */
@@ -26,8 +24,8 @@ struct sandbox {
 };
 
 /*
- * All stages, on the one thread there is: threads that are created later have them too. 0, or -errno,
- * and why names the stage; the process must end then, since it is neither what it was nor what it should be.
+ * All stages, on the one thread there is: threads that are created later inherit them. 0, or -errno, and why names the
+ * stage; the process must end then, since some of its privileges are gone and others are not.
  */
 int sandbox_enter(const struct sandbox *sandbox, struct sentence *why);
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The fourth stage: seccomp. A list of the system calls that running, reloading and ending take; some only with certain
- * arguments. Owns nothing: the filter is the kernel's once it is loaded.
+ * arguments. Owns nothing: the filter is the kernel's once it is loaded. Main thread, once.
  *
  * Any other call fails, and does not kill: a libc that is newer than the list must cost a fallback (with ENOSYS it does
- * what it would on an older kernel), not all sessions. Who took the process over gains nothing by it.
+ * what it would on an older kernel), not all sessions. An attacker in the process gains nothing by that.
  */
 #include "system/sandbox.h"
 
@@ -31,7 +31,7 @@
 #define PR_SET_VMA 0x53564d41
 #endif
 
-/* Where threads of this process are its own affair, whatever the arguments. */
+/* Allowed with any arguments. */
 static const char *const plain[] = {
 	/* waiting, and what wakes: the loops of the workers and of the main thread */
 	"epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "ppoll_time64",
@@ -41,7 +41,7 @@ static const char *const plain[] = {
 	"accept", "accept4", "bind", "connect", "listen", "getpeername", "getsockname", "getsockopt", "setsockopt",
 	"recv", "recvfrom", "recvmsg", "recvmmsg", "recvmmsg_time64", "send", "sendto", "sendmsg", "sendmmsg",
 	"shutdown",
-	/* files: /proc, the configuration, the resolver's; which of them is Landlock's business */
+	/* files: /proc, the configuration, the resolver's; Landlock says which of them */
 	"open", "openat", "close", "read", "readv", "pread64", "write", "writev", "lseek", "_llseek", "stat", "stat64",
 	"fstat", "fstat64", "lstat", "lstat64", "newfstatat", "fstatat64", "statx", "access", "faccessat", "faccessat2",
 	"readlink", "readlinkat", "getdents64", "getcwd", "dup", "dup2", "dup3", "pipe2", "fcntl", "fcntl64", "unlink",
@@ -52,7 +52,7 @@ static const char *const plain[] = {
 	"set_robust_list", "rseq", "gettid", "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid",
 	"sched_getaffinity", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "sigaltstack", "wait4",
 	"waitid", "exit", "exit_group",
-	/* what libc asks now and then */
+	/* what libc calls by itself */
 	"getrandom", "uname", "sysinfo", "getrusage", "membarrier"};
 
 /* Maps by descriptor and the test run of `answer`: steering, arming, sockmaps. No loading, making or pinning, and
@@ -64,33 +64,35 @@ static const unsigned int bpf_commands[] = {BPF_MAP_LOOKUP_ELEM,   BPF_MAP_UPDAT
 /* SIOCOUTQ is TIOCOUTQ: what a send buffer holds. The others are isatty()'s and if_nametoindex()'s. */
 static const unsigned int ioctls[] = {SIOCOUTQ, FIONREAD, TCGETS, SIOCGIFINDEX, SIOCGIFNAME};
 
-/* A name that this architecture, or libseccomp, does not know is no call that could be made. */
-static int number_of(const char *name)
+/* A name that is unknown to this architecture, or to libseccomp, cannot be called either. */
+static int syscall_number(const char *name)
 {
 	int number = seccomp_syscall_resolve_name(name);
 
 	return number < 0 ? __NR_SCMP_ERROR : number;
 }
 
-static int allow(scmp_filter_ctx filter, const char *name, unsigned int count, const struct scmp_arg_cmp *arguments)
+static int seccomp_allow(scmp_filter_ctx filter, const char *name, unsigned int count,
+			 const struct scmp_arg_cmp *arguments)
 {
-	int number = number_of(name);
+	int number = syscall_number(name);
 
 	return number == __NR_SCMP_ERROR ? 0 : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, count, arguments);
 }
 
 /* The call `name` with `value` in the bits `mask` of an argument. */
-static int allow_masked(scmp_filter_ctx filter, const char *name, unsigned int argument, uint64_t mask, uint64_t value)
+static int seccomp_allow_masked(scmp_filter_ctx filter, const char *name, unsigned int argument, uint64_t mask,
+				uint64_t value)
 {
 	struct scmp_arg_cmp compare = {.arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
 
-	return allow(filter, name, 1, &compare);
+	return seccomp_allow(filter, name, 1, &compare);
 }
 
 /* Arguments of 32 bits: the upper half of the register may hold anything. */
-static int allow_value(scmp_filter_ctx filter, const char *name, unsigned int argument, uint32_t value)
+static int seccomp_allow_value(scmp_filter_ctx filter, const char *name, unsigned int argument, uint32_t value)
 {
-	return allow_masked(filter, name, argument, UINT32_MAX, value);
+	return seccomp_allow_masked(filter, name, argument, UINT32_MAX, value);
 }
 
 /* TCP, unix sockets, the resolver's UDP; of netlink what is asked for listeners, routes and addresses. */
@@ -105,14 +107,14 @@ static int allow_sockets(scmp_filter_ctx filter)
 			struct scmp_arg_cmp compare[] = {SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, families[family]),
 							 SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, types[type])};
 
-			error = allow(filter, "socket", 2, compare);
+			error = seccomp_allow(filter, "socket", 2, compare);
 		}
 	}
 	for (size_t i = 0; !error && i < sizeof(netlinks) / sizeof(netlinks[0]); i++) {
 		struct scmp_arg_cmp compare[] = {SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, AF_NETLINK),
 						 SCMP_A2(SCMP_CMP_MASKED_EQ, UINT32_MAX, netlinks[i])};
 
-		error = allow(filter, "socket", 2, compare);
+		error = seccomp_allow(filter, "socket", 2, compare);
 	}
 	return error;
 }
@@ -121,12 +123,12 @@ static int allow_sockets(scmp_filter_ctx filter)
 static int allow_memory(scmp_filter_ctx filter)
 {
 	static const char *const maps[] = {"mmap", "mmap2"};
-	int error = allow_masked(filter, "mprotect", 2, PROT_EXEC, 0);
+	int error = seccomp_allow_masked(filter, "mprotect", 2, PROT_EXEC, 0);
 
 	for (size_t i = 0; !error && i < sizeof(maps) / sizeof(maps[0]); i++) {
-		error = allow_masked(filter, maps[i], 2, PROT_EXEC, 0);
+		error = seccomp_allow_masked(filter, maps[i], 2, PROT_EXEC, 0);
 		if (!error)
-			error = allow_masked(filter, maps[i], 2, PROT_WRITE | PROT_EXEC, PROT_EXEC);
+			error = seccomp_allow_masked(filter, maps[i], 2, PROT_WRITE | PROT_EXEC, PROT_EXEC);
 	}
 	return error;
 }
@@ -135,12 +137,12 @@ static int allow_memory(scmp_filter_ctx filter)
 static int allow_threads(scmp_filter_ctx filter)
 {
 	uint64_t flags = CLONE_VM | CLONE_THREAD | CLONE_SIGHAND;
-	int error = allow_masked(filter, "clone", 0, flags, flags);
+	int error = seccomp_allow_masked(filter, "clone", 0, flags, flags);
 
 	if (!error) /* the name of a thread */
-		error = allow_value(filter, "prctl", 0, PR_SET_NAME);
+		error = seccomp_allow_value(filter, "prctl", 0, PR_SET_NAME);
 	if (!error) /* malloc of later libcs names its memory */
-		error = allow_value(filter, "prctl", 0, PR_SET_VMA);
+		error = seccomp_allow_value(filter, "prctl", 0, PR_SET_VMA);
 	return error;
 }
 
@@ -148,22 +150,22 @@ static int allow_threads(scmp_filter_ctx filter)
 static int allow_others(const struct sandbox *sandbox, scmp_filter_ctx filter)
 {
 	struct scmp_arg_cmp only_read = SCMP_A2(SCMP_CMP_EQ, 0);
-	int error = allow_value(filter, "tgkill", 0, (uint32_t)getpid());
+	int error = seccomp_allow_value(filter, "tgkill", 0, (uint32_t)getpid());
 
 	if (!error && sandbox->child)
-		error = allow_value(filter, "kill", 0, (uint32_t)sandbox->child);
+		error = seccomp_allow_value(filter, "kill", 0, (uint32_t)sandbox->child);
 	if (!error)
-		error = allow(filter, "prlimit64", 1, &only_read);
+		error = seccomp_allow(filter, "prlimit64", 1, &only_read);
 	for (size_t i = 0; !error && i < sizeof(bpf_commands) / sizeof(bpf_commands[0]); i++)
-		error = allow_value(filter, "bpf", 0, bpf_commands[i]);
+		error = seccomp_allow_value(filter, "bpf", 0, bpf_commands[i]);
 	if (!error && sandbox->attaches)
-		error = allow_value(filter, "bpf", 0, BPF_LINK_CREATE);
+		error = seccomp_allow_value(filter, "bpf", 0, BPF_LINK_CREATE);
 	for (size_t i = 0; !error && i < sizeof(ioctls) / sizeof(ioctls[0]); i++)
-		error = allow_value(filter, "ioctl", 1, ioctls[i]);
+		error = seccomp_allow_value(filter, "ioctl", 1, ioctls[i]);
 	return error;
 }
 
-static int load(const struct sandbox *sandbox, scmp_filter_ctx filter)
+static int load_filter(const struct sandbox *sandbox, scmp_filter_ctx filter)
 {
 	int error = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 
@@ -172,7 +174,7 @@ static int load(const struct sandbox *sandbox, scmp_filter_ctx filter)
 	if (!error) /* a tree instead of a list: some comparisons a call, not a hundred */
 		error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	for (size_t i = 0; !error && i < sizeof(plain) / sizeof(plain[0]); i++)
-		error = allow(filter, plain[i], 0, NULL);
+		error = seccomp_allow(filter, plain[i], 0, NULL);
 	if (!error)
 		error = allow_sockets(filter);
 	if (!error)
@@ -205,7 +207,7 @@ int sandbox_calls(const struct sandbox *sandbox, struct sentence *why)
 		return 0;
 	}
 	filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-	error = filter ? load(sandbox, filter) : -ENOMEM;
+	error = filter ? load_filter(sandbox, filter) : -ENOMEM;
 	if (filter)
 		seccomp_release(filter);
 	if (error)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The third stage: Landlock. What was opened before stays open; what is opened from now on is read, in the folders that
- * a reload, the resolver and diagnosis need, or it is in a folder of ours. Nothing can be executed. Owns nothing.
+ * The third stage: Landlock. Files that are open stay open. From now on files are read in the folders that a reload,
+ * the resolver and messages about ports need, and written in folders of ours. Nothing can be executed. Owns nothing.
+ * Main thread, once.
  */
 #include "system/sandbox.h"
 
@@ -27,12 +28,12 @@
 
 #define RIGHTS_OF_1 (LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1) /* the first 13 */
 #define READING     (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-/* Sockets and small files come and go there; TRUNCATE is added where it is a right of its own. */
+/* Sockets and small files are made and removed there; TRUNCATE is added where it is a separate right. */
 #define WRITING                                                                                                        \
 	(READING | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |      \
 	 LANDLOCK_ACCESS_FS_MAKE_SOCK)
 
-/* The rights a version of the interface knows, and so denies where no rule gives them. */
+/* The rights that a version of the interface knows, and so denies where no rule grants them. */
 static uint64_t rights_of(long version)
 {
 	uint64_t rights = RIGHTS_OF_1;
@@ -46,8 +47,8 @@ static uint64_t rights_of(long version)
 	return rights;
 }
 
-/* A folder that is not there, or not to be reached, needs no rule: opening files there fails as it did before. */
-static int allow(int ruleset, const char *folder, uint64_t rights, struct sentence *why)
+/* A folder that does not exist, or cannot be reached, needs no rule: opening files there fails as it did before. */
+static int landlock_allow(int ruleset, const char *folder, uint64_t rights, struct sentence *why)
 {
 	struct landlock_path_beneath_attr rule = {.allowed_access = rights};
 	int error = 0;
@@ -68,7 +69,7 @@ static int allow(int ruleset, const char *folder, uint64_t rights, struct senten
 }
 
 /* The folder a file is in, following links: files are replaced by others of their name. */
-static int allow_around(int ruleset, const char *file, struct sentence *why)
+static int landlock_allow_around(int ruleset, const char *file, struct sentence *why)
 {
 	char path[PATH_MAX], *slash;
 
@@ -78,7 +79,7 @@ static int allow_around(int ruleset, const char *file, struct sentence *why)
 	}
 	slash = strrchr(path, '/');
 	slash[slash == path] = '\0';
-	return allow(ruleset, path, READING, why);
+	return landlock_allow(ruleset, path, READING, why);
 }
 
 static int add_rules(const struct sandbox *sandbox, int ruleset, uint64_t handled, struct sentence *why)
@@ -88,15 +89,15 @@ static int add_rules(const struct sandbox *sandbox, int ruleset, uint64_t handle
 	int error = 0;
 
 	for (size_t i = 0; !error && i < sizeof(read) / sizeof(read[0]); i++)
-		error = allow(ruleset, read[i], READING, why);
+		error = landlock_allow(ruleset, read[i], READING, why);
 	if (!error) /* often a link into /run */
-		error = allow_around(ruleset, "/etc/resolv.conf", why);
+		error = landlock_allow_around(ruleset, "/etc/resolv.conf", why);
 	if (!error && sandbox->config)
-		error = allow_around(ruleset, sandbox->config, why);
+		error = landlock_allow_around(ruleset, sandbox->config, why);
 	for (int i = 0; !error && i < SANDBOX_WRITABLE_MAX; i++)
 		if (sandbox->writable[i])
-			error = allow(ruleset, sandbox->writable[i], (WRITING | LANDLOCK_ACCESS_FS_TRUNCATE) & handled,
-				      why);
+			error = landlock_allow(ruleset, sandbox->writable[i],
+					       (WRITING | LANDLOCK_ACCESS_FS_TRUNCATE) & handled, why);
 	return error;
 }
 
@@ -116,8 +117,7 @@ int sandbox_files(const struct sandbox *sandbox, struct sentence *why)
 	attributes.handled_access_fs = rights_of(version);
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
 	if (ruleset < 0) {
-		error = -errno;
-		return sentence_error(why, error, "files: Landlock: %s", strerror(-error));
+		return sentence_error(why, -errno, "files: Landlock: %s", strerror(errno));
 	}
 	error = add_rules(sandbox, ruleset, attributes.handled_access_fs, why);
 	if (!error && syscall(SYS_landlock_restrict_self, ruleset, 0)) {
