@@ -6,10 +6,11 @@
 #include "options/config_file.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/text.h"
 #include "options/table.h"
 
 static bool is_blank(char c)
@@ -80,40 +81,59 @@ static void add_place(struct parser *parser, const char *path, unsigned int numb
 	sentence_set(parser->why, "%s:%u: %s", path, number, text + (strncmp(text, "--", 2) == 0 ? 2 : 0));
 }
 
-static bool read_lines(struct parser *parser, const char *path, FILE *file)
+static bool apply_text(struct parser *parser, char *line, size_t length)
 {
-	unsigned int number = 0;
-	char *line = NULL, *text;
-	size_t size = 0;
-	ssize_t length;
-	bool good = true;
-
-	while (good && (length = getline(&line, &size, file)) >= 0) {
-		parser->line = ++number;
-		if (strlen(line) != (size_t)length)
-			good = sentence_refuse(parser->why, "holds a NUL byte: this is no text file");
-		if (!good)
-			break;
-		cut_comment(line);
-		text = trim(line);
-		good = !*text || apply_line(parser, text);
-	}
-	if (!good)
-		add_place(parser, path, number);
-	else if (ferror(file))
-		good = sentence_refuse(parser->why, "--config %s: %s", path, strerror(errno));
-	free(line);
-	return good;
+	if (strlen(line) != length)
+		return sentence_refuse(parser->why, "holds a NUL byte: this is no text file");
+	cut_comment(line);
+	line = trim(line);
+	return !*line || apply_line(parser, line);
 }
 
+/* There is room for a NUL behind the text. */
+static bool apply_lines(struct parser *parser, const char *path, char *text, size_t size)
+{
+	for (size_t at = 0; at < size;) {
+		char *line = text + at, *newline = memchr(line, '\n', size - at);
+		size_t length = newline ? (size_t)(newline - line) : size - at;
+
+		line[length] = '\0';
+		at += length + 1;
+		parser->line++;
+		if (!apply_text(parser, line, length)) {
+			add_place(parser, path, parser->line);
+			return false;
+		}
+	}
+	return true;
+}
+
+static int read_all(int fd, struct text *text)
+{
+	char bytes[4096];
+	ssize_t count;
+
+	while ((count = read(fd, bytes, sizeof(bytes))) > 0)
+		text_add_bytes(text, bytes, (size_t)count);
+	if (count < 0)
+		return -errno;
+	return text->failed ? -ENOMEM : 0;
+}
+
+/* All of it, before a name in it is looked up: that takes time, in which the file may be written anew. */
 bool config_file_read(struct parser *parser, const char *path)
 {
-	FILE *file = fopen(path, "re");
+	int fd = open(path, O_RDONLY | O_CLOEXEC), error = fd < 0 ? -errno : 0;
+	struct text text = {0};
 	bool good;
 
-	if (!file)
-		return sentence_refuse(parser->why, "--config %s: %s", path, strerror(errno));
-	good = read_lines(parser, path, file);
-	fclose(file);
+	if (!error)
+		error = read_all(fd, &text);
+	if (fd >= 0)
+		close(fd);
+	parser->line = 0;
+	good = error ? sentence_refuse(parser->why, "--config %s: %s", path, strerror(-error))
+		     : apply_lines(parser, path, text.bytes, text.length);
+	text_free(&text);
 	return good;
 }
