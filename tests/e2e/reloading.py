@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A program that reads a configuration file, and the file, for tests of reloads."""
+"""A program that reads a configuration file, and the file, for tests of reloads; and a name server that is slow."""
+import contextlib
 import json
 import re
+import socket
 
 from conftest import free_port
 from control import command
 from router import BINARY
+from waiting import SCALE
 
 
 class Config:
@@ -25,11 +28,17 @@ class Config:
             lines += [f"{name} = {one}" for one in (value if isinstance(value, list) else [value]) if one is not None]
         self.path.write_text("\n".join(lines) + "\n")
 
-    def start(self, *more, **options):
+    def start(self, *more, names=None, **options):
+        """names: the name server it asks."""
         options.setdefault("listen", [("127.0.0.1", self.port)])
-        self.router = self.lab.router("", "", command_line=[BINARY, "attach", "--config", str(self.path), *more],
-                                      **options)
+        line = [BINARY, "attach", "--config", str(self.path), *more]
+        self.router = self.lab.router("", "", command_line=names.command_line(*line) if names else line, **options)
         return self.router
+
+    def begin_reload(self, **values):
+        """The command that asks for it, not waited for."""
+        self.write(**values)
+        return self.lab.child(BINARY, "reload", "--name", self.values["name"])
 
     def reload(self, **values):
         """What it says has changed."""
@@ -45,7 +54,7 @@ class Config:
         code, out, error = command("reload", "--name", self.values["name"])
         assert code == 1 and out == "" and error.startswith("alpnbpf reload: ")
         reason = error.removeprefix("alpnbpf reload: ").strip()
-        self.router.wait_line("error not reloaded, all goes on as before: " + re.escape(reason), start=line)
+        self.router.wait_line("error reload failed, keeping the running configuration: " + re.escape(reason), start=line)
         self.values = before
         return reason
 
@@ -53,3 +62,47 @@ class Config:
         code, out, error = command("status", "--json", "--name", self.values["name"])
         assert code == 0, error
         return json.loads(out)
+
+
+class Names:
+    """The name server of a router of its own: asked, it answers when it is told to."""
+
+    def __init__(self, directory):
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 53))
+        self.directory = directory
+        self.questions = []
+
+    def command_line(self, *command):
+        """The command, asking this name server alone."""
+        path = self.directory / "resolv.conf"
+        path.write_text("nameserver 127.0.0.1\noptions timeout:15 attempts:1\n")
+        return ["unshare", "--mount", "sh", "-c", f"mount --bind {path} /etc/resolv.conf && exec \"$@\"", "sh", *command]
+
+    def wait_asked(self, timeout=5):
+        """Until the names are being looked up: both questions, for the two families of addresses."""
+        self.sock.settimeout(timeout * SCALE)
+        while len(self.questions) < 2:
+            self.questions.append(self.sock.recvfrom(512))
+
+    def answer(self):
+        """127.0.0.1 is all there is."""
+        for question, peer in self.questions:
+            end = question.index(b"\0", 12) + 5
+            is_a = question[end - 4:end - 2] == b"\0\1"
+            answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1" if is_a else b""
+            self.sock.sendto(question[:2] + b"\x81\x80\0\1" + bytes([0, is_a]) + b"\0\0\0\0" + question[12:end] + answer,
+                             peer)
+        self.questions = []
+
+    def close(self):
+        self.sock.close()
+
+
+@contextlib.contextmanager
+def slow_names(directory):
+    names = Names(directory)
+    try:
+        yield names
+    finally:
+        names.close()

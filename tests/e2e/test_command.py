@@ -97,7 +97,7 @@ def test_sessions_end_before_the_command(lab):
     """TERM: no new connections, those there are go on, and only then is the web server told."""
     https = lab.backends()[1]
     init = Init(lab, https.endpoint, "sh", "-c", "trap 'echo got TERM; exit 0' TERM; echo trapped; "
-                "tail -f /dev/null & while :; do wait; done", options=("--drain-timeout", "20s"))
+                "tail -f /dev/null & while :; do wait; done", options=("--drain-timeout", "20s", "--no-bypass"))
     init.outer.wait_line("trapped")
     client = lab.connect(("127.0.0.1", init.port))
     client.send(https_hello())

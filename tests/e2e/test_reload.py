@@ -13,10 +13,11 @@ from control import command, status
 from hellos import acme_hello, https_hello
 from in_place import proxied, responder
 from pattern import Pattern
-from reloading import Config
+from reloading import Config, slow_names
 from router import BINARY, is_sanitized
 from sockets import RESET, Listener, connect
-from waiting import wait_until
+from test_metrics import scrape
+from waiting import SCALE, now, wait_until
 
 
 @pytest.fixture
@@ -241,7 +242,7 @@ def test_a_bad_file_changes_nothing(lab, config):
     ({"dataplane": "user", "arm": "always"}, "arm, dataplane cannot change"),
     ({"no_bypass": "no"}, "no-bypass cannot change"),
     ({"client_address": "proxy-v2"}, "client-address cannot change"),
-    ({"max_connections": 900_000}, "max-connections 900000: is more than the "),
+    ({"max_connections": 900_000}, "max-connections 900000 exceeds the "),
     ({"metrics": 9999}, "metrics cannot change"),
 ])
 def test_what_needs_a_restart(lab, config, changes, named):
@@ -290,30 +291,94 @@ def test_a_port_of_another_instance(lab, config):
     config.reload(listen=[f"127.0.0.1:{config.port}", f"127.0.0.2:{config.port}"])
 
 
-def test_name_servers_that_do_not_answer(lab, tmp_path):
+def test_name_servers_that_do_not_answer(lab, config, tmp_path):
     """Signs of life go on, and what ran goes on; who asked is told in time."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent, \
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        silent.bind(("127.0.0.1", 53))
+    with slow_names(tmp_path) as names, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(10)
-        (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:15 attempts:1\n")
-        acme, https = lab.backends()
-        config = Config(lab, tmp_path, acme=acme.endpoint, https=https.endpoint)
-        script = f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && exec \"$@\""
-        router = lab.router("", "", listen=[("127.0.0.1", config.port)], env={"NOTIFY_SOCKET": str(tmp_path / "notify"),
-                                                                              "WATCHDOG_USEC": "1000000"},
-                            command_line=["unshare", "--mount", "sh", "-c", script, "sh", BINARY, "attach", "--config",
-                                          str(config.path)])
-        config.router = router
+        router = config.start(names=names, env={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"})
         alive = 0
-        config.write(https="backend.example.test:8443")
-        reload_ = lab.child(BINARY, "reload", "--name", config.values["name"])
+        reload_ = config.begin_reload(https="backend.example.test:8443")
         while reload_.running():
             alive += manager.recv(4096) == b"WATCHDOG=1"
         assert reload_.wait() == 1 and "could not be looked up within 8 s" in reload_.text()
         assert alive >= 8
-        talk(lab, router, https)
+        assert "still being looked up" in config.refused(https="other.example.test:8443")
+        talk(lab, router, config.https)
+
+
+# While one is under way
+
+@pytest.fixture
+def slow(config, tmp_path):
+    """(config, names): a reload begins and goes on when the name server answers."""
+    with slow_names(tmp_path) as names:
+        yield config, names
+
+
+def test_all_else_goes_on_meanwhile(lab, slow):
+    """Who asks is answered at once, validations are armed for, sessions are served."""
+    config, names = slow
+    config.acme.close()
+    acme, metrics = free_port(), free_port()
+    config.write(acme=acme, no_bypass=None, metrics=metrics)
+    router = config.start(names=names)
+    reload_ = config.begin_reload(https="backend.example.test:8443")
+    names.wait_asked()
+    begin = now()
+    assert command("status", "--ready", "--name", config.values["name"])[0] == 0
+    assert config.status()["reloads"] == {"done": 0, "failed": 0, "last_failed": False}
+    assert scrape(metrics)["alpnbpf_reloads_total"] == 0
+    with responder(port=acme) as validator:
+        router.wait_line("armed: ", 2)
+        client = lab.connect(router).send(acme_hello())
+        server = validator.accept()
+        assert server.read(len(acme_hello())) == acme_hello()
+        server.close()
+        client.close()
+    router.wait_line("disarmed: ", 5)
+    assert now() - begin < 4 * SCALE and reload_.running()
+    names.answer()
+    assert reload_.wait() == 0 and reload_.lines() == ["https changed, for new sessions"]
+
+
+@pytest.mark.parametrize("how", ["TERM", "detach"])
+def test_the_end_comes_at_once_meanwhile(lab, slow, how):
+    config, names = slow
+    router = config.start(names=names)
+    reload_ = config.begin_reload(https="backend.example.test:8443")
+    names.wait_asked()
+    begin = now()
+    if how == "TERM":
+        router.terminate()
+    else:
+        assert command("detach", "--name", config.values["name"])[0] == 0
+    assert router.wait(5) == 0 and now() - begin < 3 * SCALE
+    assert reload_.wait() == 1 and reload_.text() == "alpnbpf reload: alpnbpf is about to end"
+
+
+@pytest.mark.parametrize("how", ["HUP", "reload"])
+def test_another_one_follows_the_first(lab, slow, how):
+    """The file has changed since the first one read it."""
+    config, names = slow
+    router = config.start(names=names)
+    first = config.begin_reload(https=f"backend.example.test:{config.https.port}")
+    names.wait_asked()
+    if how == "HUP":
+        config.write(idle_timeout="9s")
+        router.signal(signal.SIGHUP)
+    else:
+        second = config.begin_reload(idle_timeout="9s")
+    router.wait_line("another reload is to follow")
+    names.answer()
+    names.wait_asked()
+    assert first.wait() == 0 and first.lines() == ["https changed, for new sessions"]
+    names.answer()
+    router.wait_line("reloaded: idle-timeout changed")
+    if how == "reload":
+        assert second.wait() == 0 and second.lines() == ["idle-timeout changed, for new sessions"]
+    assert config.status()["reloads"]["done"] == 2
+    talk(lab, router, config.https)
 
 
 # Signals, and under load
@@ -342,7 +407,7 @@ def test_hup_and_the_service_manager(lab, config, tmp_path):
             pass
         while b"READY=1" not in manager.recv(4096):
             pass
-        router.wait_line("not reloaded, all goes on as before: .*nonsense")
+        router.wait_line("reload failed, keeping the running configuration: .*nonsense")
         talk(lab, router, other)
 
 
@@ -393,7 +458,7 @@ def test_rules(lab, config, how):
     wait_until(lambda: config.status()["sessions"]["now"] == 1, 5, "half of a hello")
     config.reload(route=f"sni=*.example.test -> {two.endpoint}")
     talk(lab, router, two)
-    assert "still under way" in config.refused(route=[f"alpn=h2 -> {three.endpoint}", f"alpn=x -> {two.endpoint}"])
+    assert "still being matched" in config.refused(route=[f"alpn=h2 -> {three.endpoint}", f"alpn=x -> {two.endpoint}"])
     talk(lab, router, two)
     half.send(hello[100:])
     server = one.accept()

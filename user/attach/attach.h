@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What `alpnbpf attach` owns, and how it comes about. */
+/* What `alpnbpf attach` owns, and how it comes about, runs and ends. Main thread. */
 #ifndef ALPNBPF_ATTACH_ATTACH_H
 #define ALPNBPF_ATTACH_ATTACH_H
 
 #include "attach/child.h"
+#include "engine/watchdog.h"
 #include "operate/program.h"
 
 #define LOCKS_MAX (LISTENERS_MAX + 1)
 
-/* What attach owns. Main thread. */
 struct attach {
 	struct program program;
-	int signals;
-	bool at_terminal; /* stderr was one at the start */
+	int signals;          /* signalfd, or NO_DESCRIPTOR */
+	bool at_terminal;     /* stderr was one at the start */
+	bool failed;          /* the program ends because something went wrong, which was logged */
+	uint64_t drain_until; /* us; PROGRAM_SETTLING, PROGRAM_DRAINING: then the sessions that are left are reset */
+	uint64_t settle_look, settle_until; /* us; PROGRAM_SETTLING: the next look, and the last */
 	struct child child;
+	struct watchdog watchdog;
 	struct rlimit nofile; /* as we were given it */
 	int locks[LOCKS_MAX]; /* one for each port served in place, one for transparent connections */
 	unsigned int lock_count;
-	bool routed;           /* policy_route_remove() is due */
-	uint64_t drain_until;  /* us; 0: not draining, UINT64_MAX: as long as it takes to end at once */
-	uint64_t settle_until; /* us; draining waits so long for connections that are steered to us and not yet here */
+	bool routed; /* policy_route_remove() is due */
 };
 
 /* The subcommand: argv from its own name on; returns an exit code (options/command_line.h). */

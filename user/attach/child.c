@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Starts the command, passes signals on, reaps. Owns one process. */
+/* Starts the command, passes signals on, reaps. Owns one process. Main thread. */
 #include "attach/child.h"
 
 #include <errno.h>
@@ -10,6 +10,11 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/log.h"
+#include "base/timer.h"
+
+#define AGAIN_MS 1000
 
 /* What the service manager says to us alone: readiness and signs of life are ours to tell, the sockets ours. */
 static bool is_ours(const char *variable)
@@ -55,7 +60,7 @@ static void __attribute__((noreturn)) become(char **command, char **environment,
 	_exit(127);
 }
 
-int child_start(struct child *child, char **command, const struct rlimit *nofile, char *reason, size_t reason_size)
+int child_start(struct child *child, char **command, const struct rlimit *nofile, struct sentence *why)
 {
 	char **environment = make_environment();
 	int pipes[2], error = 0;
@@ -63,9 +68,8 @@ int child_start(struct child *child, char **command, const struct rlimit *nofile
 
 	if (!environment || pipe2(pipes, O_CLOEXEC)) {
 		error = environment ? errno : ENOMEM;
-		snprintf(reason, reason_size, "cannot start %s: %s", command[0], strerror(error));
 		free(environment);
-		return -error;
+		return sentence_error(why, -error, "cannot start %s: %s", command[0], strerror(error));
 	}
 	pid = fork();
 	if (pid == 0)
@@ -78,10 +82,8 @@ int child_start(struct child *child, char **command, const struct rlimit *nofile
 	if (pid > 0 && read(pipes[0], &error, sizeof(error)) == sizeof(error))
 		waitpid(pid, NULL, 0);
 	close(pipes[0]);
-	if (error) {
-		snprintf(reason, reason_size, "cannot start %s: %s", command[0], strerror(error));
-		return -error;
-	}
+	if (error)
+		return sentence_error(why, -error, "cannot start %s: %s", command[0], strerror(error));
 	*child = (struct child){.pid = pid};
 	return 0;
 }
@@ -92,13 +94,28 @@ bool child_reap(struct child *child)
 	int status;
 	pid_t pid;
 
+	child->again = 0;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid != child->pid)
 			continue; /* an orphan that PID 1 inherits */
 		child->ended = was_it = true;
 		child->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	}
+	if (pid >= 0 || !child_runs(child))
+		return was_it;
+	if (errno == ECHILD) { /* gone, and nobody can tell how */
+		child->ended = was_it = true;
+		child->code = 1;
+	} else { /* its SIGCHLD has been read: no other one will tell */
+		log_warn("cannot tell whether the command has ended: %s; trying again", strerror(errno));
+		child->again = monotonic_us() + AGAIN_MS * US_PER_MS;
+	}
 	return was_it;
+}
+
+uint64_t child_next(const struct child *child)
+{
+	return child->again ? child->again : UINT64_MAX;
 }
 
 void child_signal(const struct child *child, int signal)

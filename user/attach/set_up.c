@@ -22,7 +22,7 @@
 #include "engine/listener.h"
 #include "engine/worker.h"
 #include "base/log.h"
-#include "operate/requests.h"
+#include "operate/operate.h"
 #include "system/policy_route.h"
 
 #define SESSIONS_BY_DEFAULT 65536 /* at most: the maps are allocated ahead, 320 bytes of kernel memory a session */

@@ -120,6 +120,6 @@ int attach_start(struct attach *attach)
 	}
 	warn_of_buffers(&attach->program.options);
 	warn_of_unix_backends(&attach->program.options);
-	watchdog_open(&attach->program.watchdog, attach->program.engine.worker_count);
+	watchdog_open(&attach->watchdog, attach->program.engine.worker_count);
 	return start_workers(attach);
 }

@@ -277,9 +277,11 @@ static void *worker_main(void *argument)
 	if (result < 0)
 		log_error("worker %u: epoll: %s", worker->index, strerror(-result));
 	atomic_store(&worker->loops, WORKER_ENDED);
-	if (write(worker->engine->reported, &one, sizeof(one)) < 0 || /* who waits for its report has it by now */
-	    write(worker->engine->finished, &one, sizeof(one)) < 0)
+	/* Both, whatever comes of one: the main thread then looks at all workers. */
+	if (write(worker->engine->finished, &one, sizeof(one)) < 0)
 		log_error("worker %u: cannot report its end: %s", worker->index, strerror(errno));
+	if (write(worker->engine->reported, &one, sizeof(one)) < 0)
+		log_error("worker %u: cannot report its last counters: %s", worker->index, strerror(errno));
 	return NULL;
 }
 

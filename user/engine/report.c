@@ -3,7 +3,6 @@
 #include "engine/report.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +14,6 @@
 #include "engine/flow.h"
 #include "engine/lifecycle.h"
 #include "engine/worker.h"
-
-#define PATIENCE_US (1000 * US_PER_MS)
 
 /* --- the worker's side --- */
 
@@ -95,24 +92,13 @@ void report_answer(struct worker *worker)
 
 /* --- the main thread's side --- */
 
-static bool all_answered(const struct engine *engine)
+bool report_is_complete(const struct engine *engine)
 {
 	for (unsigned int i = 0; i < engine->running; i++)
 		if (worker_loops(&engine->workers[i]) != WORKER_ENDED &&
 		    atomic_load(&engine->workers[i].asked) != REPORT_NONE)
 			return false;
 	return true;
-}
-
-static void wait_for_answers(const struct engine *engine)
-{
-	uint64_t until = monotonic_us() + PATIENCE_US, now, value;
-	struct pollfd reported = {.fd = engine->reported, .events = POLLIN};
-
-	while (!all_answered(engine) && (now = monotonic_us()) < until)
-		if (poll(&reported, 1, (int)((until - now) / US_PER_MS + 1)) > 0 &&
-		    read(reported.fd, &value, sizeof(value)) != sizeof(value))
-			return;
 }
 
 static void add(struct report *sum, const struct report *report)
@@ -150,33 +136,40 @@ static void take_sessions(struct report *sum, struct report *report)
 	report->sessions = NULL;
 }
 
-void report_collect(struct report *sum, struct engine *engine, enum report_kind kind)
+void report_ask(struct engine *engine, enum report_kind kind)
 {
-	*sum = (struct report){0};
 	for (unsigned int i = 0; i < engine->running; i++) {
 		struct worker *worker = &engine->workers[i];
 
 		/* One that did not answer in time last time is still asked. */
 		if (worker_loops(worker) == WORKER_ENDED || atomic_load(&worker->asked) != REPORT_NONE)
 			continue;
-		free(worker->report.sessions); /* an answer that came too late */
-		worker->report.sessions = NULL;
+		report_free(&worker->report); /* an answer that came too late */
 		atomic_store(&worker->asked, (int)kind);
 		worker_wake(worker);
 	}
-	wait_for_answers(engine);
+}
+
+void report_add_up(struct report *sum, struct engine *engine, enum report_kind kind)
+{
+	*sum = (struct report){0};
 	for (unsigned int i = 0; i < engine->running; i++) {
 		struct worker *worker = &engine->workers[i];
 
-		if (worker_loops(worker) == WORKER_ENDED)
+		if (worker_loops(worker) == WORKER_ENDED) {
+			report_free(&worker->report);
 			fill(worker, &worker->report, kind);
-		else if (atomic_load(&worker->asked) != REPORT_NONE) {
+		} else if (atomic_load(&worker->asked) != REPORT_NONE) {
 			sum->failed = true;
 			continue;
 		}
 		add(sum, &worker->report);
-		if (kind == REPORT_SESSIONS)
+		if (kind != REPORT_SESSIONS)
+			continue;
+		if (worker->report.sessions)
 			take_sessions(sum, &worker->report);
+		else /* it answered what it was asked before */
+			sum->failed = true;
 	}
 }
 

@@ -42,10 +42,14 @@ struct report {
 void report_answer(struct worker *worker);
 
 /*
- * Asks all workers that were started, waits for their answers, and adds them up in *sum, whose sessions the caller
- * frees. Main thread. A worker that does not answer within a second is left out, and `failed` is set.
+ * The main thread's side. Asks all workers; engine->reported becomes readable with each answer. One that still owes the
+ * answer to an earlier question is not asked again.
  */
-void report_collect(struct report *sum, struct engine *engine, enum report_kind kind);
+void report_ask(struct engine *engine, enum report_kind kind);
+/* All have answered, or have ended. */
+bool report_is_complete(const struct engine *engine);
+/* Adds the answers up in *sum, whose sessions the caller frees; without those that are missing, `failed` is set. */
+void report_add_up(struct report *sum, struct engine *engine, enum report_kind kind);
 void report_free(struct report *report);
 
 #endif

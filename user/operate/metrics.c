@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The metrics: names and units as Prometheus' conventions have them, labels of few and fixed values. */
+/*
+ * Writes the metrics: names and units as Prometheus' conventions have them, labels of few and fixed values. Owns
+ * nothing. Main thread.
+ */
 #include "operate/metrics.h"
 
 #include <string.h>
 #include <sys/resource.h>
 
 #include "operate/counter_output.h"
-#include "operate/http.h"
 #include "operate/status.h"
 
 static void write_gauge(struct text *out, const char *name, const char *help, uint64_t value)
@@ -61,39 +63,16 @@ static void write_process(struct text *out, struct program *program)
 		write_gauge(out, "process_max_fds", "Limit of descriptors.", limit.rlim_cur);
 }
 
-bool metrics_write(struct text *out, struct program *program)
+void metrics_write(struct text *out, struct program *program, const struct report *report)
 {
-	struct report report;
-
-	report_collect(&report, &program->engine, REPORT_COUNTERS);
-	if (report.failed)
-		return false;
-	program_add_counters(program, &report.counters);
 	write_info(out, program);
 	write_gauge(out, "alpnbpf_armed", "1 while new connections are inspected.", status_is_armed(program));
 	write_gauge(out, "alpnbpf_workers", "Threads that serve sessions.", program->engine.running);
 	write_gauge(out, "alpnbpf_sessions_max", "Limit of simultaneous sessions.",
 		    atomic_load(&program->engine.configuration)->max_sessions);
-	write_live(out, program, &report);
-	counters_write_metrics(out, &report.counters, &program->options);
+	write_live(out, program, report);
+	counters_write_metrics(out, &report->counters, &program->options);
 	write_gauge(out, "alpnbpf_config_last_reload_successful", "0 if the last reload was refused.",
-		    !program->last_reload_failed);
+		    !program->reload.failed);
 	write_process(out, program);
-	report_free(&report);
-	return !out->failed;
-}
-
-void metrics_answer(struct text *out, struct program *program, const char *request)
-{
-	bool head;
-	enum http_status status = http_request_parse(request, &head);
-	struct text body = {0};
-
-	if (status == HTTP_OK && !metrics_write(&body, program))
-		status = HTTP_UNAVAILABLE;
-	if (status == HTTP_OK)
-		http_answer(out, &body, head);
-	else
-		http_refuse(out, status);
-	text_free(&body);
 }

@@ -2,7 +2,18 @@
 /* What is asked of the whole program by more than one of those who operate it. Main thread. */
 #include "operate/program.h"
 
+#include "base/descriptor.h"
 #include "steering/watch.h"
+
+void program_init(struct program *program, int argc, char **argv)
+{
+	program->argc = argc;
+	program->argv = argv;
+	program->started = monotonic_us();
+	program->servers.epoll = NO_DESCRIPTOR;
+	program->control.fd = program->control.lock = NO_DESCRIPTOR;
+	program->control_server.fd = program->metrics_server.fd = NO_DESCRIPTOR;
+}
 
 void program_add_counters(const struct program *program, struct counters *counters)
 {
@@ -12,6 +23,6 @@ void program_add_counters(const struct program *program, struct counters *counte
 		counters->steered = __atomic_load_n(&state->steered, __ATOMIC_RELAXED);
 		counters->untakable = hello_watch_untakable(&program->engine.steer);
 	}
-	counters->reloads = program->reloads[true];
-	counters->reloads_failed = program->reloads[false];
+	counters->reloads = program->reload.done_count;
+	counters->reloads_failed = program->reload.failed_count;
 }

@@ -6,19 +6,33 @@
 #ifndef ALPNBPF_OPERATE_PROGRAM_H
 #define ALPNBPF_OPERATE_PROGRAM_H
 
-#include <time.h>
-
 #include "operate/control.h"
+#include "operate/reload.h"
 #include "operate/server.h"
 #include "options/options.h"
 #include "engine/engine.h"
-#include "engine/watchdog.h"
-#include "engine/worker.h"
+#include "engine/report.h"
 
-enum program_phase { PROGRAM_STARTING, PROGRAM_RUNNING, PROGRAM_DRAINING, PROGRAM_ENDING };
+/* In this order; attach/ending.c goes from one to the next. */
+enum program_phase {
+	PROGRAM_STARTING, /* nothing is served yet */
+	PROGRAM_RUNNING,
+	PROGRAM_SETTLING, /* no new connections come; those that were steered to us and are not here yet are awaited */
+	PROGRAM_DRAINING, /* the workers accept no more; their sessions have time to end */
+	PROGRAM_ENDING,   /* the workers reset what there is, and end */
+	PROGRAM_COMMAND,  /* all workers have ended; the command is told to, and awaited */
+};
 
 /* What a client of the control socket may ask for, and the main loop does. */
 enum program_end { END_NOT_ASKED, END_DRAIN, END_NOW };
+
+/* The workers are asked for reports in rounds: those who wait for one share it, those who come later get the next. */
+struct report_round {
+	uint64_t turn;          /* how many have begun */
+	enum report_kind asked; /* of the one under way; REPORT_NONE: none is */
+	uint64_t until;         /* us; how long it waits for workers */
+	enum report_kind next;  /* what the next one is to ask for; REPORT_NONE: nobody waits for it */
+};
 
 struct program {
 	enum program_phase phase;
@@ -32,12 +46,12 @@ struct program {
 	struct servers servers;
 	struct control control;
 	struct server control_server, metrics_server;
-	uint64_t reloads[2]; /* failed, done */
-	bool last_reload_failed;
-	time_t last_reload; /* 0: none */
-	struct watchdog watchdog;
+	struct report_round round;
+	struct reload reload;
 };
 
+/* Before anything else: nothing is open. The engine is engine_open()'s. */
+void program_init(struct program *program, int argc, char **argv);
 /* Adds those that no worker counts: the kernel's, and reloads. */
 void program_add_counters(const struct program *program, struct counters *counters);
 

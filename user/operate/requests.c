@@ -1,29 +1,33 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The two servers of a running attach. A request to the control socket is a line: a command and its words. The answer
- * begins with a line "ok", or "error: " and a sentence; what was asked for follows.
+ * Answers requests. One to the control socket is a line, a command and its words; its answer begins with a line "ok",
+ * or "error: " and a sentence, and what was asked for follows. Owns struct report_round. Main thread.
  */
 #include "operate/requests.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "system/ports.h"
-#include "base/log.h"
+#include "base/descriptor.h"
+#include "base/timer.h"
 #include "operate/control_request.h"
 #include "operate/http.h"
 #include "operate/metrics.h"
-#include "operate/reload.h"
 #include "operate/status.h"
 #include "operate/trace_output.h"
 
-#define BACKLOG 64
+#define REPORT_MS 1000 /* how long workers have to answer */
 
-enum follows { FOLLOWS_END = 1 };
+/* What clients wait for, or follow; TRACE_FOLLOWS is another one. */
+enum subject { SUBJECT_REPORT = 1, SUBJECT_RELOAD, SUBJECT_END };
+
+/* --- waiting for a report of the workers --- */
+
+static void wait_for_report(struct program *program, struct server_client *client, enum report_kind kind)
+{
+	if (program->round.next < kind) /* one of sessions has the counters as well */
+		program->round.next = kind;
+	server_wait(client, SUBJECT_REPORT, program->round.turn + 1);
+}
+
+/* --- the control socket --- */
 
 static void answer_error(struct server_client *client, const char *sentence)
 {
@@ -35,27 +39,20 @@ static void answer_ok(struct server_client *client)
 	text_add(server_answer(client), "ok\n");
 }
 
-/* --- the commands --- */
-
-static void answer_status(struct program *program, struct server_client *client, const struct control_request *request)
+static void answer_status(struct program *program, struct server_client *client, const struct report *report, bool json)
 {
 	answer_ok(client);
-	status_write(server_answer(client), program, request->json);
+	status_write(server_answer(client), program, report, json);
 }
 
-static void answer_sessions(struct program *program, struct server_client *client,
-			    const struct control_request *request)
+static void answer_sessions(struct server_client *client, const struct report *report, bool json)
 {
-	struct text list = {0};
-
-	if (sessions_write(&list, program, request->json) && !list.failed) {
-		answer_ok(client);
-		if (list.length)
-			text_add_bytes(server_answer(client), list.bytes, list.length);
-	} else {
+	if (report->failed) {
 		answer_error(client, "a worker did not answer in time, or memory ran out");
+		return;
 	}
-	text_free(&list);
+	answer_ok(client);
+	sessions_write(server_answer(client), report, json);
 }
 
 static void answer_ready(struct program *program, struct server_client *client)
@@ -68,20 +65,18 @@ static void answer_ready(struct program *program, struct server_client *client)
 
 static void answer_reload(struct program *program, struct server_client *client)
 {
-	char sentence[1024];
-
-	if (!reload(program, sentence, sizeof(sentence)))
-		answer_error(client, sentence);
+	if (program->reload.failed)
+		answer_error(client, program->reload.result.text);
 	else
-		text_add(server_answer(client), "ok\n%s\n", sentence);
+		text_add(server_answer(client), "ok\n%s\n", program->reload.result.text);
 }
 
-/* Who asked sees the end of the connection when the process has ended. */
-static void answer_detach(struct program *program, struct server_client *client, const struct control_request *request)
+/* The client sees the end of the connection when the process has ended. */
+static void answer_detach(struct program *program, struct server_client *client, bool now)
 {
 	answer_ok(client);
-	server_keep(client, FOLLOWS_END);
-	program->end_asked = request->now ? END_NOW : END_DRAIN;
+	server_keep(client, SUBJECT_END);
+	program->end_asked = now ? END_NOW : END_DRAIN;
 }
 
 static void answer_trace(struct program *program, struct server_client *client, const struct control_request *request)
@@ -95,7 +90,7 @@ static void answer_trace(struct program *program, struct server_client *client, 
 		answer_ok(client);
 }
 
-static void answer_control(struct server *server, struct server_client *client, char *line)
+static void control_request(struct server *server, struct server_client *client, char *line)
 {
 	struct program *program = server->context;
 	struct control_request request;
@@ -107,10 +102,10 @@ static void answer_control(struct server *server, struct server_client *client, 
 	}
 	switch (request.command) {
 	case CONTROL_STATUS:
-		answer_status(program, client, &request);
+		wait_for_report(program, client, REPORT_COUNTERS);
 		return;
 	case CONTROL_SESSIONS:
-		answer_sessions(program, client, &request);
+		wait_for_report(program, client, REPORT_SESSIONS);
 		return;
 	case CONTROL_READY:
 		answer_ready(program, client);
@@ -119,23 +114,23 @@ static void answer_control(struct server *server, struct server_client *client, 
 		answer_trace(program, client, &request);
 		return;
 	case CONTROL_RELOAD:
-		answer_reload(program, client);
+		server_wait(client, SUBJECT_RELOAD, reload_ask(&program->reload));
 		return;
 	case CONTROL_DETACH:
-		answer_detach(program, client, &request);
+		answer_detach(program, client, request.now);
 		return;
 	case CONTROL_COMMANDS:
 		return;
 	}
 }
 
-static void refuse_control(struct server *server, struct server_client *client)
+static void control_refuse(struct server *server, struct server_client *client)
 {
 	(void)server;
 	answer_error(client, "the request is too long");
 }
 
-static bool admit_control(struct server *server, struct server_client *client, int fd)
+static bool control_admit(struct server *server, struct server_client *client, int fd)
 {
 	struct program *program = server->context;
 
@@ -147,121 +142,140 @@ static bool admit_control(struct server *server, struct server_client *client, i
 	return false;
 }
 
-/* --- metrics --- */
-
-static void answer_metrics(struct server *server, struct server_client *client, char *request)
+/* It was understood when it came, and has waited for the report since. */
+static void control_report(struct program *program, struct server_client *client, const struct report *report)
 {
-	metrics_answer(server_answer(client), server->context, request);
+	struct control_request request;
+	struct sentence why;
+
+	if (!control_request_parse(&request, client->request, &why))
+		answer_error(client, why.text);
+	else if (request.command == CONTROL_SESSIONS)
+		answer_sessions(client, report, request.json);
+	else
+		answer_status(program, client, report, request.json);
 }
 
-static void refuse_metrics(struct server *server, struct server_client *client)
+struct server requests_control_server(struct program *program)
+{
+	return (struct server){.what = "the control socket",
+			       .terminator = "\n",
+			       .admit = control_admit,
+			       .answer = control_request,
+			       .refuse = control_refuse,
+			       .context = program,
+			       .fd = NO_DESCRIPTOR};
+}
+
+/* --- metrics --- */
+
+static void metrics_request(struct server *server, struct server_client *client, char *request)
+{
+	enum http_status status;
+	bool head;
+
+	status = http_request_parse(request, &head);
+	if (status == HTTP_OK)
+		wait_for_report(server->context, client, REPORT_COUNTERS);
+	else
+		http_refuse(server_answer(client), status);
+}
+
+static void metrics_refuse(struct server *server, struct server_client *client)
 {
 	(void)server;
 	http_refuse(server_answer(client), HTTP_TOO_LARGE);
 }
 
-/* A socket file that nobody answers at was left by a killed process. */
-static void remove_stale(const struct address *address)
+static void metrics_report(struct program *program, struct server_client *client, const struct report *report)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat status;
+	struct text body = {0};
+	bool head = false;
 
-	if (fd < 0)
-		return;
-	if (connect(fd, &address->sa, address->len) && errno == ECONNREFUSED &&
-	    stat(address->un.sun_path, &status) == 0 && S_ISSOCK(status.st_mode))
-		unlink(address->un.sun_path);
-	close(fd);
-}
-
-static int open_metrics(const struct address *address)
-{
-	int on = 1, error, fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -errno;
-	if (address->sa.sa_family == AF_UNIX)
-		remove_stale(address);
+	http_request_parse(client->request, &head);
+	if (report->failed) /* counters would seem to go back */
+		http_refuse(server_answer(client), HTTP_UNAVAILABLE);
 	else
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, &address->sa, address->len) == 0 && listen(fd, BACKLOG) == 0)
-		return fd;
-	error = -errno;
-	close(fd);
-	return error;
+		metrics_write(&body, program, report);
+	if (body.failed)
+		http_refuse(server_answer(client), HTTP_UNAVAILABLE);
+	else if (!report->failed)
+		http_answer(server_answer(client), &body, head);
+	text_free(&body);
 }
 
-static int start_metrics(struct program *program)
+struct server requests_metrics_server(struct program *program)
 {
-	const struct address *address = &program->options.metrics_address;
-	char name[ADDRESS_TEXT_MAX];
-	struct sentence why;
-
-	if (!program->options.metrics)
-		return 0;
-	program->metrics_server = (struct server){.what = "the metrics server",
-						  .terminator = "\r\n\r\n",
-						  .answer = answer_metrics,
-						  .refuse = refuse_metrics,
-						  .context = program,
-						  .fd = open_metrics(address)};
-	if (program->metrics_server.fd >= 0)
-		return servers_add(&program->servers, &program->metrics_server);
-	if (address->sa.sa_family == AF_UNIX)
-		sentence_set(&why, "%s", strerror(-program->metrics_server.fd));
-	else
-		port_explain(address, program->metrics_server.fd, &why);
-	log_error("--metrics: cannot listen on %s: %s", address_format(address, name, sizeof(name)), why.text);
-	return program->metrics_server.fd;
+	return (struct server){.what = "the metrics server",
+			       .terminator = "\r\n\r\n",
+			       .answer = metrics_request,
+			       .refuse = metrics_refuse,
+			       .context = program,
+			       .fd = NO_DESCRIPTOR};
 }
 
-/* --- both --- */
+/* --- what is there by now --- */
 
-static int start_control(struct program *program)
+static void round_ends(struct program *program)
 {
-	const struct options *options = &program->options;
-	char reason[512];
-	int error = control_open(&program->control, options, reason, sizeof(reason));
+	struct report_round *round = &program->round;
+	struct server_client *client;
+	struct report report;
 
-	if (!error) {
-		program->control_server = (struct server){.what = "the control socket",
-							  .terminator = "\n",
-							  .admit = admit_control,
-							  .answer = answer_control,
-							  .refuse = refuse_control,
-							  .context = program,
-							  .fd = program->control.fd};
-		return servers_add(&program->servers, &program->control_server);
+	report_add_up(&report, &program->engine, round->asked);
+	program_add_counters(program, &report.counters);
+	while ((client = servers_waiting(&program->servers, SUBJECT_REPORT, round->turn))) {
+		if (client->server == &program->metrics_server)
+			metrics_report(program, client, &report);
+		else
+			control_report(program, client, &report);
+		server_reply(&program->servers, client);
 	}
-	if (*options->name || *options->control_group) {
-		log_error("%s", reason);
-		return error;
-	}
-	log_warn("no control socket, \"alpnbpf status\" and the like cannot be asked: %s", reason);
-	return 0;
+	report_free(&report);
+	round->asked = REPORT_NONE;
 }
 
-int operate_open(struct program *program)
+static void round_begins(struct program *program)
 {
-	int error = servers_open(&program->servers);
+	struct report_round *round = &program->round;
 
-	program->control.fd = program->control.lock = program->metrics_server.fd = -1;
-	if (error)
-		log_error("cannot open the control socket: %s", strerror(-error));
-	if (!error)
-		error = start_control(program);
-	return error ? error : start_metrics(program);
+	round->turn++;
+	round->asked = round->next;
+	round->next = REPORT_NONE;
+	round->until = monotonic_us() + REPORT_MS * US_PER_MS;
+	report_ask(&program->engine, round->asked);
 }
 
-void operate_close(struct program *program)
+static void run_rounds(struct program *program)
 {
-	if (program->metrics_server.fd > 0) {
-		if (program->options.metrics_address.sa.sa_family == AF_UNIX)
-			unlink(program->options.metrics_address.un.sun_path);
-		close(program->metrics_server.fd);
-	}
-	if (program->servers.epoll > 0) {
-		control_close(&program->control);
-		servers_close(&program->servers);
-	}
+	struct report_round *round = &program->round;
+
+	do {
+		if (round->asked != REPORT_NONE &&
+		    (report_is_complete(&program->engine) || monotonic_us() >= round->until))
+			round_ends(program);
+		if (round->asked == REPORT_NONE && round->next != REPORT_NONE)
+			round_begins(program);
+	} while (round->asked != REPORT_NONE && report_is_complete(&program->engine));
+}
+
+void requests_run(struct program *program)
+{
+	struct server_client *client;
+
+	run_rounds(program);
+	while (reload_step(program))
+		while ((client = servers_waiting(&program->servers, SUBJECT_RELOAD, program->reload.turn))) {
+			answer_reload(program, client);
+			server_reply(&program->servers, client);
+		}
+}
+
+uint64_t requests_next(const struct program *program)
+{
+	uint64_t next = reload_next(&program->reload);
+
+	if (program->round.asked != REPORT_NONE && program->round.until < next)
+		next = program->round.until;
+	return next;
 }

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is asked of a running attach: through the control socket, and by who collects metrics. Main thread only. */
+/*
+ * The requests to the control socket and to the metrics server, and their answers. Those that take a report of the
+ * workers, or a reload, are answered once that is there; the main loop waits for neither. Main thread.
+ */
 #ifndef ALPNBPF_OPERATE_REQUESTS_H
 #define ALPNBPF_OPERATE_REQUESTS_H
 
 #include "operate/program.h"
 
-/*
- * Opens both, as the options say. 0, or -errno after an error was logged: what was asked for by name cannot be had. A
- * control socket that nobody asked for and that cannot be made is only warned of.
- */
-int operate_open(struct program *program);
-void operate_close(struct program *program);
+/* The servers of struct program, but for their descriptors. */
+struct server requests_control_server(struct program *program);
+struct server requests_metrics_server(struct program *program);
+
+/* Answers whoever waits for what is there by now, and begins what is waited for. After servers_run(). */
+void requests_run(struct program *program);
+/* When it wants to be called at the latest, us; UINT64_MAX: only for events. */
+uint64_t requests_next(const struct program *program);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The small servers: accept, read one request, write the answer, close. Owned by the main thread. */
+/* The servers: accept, read one request, write the answer, close. Owns the clients. Main thread. */
 #include "operate/server.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "base/timer.h"
 
@@ -25,7 +26,7 @@ int servers_open(struct servers *servers)
 {
 	*servers = (struct servers){.epoll = epoll_create1(EPOLL_CLOEXEC)};
 	for (int i = 0; i < SERVER_CLIENTS; i++)
-		servers->clients[i].fd = -1;
+		servers->clients[i].fd = NO_DESCRIPTOR;
 	return servers->epoll < 0 ? -errno : 0;
 }
 
@@ -45,22 +46,19 @@ int servers_add(struct servers *servers, struct server *server)
 
 static void close_client(struct server_client *client)
 {
-	if (client->fd < 0)
+	if (client->state == CLIENT_FREE)
 		return;
-	close(client->fd);
+	descriptor_close(&client->fd);
 	text_free(&client->answer);
-	client->fd = -1;
+	client->state = CLIENT_FREE;
 	client->generation++;
 }
 
 void servers_close(struct servers *servers)
 {
-	if (servers->epoll <= 0)
-		return;
 	for (int i = 0; i < SERVER_CLIENTS; i++)
 		close_client(&servers->clients[i]);
-	close(servers->epoll);
-	servers->epoll = -1;
+	descriptor_close(&servers->epoll);
 }
 
 struct text *server_answer(struct server_client *client)
@@ -70,6 +68,7 @@ struct text *server_answer(struct server_client *client)
 
 /* --- writing --- */
 
+/* EPOLLERR and EPOLLHUP come without being asked for. */
 static void set_events(struct servers *servers, struct server_client *client, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.u64 = mark_of_client(servers, client)};
@@ -103,8 +102,8 @@ static void write_answer(struct servers *servers, struct server_client *client)
 		if (sent < 0 && errno == EINTR)
 			continue;
 		if (sent < 0 && errno == EAGAIN) {
-			/* Who asks and shuts down its side waits for the answer; a follower that does so has gone. */
-			set_events(servers, client, client->follows ? EPOLLOUT | EPOLLRDHUP : EPOLLOUT);
+			/* A client may shut down its side and wait for the answer; a follower that does has gone. */
+			set_events(servers, client, client->state == CLIENT_FOLLOWS ? EPOLLOUT | EPOLLRDHUP : EPOLLOUT);
 			return;
 		}
 		if (sent < 0) {
@@ -113,7 +112,7 @@ static void write_answer(struct servers *servers, struct server_client *client)
 		}
 		client->sent += (size_t)sent;
 	}
-	if (!client->follows) {
+	if (client->state != CLIENT_FOLLOWS) {
 		close_politely(client);
 		return;
 	}
@@ -121,14 +120,39 @@ static void write_answer(struct servers *servers, struct server_client *client)
 	set_events(servers, client, EPOLLRDHUP);
 }
 
-static void begin_answer(struct servers *servers, struct server_client *client)
+static void send_answer(struct servers *servers, struct server_client *client)
 {
-	client->answered = true;
-	client->deadline = client->follows ? UINT64_MAX : monotonic_us() + SERVER_PATIENCE_MS * US_PER_MS;
+	if (client->state != CLIENT_FOLLOWS)
+		client->state = CLIENT_READS;
+	client->deadline = client->state == CLIENT_FOLLOWS ? UINT64_MAX : monotonic_us() + SERVER_PATIENCE_MS * US_PER_MS;
 	if (client->answer.failed)
 		close_client(client);
 	else
 		write_answer(servers, client);
+}
+
+void server_wait(struct server_client *client, uint32_t subject, uint64_t turn)
+{
+	client->state = CLIENT_WAITS;
+	client->subject = subject;
+	client->turn = turn;
+	client->deadline = UINT64_MAX;
+}
+
+struct server_client *servers_waiting(struct servers *servers, uint32_t subject, uint64_t turn)
+{
+	for (int i = 0; i < SERVER_CLIENTS; i++) {
+		struct server_client *client = &servers->clients[i];
+
+		if (client->state == CLIENT_WAITS && client->subject == subject && client->turn == turn)
+			return client;
+	}
+	return NULL;
+}
+
+void server_reply(struct servers *servers, struct server_client *client)
+{
+	send_answer(servers, client);
 }
 
 unsigned int server_followers(const struct servers *servers)
@@ -136,21 +160,21 @@ unsigned int server_followers(const struct servers *servers)
 	unsigned int followers = 0;
 
 	for (int i = 0; i < SERVER_CLIENTS; i++)
-		followers += servers->clients[i].fd >= 0 && servers->clients[i].follows;
+		followers += servers->clients[i].state == CLIENT_FOLLOWS;
 	return followers;
 }
 
-void server_keep(struct server_client *client, uint32_t what)
+void server_keep(struct server_client *client, uint32_t subject)
 {
-	client->follows = true;
-	client->followed = what;
+	client->state = CLIENT_FOLLOWS;
+	client->subject = subject;
 }
 
-bool server_follow(struct servers *servers, struct server_client *client, uint32_t what)
+bool server_follow(struct servers *servers, struct server_client *client, uint32_t subject)
 {
 	if (server_followers(servers) >= SERVER_FOLLOWERS)
 		return false;
-	server_keep(client, what);
+	server_keep(client, subject);
 	return true;
 }
 
@@ -170,7 +194,6 @@ void server_send_line(struct server_client *client, const char *line, size_t len
 		client->sent = 0;
 	}
 	text_add_bytes(&client->answer, line, length);
-	/* Sent by servers_run(), which the caller's loop comes to next. */
 }
 
 /* --- reading --- */
@@ -198,12 +221,18 @@ static void read_request(struct servers *servers, struct server_client *client)
 	} else {
 		client->server->refuse(client->server, client);
 	}
-	begin_answer(servers, client);
+	if (client->state == CLIENT_WAITS)
+		set_events(servers, client, 0);
+	else
+		send_answer(servers, client);
 }
 
 /* --- accepting --- */
 
-/* Room for another: who has not asked yet has to go first, then who does not take its answer; the oldest of them. */
+/*
+ * Room for another: one that has not asked yet has to go first, then one that does not take its answer; the oldest of
+ * them. Those that wait for their answer stay: they are told soon. NULL: there is none.
+ */
 static struct server_client *make_room(struct servers *servers)
 {
 	struct server_client *oldest = NULL;
@@ -211,12 +240,12 @@ static struct server_client *make_room(struct servers *servers)
 	for (int i = 0; i < SERVER_CLIENTS; i++) {
 		struct server_client *client = &servers->clients[i];
 
-		if (client->fd < 0)
+		if (client->state == CLIENT_FREE)
 			return client;
-		if (client->follows)
+		if (client->state != CLIENT_ASKS && client->state != CLIENT_READS)
 			continue;
-		if (!oldest || client->answered < oldest->answered ||
-		    (client->answered == oldest->answered && client->since < oldest->since))
+		if (!oldest || client->state < oldest->state ||
+		    (client->state == oldest->state && client->since < oldest->since))
 			oldest = client;
 	}
 	if (oldest)
@@ -225,7 +254,7 @@ static struct server_client *make_room(struct servers *servers)
 }
 
 /* False when accept() has failed for more than this connection. */
-static bool accept_one(struct servers *servers, struct server *server)
+static bool accept_client(struct servers *servers, struct server *server)
 {
 	int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct server_client *client;
@@ -243,13 +272,13 @@ static bool accept_one(struct servers *servers, struct server *server)
 	client->since = monotonic_us();
 	client->deadline = client->since + SERVER_PATIENCE_MS * US_PER_MS;
 	client->received = client->sent = 0;
-	client->answered = client->follows = false;
+	client->state = CLIENT_ASKS;
 	client->dropped = 0;
 	event.data.u64 = mark_of_client(servers, client);
 	if (epoll_ctl(servers->epoll, EPOLL_CTL_ADD, fd, &event))
 		close_client(client);
 	else if (server->admit && !server->admit(server, client, fd))
-		begin_answer(servers, client);
+		send_answer(servers, client);
 	return true;
 }
 
@@ -259,11 +288,11 @@ static void accept_clients(struct servers *servers, struct server *server)
 	unsigned long suppressed;
 
 	for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
-		if (accept_one(servers, server))
+		if (accept_client(servers, server))
 			continue;
 		if (log_limit_pass(&limit, &suppressed))
-			log_warn("%s takes nobody for the moment: %s (%lu more since)", server->what, strerror(errno),
-				 suppressed);
+			log_warn("%s stopped accepting connections for a moment: %s (%lu more since)", server->what,
+				 strerror(errno), suppressed);
 		for (unsigned int index = 0; index < servers->count; index++)
 			epoll_ctl(servers->epoll, EPOLL_CTL_DEL, servers->servers[index]->fd, NULL);
 		servers->paused_until = monotonic_us() + PAUSE_US;
@@ -271,7 +300,7 @@ static void accept_clients(struct servers *servers, struct server *server)
 	}
 }
 
-static void resume(struct servers *servers)
+static void resume_accepting(struct servers *servers)
 {
 	servers->paused_until = 0;
 	for (unsigned int index = 0; index < servers->count; index++)
@@ -285,20 +314,21 @@ static void client_event(struct servers *servers, uint64_t mark, uint32_t events
 {
 	struct server_client *client = &servers->clients[(uint32_t)mark - SERVERS_MAX];
 
-	if (client->fd < 0 || mark_of_client(servers, client) != mark) /* closed in this batch */
+	if (mark_of_client(servers, client) != mark) /* closed in this batch */
 		return;
-	if (!client->answered && events & EPOLLIN)
+	if (client->state == CLIENT_ASKS && events & EPOLLIN)
 		read_request(servers, client);
-	else if (events & (EPOLLERR | EPOLLHUP) || (client->follows && events & EPOLLRDHUP) || !client->answered)
+	else if (events & (EPOLLERR | EPOLLHUP) || client->state == CLIENT_ASKS ||
+		 (client->state == CLIENT_FOLLOWS && events & EPOLLRDHUP))
 		close_client(client);
-	else
+	else if (client->state != CLIENT_WAITS)
 		write_answer(servers, client);
 }
 
 void servers_run(struct servers *servers)
 {
 	struct epoll_event events[EVENTS];
-	int count = servers->epoll > 0 ? epoll_wait(servers->epoll, events, EVENTS, 0) : 0;
+	int count = epoll_wait(servers->epoll, events, EVENTS, 0); /* fails where they are not open */
 	uint64_t now = monotonic_us();
 
 	for (int i = 0; i < count; i++) {
@@ -310,13 +340,13 @@ void servers_run(struct servers *servers)
 			client_event(servers, mark, events[i].events);
 	}
 	if (servers->paused_until && now >= servers->paused_until)
-		resume(servers);
+		resume_accepting(servers);
 	for (int i = 0; i < SERVER_CLIENTS; i++) {
 		struct server_client *client = &servers->clients[i];
 
-		if (client->fd >= 0 && now >= client->deadline)
+		if (client->state != CLIENT_FREE && now >= client->deadline)
 			close_client(client);
-		else if (client->fd >= 0 && client->follows && client->sent < client->answer.length)
+		else if (client->state == CLIENT_FOLLOWS && client->sent < client->answer.length)
 			write_answer(servers, client);
 	}
 }
@@ -325,8 +355,8 @@ uint64_t servers_next(const struct servers *servers)
 {
 	uint64_t next = servers->paused_until ? servers->paused_until : UINT64_MAX;
 
-	for (int i = 0; servers->epoll > 0 && i < SERVER_CLIENTS; i++)
-		if (servers->clients[i].fd >= 0 && servers->clients[i].deadline < next)
+	for (int i = 0; i < SERVER_CLIENTS; i++)
+		if (servers->clients[i].state != CLIENT_FREE && servers->clients[i].deadline < next)
 			next = servers->clients[i].deadline;
 	return next;
 }

@@ -68,20 +68,15 @@ static void write_row(struct text *out, const struct session_report *session)
 		 *session->server_name ? session->server_name : "-");
 }
 
-bool sessions_write(struct text *out, struct program *program, bool json)
+void sessions_write(struct text *out, const struct report *report, bool json)
 {
-	struct report report;
-
-	report_collect(&report, &program->engine, REPORT_SESSIONS);
 	if (!json)
 		text_add(out, "%-8s %-24s %-10s %-9s %-22s %-6s %8s %8s %12s %12s %9s  %s\n", "SESSION", "CLIENT",
 			 "STATE", "ROUTE", "BACKEND", "PATH", "AGE s", "IDLE s", "UP", "DOWN", "OWED", "SNI");
-	for (size_t i = 0; i < report.session_count; i++) {
+	for (size_t i = 0; i < report->session_count; i++) {
 		if (json)
-			write_json(out, &report.sessions[i]);
+			write_json(out, &report->sessions[i]);
 		else
-			write_row(out, &report.sessions[i]);
+			write_row(out, &report->sessions[i]);
 	}
-	report_free(&report);
-	return !report.failed;
 }

@@ -16,17 +16,16 @@
 
 struct facts {
 	struct program *program;
-	struct report report;
+	const struct report *report;
 	uint64_t now; /* us */
 	bool armed;
 	unsigned int descriptors;
 	rlim_t descriptor_limit;
 };
 
-static const char *const phase_names[] = {[PROGRAM_STARTING] = "starting",
-					  [PROGRAM_RUNNING] = "running",
-					  [PROGRAM_DRAINING] = "draining",
-					  [PROGRAM_ENDING] = "ending"};
+static const char *const phase_names[] = {
+	[PROGRAM_STARTING] = "starting", [PROGRAM_RUNNING] = "running", [PROGRAM_SETTLING] = "draining",
+	[PROGRAM_DRAINING] = "draining", [PROGRAM_ENDING] = "ending",   [PROGRAM_COMMAND] = "ending"};
 
 unsigned int status_descriptors(void)
 {
@@ -52,13 +51,12 @@ bool status_is_armed(struct program *program)
 	return !steer->state || arming_is_armed(steer);
 }
 
-static void collect(struct facts *facts, struct program *program)
+static void collect(struct facts *facts, struct program *program, const struct report *report)
 {
 	struct rlimit limit;
 
-	*facts = (struct facts){.program = program, .now = monotonic_us(), .armed = status_is_armed(program)};
-	report_collect(&facts->report, &program->engine, REPORT_COUNTERS);
-	program_add_counters(program, &facts->report.counters);
+	*facts = (struct facts){
+		.program = program, .report = report, .now = monotonic_us(), .armed = status_is_armed(program)};
 	facts->descriptors = status_descriptors();
 	facts->descriptor_limit = getrlimit(RLIMIT_NOFILE, &limit) ? 0 : limit.rlim_cur;
 }
@@ -106,7 +104,7 @@ static bool is_in_use(const struct program *program, int route)
 
 static void write_json_routes(struct json *json, const struct facts *facts)
 {
-	const struct report *report = &facts->report;
+	const struct report *report = facts->report;
 
 	json_begin_array(json, "routes");
 	for (int route = ROUTE_HTTPS; route < ROUTES; route++) {
@@ -190,21 +188,21 @@ static void write_json(struct text *out, const struct facts *facts)
 	write_json_listeners(&json, program);
 	write_json_routes(&json, facts);
 	json_begin_object(&json, "sessions");
-	json_number(&json, "now", facts->report.live);
-	counters_write_json(&json, &facts->report.counters, COUNTER_SESSIONS, ROUTE_UNDECIDED);
+	json_number(&json, "now", facts->report->live);
+	counters_write_json(&json, &facts->report->counters, COUNTER_SESSIONS, ROUTE_UNDECIDED);
 	json_number(&json, "limit", atomic_load(&program->engine.configuration)->max_sessions);
 	json_end_object(&json);
-	write_json_counters(&json, &facts->report.counters);
+	write_json_counters(&json, &facts->report->counters);
 	json_begin_object(&json, "descriptors");
 	json_number(&json, "open", facts->descriptors);
 	json_number(&json, "limit", facts->descriptor_limit);
 	json_end_object(&json);
 	json_begin_object(&json, "reloads");
-	counters_write_json(&json, &facts->report.counters, COUNTER_RELOADS, ROUTE_UNDECIDED);
-	json_bool(&json, "last_failed", program->last_reload_failed);
+	counters_write_json(&json, &facts->report->counters, COUNTER_RELOADS, ROUTE_UNDECIDED);
+	json_bool(&json, "last_failed", program->reload.failed);
 	json_end_object(&json);
 	json_number(&json, "watchers", server_followers(&program->servers));
-	json_bool(&json, "complete", !facts->report.failed);
+	json_bool(&json, "complete", !facts->report->failed);
 	json_end_object(&json);
 	text_add(out, "\n");
 }
@@ -231,7 +229,7 @@ static void write_text_group(struct text *out, const char *name, const struct co
 
 static void write_text_routes(struct text *out, const struct facts *facts)
 {
-	const struct report *report = &facts->report;
+	const struct report *report = facts->report;
 
 	for (int route = ROUTE_HTTPS; route < ROUTES; route++) {
 		const struct backend_state *state = &report->backends[route];
@@ -253,7 +251,7 @@ static void write_text(struct text *out, const struct facts *facts)
 {
 	const struct program *program = facts->program;
 	const struct options *options = &program->options;
-	const struct counters *counters = &facts->report.counters;
+	const struct counters *counters = &facts->report->counters;
 	char name[ADDRESS_TEXT_MAX];
 
 	text_add(out, "alpnbpf      %s, name %s, pid %d, %s for ", ALPNBPF_VERSION, program->control.name,
@@ -273,29 +271,28 @@ static void write_text(struct text *out, const struct facts *facts)
 			 options->in_place[i] ? " in place" : "");
 	text_add(out, "\n");
 	write_text_routes(out, facts);
-	text_add(out, "sessions     %llu now, %u at most, ", (unsigned long long)facts->report.live,
+	text_add(out, "sessions     %llu now, %u at most, ", (unsigned long long)facts->report->live,
 		 atomic_load(&program->engine.configuration)->max_sessions);
 	counters_write_text(out, counters, COUNTER_SESSIONS, ROUTE_UNDECIDED);
 	text_add(out, "\n");
 	for (size_t i = 0; i < GROUPS; i++)
 		write_text_group(out, groups[i].name, counters, groups[i].group);
 	write_text_group(out, "reloads", counters, COUNTER_RELOADS);
-	if (program->last_reload_failed)
+	if (program->reload.failed)
 		text_add(out, "             the last reload failed\n");
 	text_add(out, "watchers     %u\n", server_followers(&program->servers));
 	text_add(out, "descriptors  %u of %llu\n", facts->descriptors, (unsigned long long)facts->descriptor_limit);
-	if (facts->report.failed)
+	if (facts->report->failed)
 		text_add(out, "incomplete   a worker did not answer in time\n");
 }
 
-void status_write(struct text *out, struct program *program, bool json)
+void status_write(struct text *out, struct program *program, const struct report *report, bool json)
 {
 	struct facts facts;
 
-	collect(&facts, program);
+	collect(&facts, program, report);
 	if (json)
 		write_json(out, &facts);
 	else
 		write_text(out, &facts);
-	report_free(&facts.report);
 }

@@ -6,9 +6,10 @@
 #include "operate/program.h"
 #include "engine/report.h"
 
-void status_write(struct text *out, struct program *program, bool json);
-/* False: these are not all. */
-bool sessions_write(struct text *out, struct program *program, bool json);
+/* A report of the workers' counters, with program_add_counters(). */
+void status_write(struct text *out, struct program *program, const struct report *report, bool json);
+/* A report of sessions. */
+void sessions_write(struct text *out, const struct report *report, bool json);
 
 /* Open descriptors of this process; 0 if they cannot be counted. */
 unsigned int status_descriptors(void);

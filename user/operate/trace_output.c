@@ -72,10 +72,10 @@ static void trace_write_text(struct text *out, const struct trace_record *record
 
 static bool is_wanted(const struct server_client *client, const struct trace_record *record)
 {
-	enum route route = (enum route)(client->followed & TRACE_ROUTE_MASK);
+	enum route route = (enum route)(client->subject & TRACE_ROUTE_MASK);
 
 	/* By what the hello asked for: a validation that fell back is what one looks for. */
-	return client->followed & TRACE_FOLLOWS && (!route || route == record->asked || route == record->route);
+	return client->subject & TRACE_FOLLOWS && (!route || route == record->asked || route == record->route);
 }
 
 static void tell_followers(struct servers *servers, const struct trace_record *record)
@@ -84,12 +84,12 @@ static void tell_followers(struct servers *servers, const struct trace_record *r
 
 	for (int i = 0; i < SERVER_CLIENTS; i++) {
 		struct server_client *client = &servers->clients[i];
-		struct text *line = &lines[client->followed & TRACE_JSON ? 1 : 0];
+		struct text *line = &lines[client->subject & TRACE_JSON ? 1 : 0];
 
-		if (client->fd < 0 || !client->follows || !is_wanted(client, record))
+		if (client->state != CLIENT_FOLLOWS || !is_wanted(client, record))
 			continue;
 		if (!line->length)
-			(client->followed & TRACE_JSON ? trace_write_json : trace_write_text)(line, record);
+			(client->subject & TRACE_JSON ? trace_write_json : trace_write_text)(line, record);
 		if (line->length && !line->failed)
 			server_send_line(client, line->bytes, line->length);
 	}
@@ -102,7 +102,7 @@ static bool has_followers(const struct servers *servers)
 	for (int i = 0; i < SERVER_CLIENTS; i++) {
 		const struct server_client *client = &servers->clients[i];
 
-		if (client->fd >= 0 && client->follows && client->followed & TRACE_FOLLOWS)
+		if (client->state == CLIENT_FOLLOWS && client->subject & TRACE_FOLLOWS)
 			return true;
 	}
 	return false;
@@ -120,8 +120,7 @@ bool trace_output_run(struct trace *trace, struct servers *servers)
 		told = true;
 	}
 	for (int i = 0; dropped && i < SERVER_CLIENTS; i++)
-		if (servers->clients[i].fd >= 0 && servers->clients[i].follows &&
-		    servers->clients[i].followed & TRACE_FOLLOWS)
+		if (servers->clients[i].state == CLIENT_FOLLOWS && servers->clients[i].subject & TRACE_FOLLOWS)
 			servers->clients[i].dropped += dropped;
 	return told;
 }

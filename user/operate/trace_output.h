@@ -10,7 +10,7 @@
 #include "engine/trace.h"
 #include "operate/server.h"
 
-/* What a follower wants, in struct server_client.followed. */
+/* What a follower wants, in struct server_client.subject. */
 #define TRACE_FOLLOWS    0x100U
 #define TRACE_JSON       0x200U
 #define TRACE_ROUTE_MASK 0xffU /* enum route; 0: all */

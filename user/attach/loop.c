@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Waits for signals, workers, the ACME client's listener and whoever operates the program, and lets each part do what
+ * it can. Nothing here waits for a name server, a worker, a client or the command. What may take a while all the same:
+ *
+ *     the kernel                  attaching and detaching the watch, a dump of the listeners of a port: milliseconds
+ *     the name of a listener's    a look at the descriptors of all processes, each time the ACME client arms us and
+ *     process                     when a reload finds a port taken: grows with the machine, some 10 ms for 1,000
+ *     a reload that takes effect  a handful of system calls for each new listener and worker
+ *     one trace                   256 records, then the others have their turn
+ *     the log, the manager        a write to stderr; a datagram to the service manager, 1 s at most
+ *
+ * Owns the signalfd. Main thread.
+ */
+#include "attach/loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "attach/ending.h"
+#include "base/descriptor.h"
+#include "base/log.h"
+#include "operate/operate.h"
+#include "steering/arming.h"
+#include "system/lock.h"
+
+#define DISARM_LOOK_MS 1000 /* how soon a closed ACME listener is in the log; steering knows at once */
+
+/* --- signals --- */
+
+int loop_open(struct attach *attach)
+{
+	static const int always[] = {SIGTERM, SIGINT, SIGHUP};
+	static const int for_command[] = {SIGCHLD, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
+	sigset_t set;
+	int error;
+
+	signal(SIGPIPE, SIG_IGN); /* a log reader that has gone away */
+	signal(SIGCHLD, SIG_DFL); /* ignored, as some start us, nothing would tell that the command has ended */
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
+		sigaddset(&set, always[i]);
+	for (size_t i = 0; attach->program.options.command && i < sizeof(for_command) / sizeof(for_command[0]); i++)
+		sigaddset(&set, for_command[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	attach->at_terminal = isatty(STDERR_FILENO) == 1;
+	attach->signals = signalfd(NO_DESCRIPTOR, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (attach->signals >= 0)
+		return 0;
+	error = -errno;
+	log_error("cannot take signals: %s", strerror(-error));
+	return error;
+}
+
+void loop_close(struct attach *attach)
+{
+	descriptor_close(&attach->signals);
+}
+
+/* Signals that mean something to a web server, and nothing to us while it is our child; at the end all are for it. */
+static bool is_for_child(const struct attach *attach, uint32_t number)
+{
+	if (attach->program.phase == PROGRAM_COMMAND)
+		return true;
+	return attach->child.pid && number != SIGTERM && number != SIGINT;
+}
+
+static void reap_child(struct attach *attach)
+{
+	if (!child_reap(&attach->child))
+		return;
+	log_info("%s has ended with code %d", attach->program.options.command[0], attach->child.code);
+	ending_begin(attach, true, "the command has ended");
+}
+
+static void read_signal(struct attach *attach)
+{
+	bool drains = attach->program.phase > PROGRAM_RUNNING;
+	struct signalfd_siginfo info;
+
+	if (read(attach->signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGCHLD)
+		reap_child(attach);
+	else if (is_for_child(attach, info.ssi_signo))
+		child_signal(&attach->child, (int)info.ssi_signo);
+	/* A terminal that goes away sends one as well, and is none any more by then. */
+	else if (info.ssi_signo == SIGHUP && !(attach->at_terminal && !isatty(STDERR_FILENO)))
+		reload_ask(&attach->program.reload);
+	else
+		ending_begin(attach, info.ssi_signo == SIGINT || drains,
+			     info.ssi_signo == SIGINT ? "SIGINT"
+			     : drains                 ? "a second signal"
+						      : "--drain-timeout is 0");
+}
+
+/* --- the loop --- */
+
+enum { WAIT_SIGNALS, WAIT_FINISHED, WAIT_ARMING, WAIT_OPERATE, WAIT_LOCKS = WAIT_OPERATE + OPERATE_DESCRIPTORS };
+
+static nfds_t fill_poll(const struct attach *attach, struct pollfd *wait)
+{
+	const struct program *program = &attach->program;
+
+	wait[WAIT_SIGNALS] = (struct pollfd){.fd = attach->signals, .events = POLLIN};
+	wait[WAIT_FINISHED] = (struct pollfd){.fd = program->engine.finished, .events = POLLIN};
+	wait[WAIT_ARMING] = (struct pollfd){.fd = arming_fd(&program->engine.steer), .events = POLLIN};
+	operate_poll(program, &wait[WAIT_OPERATE]);
+	for (unsigned int i = 0; i < attach->lock_count; i++)
+		wait[WAIT_LOCKS + i] = (struct pollfd){.fd = attach->locks[i], .events = POLLIN};
+	return WAIT_LOCKS + attach->lock_count;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Milliseconds to wait, rounded up; -1 without a deadline. */
+static int wait_ms(const struct attach *attach, bool armed)
+{
+	uint64_t now = monotonic_us(), until = operate_next(&attach->program);
+
+	until = earlier(until, ending_next(attach));
+	until = earlier(until, attach->watchdog.next);
+	until = earlier(until, child_next(&attach->child));
+	if (armed && attach->program.phase == PROGRAM_RUNNING)
+		until = earlier(until, now + DISARM_LOOK_MS * US_PER_MS);
+	if (until == UINT64_MAX)
+		return -1;
+	return until > now ? (int)((until - now) / US_PER_MS + 1) : 0;
+}
+
+/* When it cannot be known what there is to do: everything, after a pause. */
+static void poll_failed(struct attach *attach, struct pollfd *wait, nfds_t count)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+
+	if (attach->program.phase < PROGRAM_ENDING)
+		log_error("cannot wait for events: %s", strerror(errno));
+	attach->failed = true;
+	ending_begin(attach, true, "the main loop cannot wait");
+	nanosleep(&pause, NULL);
+	for (nfds_t i = 0; i < count; i++)
+		wait[i].revents = POLLIN;
+}
+
+/* A client of the control socket has asked for it. */
+static void obey_control(struct attach *attach)
+{
+	enum program_end asked = attach->program.end_asked;
+
+	attach->program.end_asked = END_NOT_ASKED;
+	if (asked != END_NOT_ASKED)
+		ending_begin(attach, asked == END_NOW, asked == END_NOW ? "detach --now" : "detach");
+}
+
+void loop_run(struct attach *attach)
+{
+	struct pollfd wait[WAIT_LOCKS + LOCKS_MAX];
+
+	for (ending_step(attach); !ending_is_over(attach); ending_step(attach)) {
+		bool armed = arming_look(&attach->program.engine.steer);
+		nfds_t count = fill_poll(attach, wait);
+		int ready = poll(wait, count, wait_ms(attach, armed));
+		uint64_t ended;
+
+		if (ready < 0 && errno != EINTR)
+			poll_failed(attach, wait, count);
+		else if (ready < 0)
+			continue;
+		watchdog_look(&attach->watchdog, &attach->program.engine);
+		operate_run(&attach->program);
+		obey_control(attach);
+		for (unsigned int i = 0; i < attach->lock_count; i++)
+			if (wait[WAIT_LOCKS + i].revents)
+				lock_answer(attach->locks[i]);
+		if (wait[WAIT_SIGNALS].revents)
+			read_signal(attach);
+		if (monotonic_us() >= child_next(&attach->child))
+			reap_child(attach);
+		if (wait[WAIT_FINISHED].revents && /* ending_step() looks at the workers themselves */
+		    read(attach->program.engine.finished, &ended, sizeof(ended)) < 0)
+			log_debug("a worker has ended, or not: %s", strerror(errno));
+	}
+}
