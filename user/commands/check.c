@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * `alpnbpf check`: what attach with the same options would find, one line a finding on stdout. Reads and prints;
- * nothing it opens outlives it. What is asked of the machine is in diagnose.c, the words are here.
+ * nothing it opens outlives it. What is asked of the machine is in system/ and options/needs.c, the words are here.
  */
 #include "commands/commands.h"
 #include "options/command_line.h"
