@@ -89,16 +89,16 @@ static struct address address_from(const struct sockaddr *sa, socklen_t length, 
 	return address;
 }
 
-static struct address address_v4(uint32_t host_order, uint16_t port)
+struct address address_v4(uint32_t host, uint16_t port)
 {
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(host_order)};
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(host)};
 
 	return address_from((const struct sockaddr *)&in, sizeof(in), port);
 }
 
-static struct address address_v6(const struct in6_addr *address, uint16_t port)
+struct address address_v6(const struct in6_addr *host, uint16_t port)
 {
-	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = *address};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = *host};
 
 	return address_from((const struct sockaddr *)&in6, sizeof(in6), port);
 }

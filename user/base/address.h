@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -44,6 +45,10 @@ bool endpoint_parse(struct endpoint *endpoint, const char *text, struct sentence
 /* Parses ADDR:PORT, [V6]:PORT or :PORT / PORT for both wildcard families; numeric only. Fills out[0..1], sets *count.
  */
 bool listen_parse(struct address out[2], unsigned int *count, const char *text, struct sentence *why);
+
+/* Of a host and a port; those of v4 and the port in host order. */
+struct address address_v4(uint32_t host, uint16_t port);
+struct address address_v6(const struct in6_addr *host, uint16_t port);
 
 /* "192.0.2.1:443", "[2001:db8::1]:443", "unix:/run/x". A v4-mapped IPv6 address prints as IPv4. Returns buffer. */
 const char *address_format(const struct address *address, char *buffer, size_t size);

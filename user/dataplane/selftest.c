@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The self-test of the sockmap: a data plane of one slot, two loopback connections, and bytes that must arrive
- * redirected one way, redirected the other way, and passed when told to. Start-up code; leaves nothing behind.
+ * redirected one way, redirected the other way, and passed when told to. Main thread, at the start;
+ * leaves nothing behind.
  */
 #include "dataplane/dataplane.h"
 

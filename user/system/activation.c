@@ -26,7 +26,7 @@ static int option_of(int fd, int level, int option)
 }
 
 /* What is wrong with it; NULL: nothing. */
-static const char *why_not(int fd, struct address *address)
+static const char *socket_fault(int fd, struct address *address)
 {
 	address->len = sizeof(address->in6);
 	if (option_of(fd, SOL_SOCKET, SO_TYPE) < 0)
@@ -46,7 +46,7 @@ static const char *why_not(int fd, struct address *address)
 static bool add_socket(struct activation *activation, int fd, struct sentence *why)
 {
 	struct address address;
-	const char *wrong = why_not(fd, &address);
+	const char *wrong = socket_fault(fd, &address);
 	int flags = fcntl(fd, F_GETFL);
 
 	if (!wrong && (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK)))
@@ -88,17 +88,7 @@ const struct activation *activation_get(struct sentence *why)
 	return &activation;
 }
 
-/* The wildcard of IPv4 at the port of a [::]. */
-static struct address any_v4(const struct address *v6)
-{
-	struct address address = {.len = sizeof(address.in)};
-
-	address.in.sin_family = AF_INET;
-	address.in.sin_port = v6->in6.sin6_port;
-	return address;
-}
-
-static bool holds(const struct address *list, unsigned int count, const struct address *address)
+static bool contains_address(const struct address *list, unsigned int count, const struct address *address)
 {
 	for (unsigned int i = 0; i < count; i++)
 		if (address_equal(&list[i], address))
@@ -116,10 +106,11 @@ bool activation_replace(const struct activation *activation, struct address *lis
 	for (unsigned int i = 0; i < activation->count; i++) {
 		given[given_count++] = activation->sockets[i].address;
 		if (activation->sockets[i].dual_stack)
-			given[given_count++] = any_v4(&activation->sockets[i].address);
+			given[given_count++] =
+				address_v4(INADDR_ANY, (uint16_t)address_port(&activation->sockets[i].address));
 	}
 	for (unsigned int i = 0; i < *count; i++) {
-		if (holds(given, given_count, &listeners[i]))
+		if (contains_address(given, given_count, &listeners[i]))
 			continue;
 		return sentence_refuse(
 			why,
@@ -128,7 +119,7 @@ bool activation_replace(const struct activation *activation, struct address *lis
 			address_format(&listeners[i], name, sizeof(name)));
 	}
 	for (unsigned int i = 0; *count && i < given_count; i++) {
-		if (holds(listeners, *count, &given[i]))
+		if (contains_address(listeners, *count, &given[i]))
 			continue;
 		return sentence_refuse(
 			why,

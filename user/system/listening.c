@@ -42,6 +42,7 @@ static void read_listener(void *context, const struct nlmsghdr *header)
 	const struct inet_diag_msg *found = NLMSG_DATA(header);
 	struct found *all = context;
 	struct listening *out;
+	struct in6_addr host;
 
 	if (all->count++ >= all->most)
 		return;
@@ -51,15 +52,10 @@ static void read_listener(void *context, const struct nlmsghdr *header)
 	out->uid_known = true;
 	out->cookie = (uint64_t)found->id.idiag_cookie[0] | (uint64_t)found->id.idiag_cookie[1] << 32;
 	if (found->idiag_family == AF_INET) {
-		out->address.len = sizeof(out->address.in);
-		out->address.in.sin_family = AF_INET;
-		out->address.in.sin_port = found->id.idiag_sport;
-		memcpy(&out->address.in.sin_addr, found->id.idiag_src, sizeof(out->address.in.sin_addr));
+		out->address = address_v4(ntohl(found->id.idiag_src[0]), ntohs(found->id.idiag_sport));
 	} else {
-		out->address.len = sizeof(out->address.in6);
-		out->address.in6.sin6_family = AF_INET6;
-		out->address.in6.sin6_port = found->id.idiag_sport;
-		memcpy(&out->address.in6.sin6_addr, found->id.idiag_src, sizeof(out->address.in6.sin6_addr));
+		memcpy(&host, found->id.idiag_src, sizeof(host));
+		out->address = address_v6(&host, ntohs(found->id.idiag_sport));
 		out->dual_stack = address_is_wildcard(&out->address) && !is_v6only(header);
 	}
 }
@@ -67,6 +63,7 @@ static void read_listener(void *context, const struct nlmsghdr *header)
 /* "0100007F" or 32 digits: words in host byte order, as the kernel prints them. */
 static bool parse_proc_address(struct address *out, const char *text, unsigned int port)
 {
+	struct in6_addr host;
 	uint32_t words[4];
 	size_t count = strlen(text) / 8;
 
@@ -78,17 +75,11 @@ static bool parse_proc_address(struct address *out, const char *text, unsigned i
 		memcpy(word, text + 8 * i, 8);
 		words[i] = (uint32_t)strtoul(word, NULL, 16);
 	}
-	memset(out, 0, sizeof(*out));
 	if (count == 1) {
-		out->len = sizeof(out->in);
-		out->in.sin_family = AF_INET;
-		out->in.sin_port = htons((uint16_t)port);
-		memcpy(&out->in.sin_addr, words, sizeof(out->in.sin_addr));
+		*out = address_v4(ntohl(words[0]), (uint16_t)port);
 	} else {
-		out->len = sizeof(out->in6);
-		out->in6.sin6_family = AF_INET6;
-		out->in6.sin6_port = htons((uint16_t)port);
-		memcpy(&out->in6.sin6_addr, words, sizeof(out->in6.sin6_addr));
+		memcpy(&host, words, sizeof(host));
+		*out = address_v6(&host, (uint16_t)port);
 	}
 	return true;
 }

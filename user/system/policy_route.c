@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Rules and routes by rtnetlink(7). Owns one rule, one route a family, known by their table, priority and protocol. */
+/*
+ * Rules and routes by rtnetlink(7). Owns one rule and one route a family, known by their table, priority and protocol.
+ * Main thread.
+ */
 #include "system/policy_route.h"
 
 #include <linux/fib_rules.h>
