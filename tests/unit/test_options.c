@@ -309,7 +309,7 @@ static const struct refused {
 	{"--listen localhost:443", {"--listen localhost:443:", "numeric"}},
 	{"--listen 192.0.2.1", {"--listen 192.0.2.1:", "port is missing"}},
 	{"--listen 443 --listen 0.0.0.0:443", {"--listen 0.0.0.0:443:", "already", "once"}},
-	{"--listen [::]:443 --listen :443", {"--listen :443: [::]:443 is listened on already"}},
+	{"--listen [::]:443 --listen :443", {"--listen :443: [::]:443 is given already"}},
 	/* PROXY protocol */
 	{"--proxy-protocol v2", {"--proxy-protocol v2:", "https=v2"}},
 	{"--proxy-protocol https=2", {"--proxy-protocol https=2:"}},

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The self-test of the sockmap: a data plane of one slot, two loopback connections, and bytes that must arrive
- * redirected one way, redirected the other way, and passed when told to. Main thread, at the start;
- * leaves nothing behind.
+ * redirected one way, redirected the other way, and passed when told to. Leaves nothing behind. Main thread, at the
+ * start.
  */
 #include "dataplane/dataplane.h"
 

@@ -54,8 +54,8 @@ bool option_parse_listen(struct parser *parser, const char *text)
 		for (unsigned int known = 0; known < options->listener_count; known++)
 			if (address_equal(&options->listeners[known], &addresses[i]))
 				return sentence_refuse(parser->why,
-						       "--listen %s: %s is listened on already; name each address once",
-						       text, address_format(&addresses[i], name, sizeof(name)));
+						       "--listen %s: %s is given already; name each address once", text,
+						       address_format(&addresses[i], name, sizeof(name)));
 		if (options->listener_count == LISTENERS_MAX)
 			return sentence_refuse(parser->why, "--listen %s: is one too many; at most %d addresses", text,
 					       LISTENERS_MAX);

@@ -2,8 +2,8 @@
 /*
  * The routing that transparent connections need: the web server's answers, from loopback to a client's address, come
  * back to this machine instead of leaving it. A rule "from 127.0.0.0/8 iif lo" (and ::1) to a table of our own, whose
- * only route is "local default dev lo". Main thread, at the start and at
- * the end.
+ * only route is "local default dev lo". Owns nothing. Main
+ * thread, at the start and at the end.
  */
 #ifndef ALPNBPF_SYSTEM_POLICY_ROUTE_H
 #define ALPNBPF_SYSTEM_POLICY_ROUTE_H
