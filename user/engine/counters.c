@@ -25,21 +25,20 @@ static const char *validation_name(unsigned int outcome)
 	return validation_outcome_name((enum validation_outcome)outcome);
 }
 
-#define FIELD(field)                                                                                                   \
-	.offset = offsetof(struct counters, field), .count = sizeof(((struct counters *)0)->field) / sizeof(uint64_t)
+#define FIELD(field) .offset = offsetof(struct counters, field), .size = sizeof(((struct counters *)0)->field)
 
 /* A counter that has the same name everywhere. */
 #define EVENT(field, text)                                                                                             \
 	{                                                                                                              \
 		FIELD(field), .group = COUNTER_EVENTS, .name = #field, .total = #field,                                \
-			      .metric = "alpnbpf_" #field "_total", .help = text                                       \
+			      .metric = "alpnbpf_" #field "_total", .help = (text)                                     \
 	}
 
 /* One for each route. */
 #define ROUTED(field, status_name, metric_name, text)                                                                  \
 	{                                                                                                              \
-		FIELD(field), .group = COUNTER_ROUTES, .name = status_name, .element_name = route_of,                  \
-			      .total = #field "_", .metric = metric_name, .label = "route", .help = text               \
+		FIELD(field), .group = COUNTER_ROUTES, .name = (status_name), .element_name = route_of,                \
+			      .total = #field "_", .metric = (metric_name), .label = "route", .help = (text)           \
 	}
 
 const struct counter counter_table[] = {
@@ -87,6 +86,11 @@ const struct counter counter_table[] = {
 };
 
 const size_t counter_table_size = sizeof(counter_table) / sizeof(counter_table[0]);
+
+unsigned int counter_count(const struct counter *counter)
+{
+	return (unsigned int)(counter->size / sizeof(uint64_t));
+}
 
 uint64_t counter_value(const struct counter *counter, const struct counters *counters, unsigned int at)
 {

@@ -50,8 +50,7 @@ enum counter_group {
 
 /* A row of the table: a counter, or several that are told apart by what they count. */
 struct counter {
-	size_t offset;      /* in struct counters */
-	unsigned int count; /* elements there */
+	size_t offset, size; /* in struct counters */
 	enum counter_group group;
 	const char *name;                             /* in status; with several elements, those of COUNTER_ROUTES */
 	const char *(*element_name)(unsigned int at); /* with several elements: what each counts. NULL: a single one */
@@ -65,6 +64,8 @@ struct counter {
 extern const struct counter counter_table[];
 extern const size_t counter_table_size;
 
+/* Its elements. */
+unsigned int counter_count(const struct counter *counter);
 uint64_t counter_value(const struct counter *counter, const struct counters *counters, unsigned int at);
 void counters_add(struct counters *sum, const struct counters *more);
 

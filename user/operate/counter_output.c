@@ -13,7 +13,7 @@
 static unsigned int counters_range(const struct counter *counter, enum route route, unsigned int *first)
 {
 	*first = counter->group == COUNTER_ROUTES ? (unsigned int)route : 0;
-	return counter->group == COUNTER_ROUTES ? *first + 1 : counter->count;
+	return counter->group == COUNTER_ROUTES ? *first + 1 : counter_count(counter);
 }
 
 static const char *counters_status_name(const struct counter *counter, unsigned int at)
@@ -80,7 +80,7 @@ void counters_write_metrics(struct text *out, const struct counters *counters, c
 
 		if (counter->help)
 			counters_write_metric_head(out, counter->metric, "counter", counter->help);
-		for (unsigned int at = 0; at < counter->count; at++) {
+		for (unsigned int at = 0; at < counter_count(counter); at++) {
 			unsigned long long value = counter_value(counter, counters, at);
 
 			if (!counters_has_element(counter, options, at))
@@ -103,7 +103,7 @@ void counters_write_totals(struct text *out, const struct counters *counters)
 	for (size_t row = 0; row < counter_table_size; row++) {
 		const struct counter *counter = &counter_table[row];
 
-		for (unsigned int at = 0; at < counter->count; at++) {
+		for (unsigned int at = 0; at < counter_count(counter); at++) {
 			uint64_t value = counter_value(counter, counters, at);
 
 			if (counter->element_name && !value)

@@ -124,7 +124,8 @@ static void send_answer(struct servers *servers, struct server_client *client)
 {
 	if (client->state != CLIENT_FOLLOWS)
 		client->state = CLIENT_READS;
-	client->deadline = client->state == CLIENT_FOLLOWS ? UINT64_MAX : monotonic_us() + SERVER_PATIENCE_MS * US_PER_MS;
+	client->deadline =
+		client->state == CLIENT_FOLLOWS ? UINT64_MAX : monotonic_us() + SERVER_PATIENCE_MS * US_PER_MS;
 	if (client->answer.failed)
 		close_client(client);
 	else
