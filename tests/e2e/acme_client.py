@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from certs import challenge_certificate, new_key, signing_request
 from services import need
-from waiting import wait_until
+from waiting import SCALE, wait_until
 
 
 def b64(data):
@@ -42,7 +42,7 @@ class AcmeClient:
     def _request(self, url, body=None, method=None):
         request = urllib.request.Request(url, body, {"Content-Type": "application/jose+json"}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=10, context=self._context) as response:
+            with urllib.request.urlopen(request, timeout=10 * SCALE, context=self._context) as response:
                 self._nonce = response.headers.get("Replay-Nonce", self._nonce)
                 return response.headers, response.read()
         except urllib.error.HTTPError as error:

@@ -86,7 +86,7 @@ class Child:
             code = self.process.wait(timeout * SCALE)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} still runs after {timeout * SCALE:g} s:\n{self.text()[-4000:]}") from None
-        self._reader.join(5)
+        self._reader.join(5 * SCALE)
         return code
 
     def signal(self, number):

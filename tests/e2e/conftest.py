@@ -4,11 +4,8 @@ The ground the tests stand on: a private network namespace for the whole run, so
 leaves; the `lab` fixture, which starts the program and everything around it and takes it down in the right order;
 and the watch on the kernel log.
 """
-import itertools
 import os
-import shutil
 import sys
-import tempfile
 import threading
 import warnings
 
@@ -23,14 +20,12 @@ from in_place import Ground  # noqa: E402
 from kernel_log import KernelLog, is_known  # noqa: E402
 from rawtcp import Tun  # noqa: E402
 from router import BINARY, Router  # noqa: E402
-from sockets import Listener, connect  # noqa: E402
+from service_manager import Manager  # noqa: E402
+from sockets import Listener, connect, free_port  # noqa: E402
 from waiting import SCALE  # noqa: E402
 from watched import Plain  # noqa: E402
 
 PLANES = ("sockmap", "user")
-
-# Below the ephemeral range, so that no outgoing connection takes one first.
-_ports = itertools.count(20000)
 
 
 def pytest_configure(config):
@@ -42,10 +37,7 @@ def pytest_configure(config):
         pytest.exit(f"{BINARY} is not there: run make first, or set ALPNBPF", returncode=1)
     netns.enter_private()
     # The control sockets of the run, apart from those of this machine and of other processes of the run.
-    directory = tempfile.mkdtemp(prefix="alpnbpf-run-")
-    os.chmod(directory, 0o1777)  # some are started as another user
-    os.environ["RUNTIME_DIRECTORY"] = directory
-    config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+    os.environ["RUNTIME_DIRECTORY"] = netns.open_directory()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -106,25 +98,23 @@ def tun():
     tun.close()
 
 
-def free_port():
-    return next(_ports)
-
-
-def free_ports():
-    return _ports
-
-
 class Lab:
     """What one test (or module) starts. Taken down: client ends, then the program with its checks, then the rest."""
 
     def __init__(self, directory):
         self.directory = directory
+        self._open = None
         self.failed = False
         self.routers, self.listeners, self.peers, self.children = [], [], [], []
 
     def listener(self, **options):
         self.listeners.append(Listener(**options))
         return self.listeners[-1]
+
+    def socket_path(self, name):
+        """For a unix socket; of other users, too."""
+        self._open = self._open or netns.open_directory()
+        return os.path.join(self._open, name)
 
     def backends(self, **options):
         """The usual two: acme, https."""
@@ -201,6 +191,14 @@ def module_lab(tmp_path_factory):
     lab = Lab(tmp_path_factory.mktemp("module"))
     yield lab
     lab.close()
+
+
+@pytest.fixture
+def manager():
+    """A service manager for the program to talk to."""
+    manager = Manager()
+    yield manager
+    manager.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Asking a running program through its control socket: by its own commands, and by hand."""
+"""The program's commands, and asking a running one through its control socket by hand."""
 import json
 import os
 import socket
@@ -9,11 +9,16 @@ from router import BINARY
 from waiting import SCALE
 
 
-def command(*arguments, env=None, prefix=()):
+# A prefix: another user, without a capability.
+UNPRIVILEGED = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all",
+                "--bounding-set=-all", "--"]
+
+
+def command(*arguments, stdin=b"", env=None, prefix=(), binary=BINARY):
     """(exit code, stdout, stderr)."""
-    result = subprocess.run([*prefix, BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=60 * SCALE,
-                            stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})
-    return result.returncode, result.stdout, result.stderr
+    result = subprocess.run([*prefix, str(binary), *map(str, arguments)], input=stdin, capture_output=True,
+                            timeout=60 * SCALE, env={**os.environ, **(env or {})})
+    return result.returncode, result.stdout.decode(), result.stderr.decode()
 
 
 def name_of(router):

@@ -5,9 +5,9 @@ import json
 import re
 import socket
 
-from conftest import free_port
 from control import command
 from router import BINARY
+from sockets import free_port
 from waiting import SCALE
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from children import wait_port
 from pattern import Pattern
+from sockets import free_port
 
 
 def need(program):
@@ -37,7 +38,6 @@ http {{
         root {root};
         location = /hello {{ return 200 "protocol=$server_protocol name=$ssl_server_name\\n"; }}
         location = /client {{ return 200 "{who}\\n"; }}
-        location /paced/ {{ alias {root}/; limit_rate 16m; }}
         location /upload/ {{ alias {uploads}/; dav_methods PUT; }}
     }}
 }}
@@ -91,8 +91,8 @@ def start_haproxy(lab, port, authority, proxy_protocol=True):
 class Pebble:
     """The ACME server with a DNS of its own; it validates on :443 of whatever its DNS says."""
 
-    def __init__(self, lab, authority, ports):
-        dns, management, self.port, pebble_management = (next(ports) for _ in range(4))
+    def __init__(self, lab, authority):
+        dns, management, self.port, pebble_management = (free_port() for _ in range(4))
         certificate, key = authority.server("localhost", "127.0.0.1")
         self.directory_url = f"https://127.0.0.1:{self.port}/dir"
         self._management = f"http://127.0.0.1:{management}"

@@ -4,6 +4,7 @@ Both ends of a connection, driven by the test itself: no threads, every operatio
 backend whose accept() gives the test the connection which the program made; a Peer is one end of it, or a client.
 """
 import errno
+import itertools
 import select
 import socket
 import struct
@@ -13,6 +14,13 @@ from waiting import SCALE, now
 
 IO_TIMEOUT = 10.0
 RESET = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
+
+# Below the ephemeral range, so that no outgoing connection has one; and each once, so that none of a test before does.
+_ports = itertools.count(11000)
+
+
+def free_port():
+    return next(_ports)
 
 
 class Peer:
@@ -92,7 +100,7 @@ class Peer:
 class Listener:
     """A backend. Nothing is accepted until the test asks for it."""
 
-    def __init__(self, host="127.0.0.1", port=0, path=None, receive_buffer=None, send_buffer=None, backlog=1024,
+    def __init__(self, host="127.0.0.1", port=None, path=None, receive_buffer=None, send_buffer=None, backlog=1024,
                  shared=False):
         self.path = path
         if path:
@@ -105,8 +113,8 @@ class Listener:
             if shared:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             self._buffers(receive_buffer, send_buffer)
-            self._bind(host, port)
-            self.host, self.port = host, self.sock.getsockname()[1]
+            self.host, self.port = host, free_port() if port is None else port
+            self._bind(host, self.port)
             self.endpoint = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         self.sock.listen(backlog)
         self.accepted = []
@@ -124,7 +132,6 @@ class Listener:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            self.port = port
             raise AssertionError(f"port {port} is taken:\n{self.known_to_kernel()}") from None
 
     def pending(self, timeout=0.0):

@@ -12,10 +12,11 @@ import pytest
 from cryptography import x509
 
 from acme_client import AcmeClient, listening
-from conftest import PLANES, free_port, free_ports
+from conftest import PLANES
 from hellos import acme_hello, https_hello
 from services import Pebble, need, start_nginx
-from waiting import SCALE, now, pause, wait_until
+from sockets import free_port
+from waiting import now, pause, wait_until
 
 NAME = "www.example.test"
 RESPONDER = 10443
@@ -62,7 +63,7 @@ class Town:
         self.lab, self.authority = lab, authority
         port = free_port()
         self.nginx = start_nginx(lab, port, authority)
-        self.pebble = Pebble(lab, authority, free_ports())
+        self.pebble = Pebble(lab, authority)
         self.router = lab.router(RESPONDER, port, listen=(), plane=plane)
 
     def close(self):
@@ -161,8 +162,8 @@ def test_a_validation_that_hangs_does_not_block_the_next(lab, plane):
             return True
         return server.readable() and ended(server)
 
-    wait_until(talks_on, 5, "the end of the ACME session", poll=0.05)
-    assert 0.8 < now() - started < 3
+    wait_until(talks_on, 10, "the end of the ACME session", poll=0.05)
+    assert 0.8 < now() - started < 10, "not the 10 s of the default"
     closed = router.closed(client)
     assert (closed.route, closed.cause) == ("acme", "acme_timeout")
     lab.session(router, acme_hello(), acme)
@@ -185,7 +186,7 @@ def test_an_https_session_is_not_bound_by_the_acme_timeout(lab, plane):
     acme, https = lab.backends()
     router = lab.router(acme, https, "--acme-timeout", "1s", plane=plane)
     client, server = lab.session(router, https_hello(), https)
-    pause(1.6 * SCALE)
+    pause(1.6)
     server.send(b"still here")
     assert client.read(10) == b"still here"
 
@@ -193,15 +194,13 @@ def test_an_https_session_is_not_bound_by_the_acme_timeout(lab, plane):
 def test_the_fin_reaches_the_responder_at_once(lab, plane):
     """The validator closes after the handshake; the responder is free for the next perspective right then."""
     acme, https = lab.backends()
-    router = lab.router(acme, https, plane=plane)
+    router = lab.router(acme, https, "--acme-timeout", "10m", plane=plane)  # longer than the test waits
     client, server = lab.session(router, acme_hello(), acme)
     server.send(b"server flight")
     assert client.read(13) == b"server flight"
-    started = now()
     client.send(b"finished")
     client.close()
     assert server.read_to_end() == b"finished"
-    assert now() - started < 1
     server.close()
     assert router.closed(client).cause == "done"
 
@@ -219,12 +218,11 @@ def test_refused_by_acme_goes_to_https(lab, plane):
 
 def test_refused_by_acme_with_fallback_close(lab, plane):
     https = lab.listener()
-    router = lab.router(("127.0.0.1", free_port()), https, "--acme-fallback", "close", plane=plane)
+    router = lab.router(("127.0.0.1", free_port()), https, "--acme-fallback", "close", "--connect-timeout", "10m",
+                        plane=plane)  # longer than the test waits
     client = lab.connect(router)
     client.send(acme_hello())
-    started = now()
     assert client.outcome() in ("end", "reset")
-    assert now() - started < 3
     assert https.unused()
     assert router.closed(client).cause == "connect_failed"
 

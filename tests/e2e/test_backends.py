@@ -6,12 +6,12 @@ import threading
 
 import pytest
 
-from conftest import free_port
+from control import status
 from hellos import acme_hello, https_hello
 from pattern import Pattern
-from sockets import Listener, Peer
+from sockets import Listener, Peer, free_port
 from stream_thread import exchange, sending
-from waiting import now, pause
+from waiting import now, wait_until
 
 HELLO = https_hello()
 SIZE = 5 * (1 << 20) + 123
@@ -79,18 +79,18 @@ def test_backend_that_refuses(lab, plane):
     client = lab.connect(router)
     client.send(HELLO)
     assert client.outcome() == "reset"
-    assert 0.7 < now() - started < 4
+    assert 0.7 < now() - started < 5, "not the 5 s of the default"
     assert router.closed(client).cause == "connect_failed"
 
 
 def test_backend_that_comes_back_in_time(lab, plane):
     """A restart of the web server is not seen by its visitors."""
     port = free_port()
-    router = lab.router(lab.listener(), ("127.0.0.1", port), plane=plane)
+    router = lab.router(lab.listener(), ("127.0.0.1", port), "--connect-timeout", "1m", plane=plane)
     clients = [lab.connect(router) for _ in range(5)]
     for client in clients:
         client.send(HELLO)
-    pause(0.5)
+    wait_until(lambda: status(router)["events"]["connect_retries"] > 5, 5, "that each has been tried")
     https = Listener(port=port)
     lab.listeners.append(https)
     for _ in clients:
@@ -102,26 +102,12 @@ def test_backend_that_comes_back_in_time(lab, plane):
         client.close()
 
 
-def test_failures_to_connect_do_not_flood_the_log(lab, plane):
-    """A repeated failure is one line a second at most."""
-    router = lab.router(lab.listener(), ("127.0.0.1", free_port()), "--connect-timeout", "200ms", plane=plane,
-                        log_level="info")
-    started = now()
-    for _ in range(40):
-        client = lab.connect(router)
-        client.send(HELLO)
-        assert client.outcome() == "reset"
-        client.close()
-    lines = [line for line in router.lines() if "refused" in line.lower() or "connect" in line.lower()]
-    assert 1 <= len(lines) <= now() - started + 2, lines
-
-
 # Addresses of backends.
 
 @pytest.mark.parametrize("form", ["port", "port6", "host", "v4", "v6", "unix"])
 def test_forms_of_a_backend(lab, plane, form):
     if form == "unix":
-        https = lab.listener(path=str(lab.directory / "web.sock"))
+        https = lab.listener(path=lab.socket_path("web.sock"))
     else:
         https = lab.listener(host="::1" if form in ("v6", "port6") else "127.0.0.1")
     backend = {"port": str, "port6": str, "host": lambda port: f"localhost:{port}"}.get(

@@ -9,11 +9,10 @@ import subprocess
 
 import pytest
 
-from conftest import free_port
 from hellos import acme_hello, https_hello
 from in_place import ACME, descriptors, proxied, responder, slow_request, switches
 from netns import run
-from sockets import Listener
+from sockets import Listener, free_port
 from visitors import Visitor, ask, client_context
 from waiting import wait_until
 from web_servers import WebServer
@@ -149,9 +148,17 @@ def test_listeners_that_share_their_port(lab, veth):
 
     clients = [connect() for _ in range(64)]
     everybody = group + late
-    taken = [sum(1 for _ in iter(lambda listener=listener: listener.pending(0.2) and listener.accept_any(), False))
-             for listener in everybody]
-    assert sum(taken) == 64 and all(taken), taken
+    taken = [0] * len(everybody)
+
+    def take():
+        for number, listener in enumerate(everybody):
+            while listener.pending():
+                listener.accept_any()
+                taken[number] += 1
+        return sum(taken) == 64
+
+    wait_until(take, 5, "all of them accepted")
+    assert all(taken), taken
     for client in clients:
         client.close()
     for listener in everybody:

@@ -2,22 +2,15 @@
 """The command line: usage errors that name their option, `check` line by line, `inspect`, log formats, exit codes."""
 import json
 import os
-import subprocess
 
 import pytest
 
-from conftest import free_port
+from control import UNPRIVILEGED, command as alpnbpf
 from hello_cases import CASES
 from hellos import acme_hello, https_hello, noise
-from router import BINARY
+from sockets import free_port
 
 USAGE, FAILED, DONE = 2, 1, 0
-
-
-def alpnbpf(*arguments, stdin=b"", prefix=()):
-    """(exit code, stdout, stderr)."""
-    result = subprocess.run([*prefix, BINARY, *map(str, arguments)], input=stdin, capture_output=True, timeout=30)
-    return result.returncode, result.stdout.decode(), result.stderr.decode()
 
 
 # Usage
@@ -150,9 +143,6 @@ def test_check_beside_a_running_program(lab, plane):
     assert code == FAILED
     assert verdict(lines, "listen", "0.0.0.0:443", "alpnbpf", str(router.pid)) == "FAIL"
 
-
-UNPRIVILEGED = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all",
-                "--bounding-set=-all", "--"]
 
 
 @pytest.mark.parametrize("choice,expected,code", [("auto", "warn", DONE), ("sockmap", "FAIL", FAILED)])

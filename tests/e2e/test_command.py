@@ -10,9 +10,10 @@ import subprocess
 
 import pytest
 
-from conftest import free_port
+from control import command as alpnbpf
 from hellos import https_hello
 from router import BINARY
+from sockets import free_port
 from visitors import ask, client_context
 from waiting import wait_until
 from web_servers import WebServer
@@ -63,18 +64,17 @@ def fifo(lab):
 @pytest.mark.parametrize("command,code,why", [
     (["/nowhere/server"], 127, "cannot start /nowhere/server: No such file or directory"),
     (["/etc/passwd"], 126, "cannot start /etc/passwd: Permission denied")])
-def test_a_command_that_cannot_be_started(lab, command, code, why):
-    result = subprocess.run([BINARY, "attach", "--acme", "10443", "--https", "8443", "--listen",
-                             f"127.0.0.1:{free_port()}", "--", *command], capture_output=True, text=True, timeout=15)
-    assert result.returncode == code and why in result.stderr and "ready" not in result.stderr
-    check = subprocess.run([BINARY, "check", "--acme", "10443", "--https", "8443", "--listen", "127.0.0.1:444", "--",
-                            *command], capture_output=True, text=True, timeout=15)
-    assert check.returncode == 1 and f"FAIL command: {command[0]}: " in check.stdout
+def test_a_command_that_cannot_be_started(command, code, why):
+    options = ("--acme", "10443", "--https", "8443", "--listen", f"127.0.0.1:{free_port()}", "--", *command)
+    ended, _, error = alpnbpf("attach", *options)
+    assert ended == code and why in error and "ready" not in error
+    ended, out, _ = alpnbpf("check", *options)
+    assert ended == 1 and f"FAIL command: {command[0]}: " in out
 
 
 def test_no_command_after_the_dashes():
-    result = subprocess.run([BINARY, "attach", "--acme", "10443", "--https", "8443", "--"], capture_output=True, text=True)
-    assert result.returncode == 2 and "--: no command follows" in result.stderr
+    code, _, error = alpnbpf("attach", "--acme", "10443", "--https", "8443", "--")
+    assert code == 2 and "--: no command follows" in error
 
 
 def test_signals_are_passed_on(lab):

@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The configuration file, as attach and check take it. What its lines mean is in tests/unit/test_config_file.c."""
-import subprocess
-
 import pytest
 
-from conftest import free_port
+from control import command
 from hellos import acme_hello, https_hello
 from router import BINARY
-
-
-def check(path, *more):
-    result = subprocess.run([BINARY, "check", "--config", str(path), *more], capture_output=True, text=True, timeout=30)
-    return result.returncode, result.stdout, result.stderr
+from sockets import free_port
 
 
 @pytest.fixture
@@ -53,13 +47,13 @@ def test_the_command_line_comes_first(lab, config):
 
 def test_check(config):
     path, *_ = config
-    code, out, _ = check(path)
+    code, out, _ = command("check", "--config", path)
     assert code == 0 and "0 failed" in out
     with open(path, "a") as file:
         file.write("\nworkers = none\n")
-    for command in (check(path), check(path, "--workers", "2")):  # a mistake is one, whatever replaces it
-        code, out, error = command
+    for more in ([], ["--workers", "2"]):  # a mistake is one, whatever replaces it
+        code, out, error = command("check", "--config", path, *more)
         assert code == 2 and out == ""
         assert f"{path}:8: workers none: is not a number from 1 to 256" in error
-    code, _, error = check("/nowhere/alpnbpf.conf")
+    code, _, error = command("check", "--config", "/nowhere/alpnbpf.conf")
     assert code == 2 and "--config /nowhere/alpnbpf.conf: No such file or directory" in error

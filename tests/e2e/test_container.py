@@ -15,14 +15,14 @@ import yaml
 
 import engine
 from children import wait_port
-from conftest import free_port
 from hellos import acme_hello, https_hello
 from router import ROOT, Router
 from services import need, write_text
+from sockets import free_port
 from static_build import make, root_with_nothing_but_it
 from test_command import children
 from visitors import NAME, ask, client_context
-from waiting import wait_until
+from waiting import SCALE, wait_until
 
 CONTAINER = os.path.join(ROOT, "tools", "container")
 FOUR = {"BPF", "NET_ADMIN", "PERFMON", "NET_BIND_SERVICE"}
@@ -67,7 +67,8 @@ class Container(Router):
         return children(self.pid)[0]
 
     def probe(self, *arguments):
-        return subprocess.run(self.command("exec", *arguments, pid=self.init), capture_output=True, text=True, timeout=15)
+        return subprocess.run(self.command("exec", *arguments, pid=self.init), capture_output=True, text=True,
+                              timeout=15 * SCALE)
 
     def terminate(self):
         os.kill(self.init, signal.SIGTERM)

@@ -3,24 +3,22 @@
 import itertools
 import json
 import os
-import pathlib
 import re
 import resource
 import shutil
 import socket
 import stat
-import subprocess
 
 import pytest
 
 from control import ask, command, dial, name_of, path_of, read_all, sessions, status
-from conftest import free_port
 from in_place import responder
 from hellos import acme_hello, https_hello, noise
-from netns import run
+from netns import open_directory
 from pattern import Pattern
 from router import BINARY
-from waiting import wait_until
+from sockets import free_port
+from waiting import SCALE, wait_until
 
 
 @pytest.fixture
@@ -256,34 +254,24 @@ def as_user(uid, *groups):
 
 
 @pytest.fixture
-def open_place():
-    """A program that other users can execute, and a run directory that they can reach, whoever may enter what is above."""
-    directory = pathlib.Path("/mnt")
-    run("mount", "-t", "tmpfs", "-o", "mode=755", "none", str(directory))  # in the mount namespace of the tests
-    shutil.copy(BINARY, directory / "alpnbpf")
-    (directory / "run").mkdir()
-    yield directory / "alpnbpf", {"RUNTIME_DIRECTORY": str(directory / "run")}
-    run("umount", "--lazy", str(directory))
+def place():
+    """A program that other users can execute, and a run directory that they can reach."""
+    binary = os.path.join(open_directory(), "alpnbpf")
+    shutil.copy(BINARY, binary)
+    return {"binary": binary, "env": {"RUNTIME_DIRECTORY": open_directory()}}
 
 
-def ask_as(prefix, binary, env, *arguments):
-    return subprocess.run([*prefix, str(binary), *arguments], env={**os.environ, **env}, capture_output=True, text=True,
-                          timeout=60)
-
-
-def test_only_root_its_user_and_the_group_may_ask(open_place, lab):
-    binary, env = open_place
+def test_only_root_its_user_and_the_group_may_ask(lab, place):
     acme, https = lab.backends()
-    router = lab.router(acme, https, "--name", "guarded", "--control-group", "4242", env=env)
+    router = lab.router(acme, https, "--name", "guarded", "--control-group", "4242", env=place["env"])
     for prefix in ([], as_user(4242), as_user(65534, 4242)):
-        assert ask_as(prefix, binary, env, "status", "--ready").returncode == 0
-    stranger = ask_as(as_user(65534), binary, env, "status", "--name", "guarded")
-    assert stranger.returncode == 1 and "Permission denied" in stranger.stderr
+        assert command("status", "--ready", prefix=prefix, **place) == (0, "", "")
+    code, _, error = command("status", "--name", "guarded", prefix=as_user(65534), **place)
+    assert code == 1 and "Permission denied" in error
     # Rights of the file opened by mistake do not let them in.
-    path = os.path.join(env["RUNTIME_DIRECTORY"], "guarded.sock")
-    os.chmod(path, 0o666)
-    stranger = ask_as(as_user(65534), binary, env, "detach", "--name", "guarded")
-    assert stranger.returncode == 1 and "members of --control-group may ask" in stranger.stderr
+    os.chmod(os.path.join(place["env"]["RUNTIME_DIRECTORY"], "guarded.sock"), 0o666)
+    code, _, error = command("detach", "--name", "guarded", prefix=as_user(65534), **place)
+    assert code == 1 and "members of --control-group may ask" in error
     assert router.running()
     bad = lab.failing_router(acme, https, "--control-group", "no-such-group", listen=[("127.0.0.1", free_port())])
     assert bad.wait() == 1 and bad.find("--control-group no-such-group: there is no such group")
@@ -348,7 +336,7 @@ def test_one_who_does_not_read_its_answer(lab, stage):
     wait_until(lambda: status(router)["sessions"]["now"] == 300, 10, "300 sessions")
     with socket.socket(socket.AF_UNIX) as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        peer.settimeout(20)
+        peer.settimeout(20 * SCALE)
         peer.connect(path_of(name_of(router)))
         peer.sendall(b"sessions json\n")
         before = router.cpu_seconds()

@@ -14,12 +14,11 @@ import subprocess
 import pytest
 
 from acme_client import AcmeClient
-from conftest import free_ports
+from control import UNPRIVILEGED, command
 from hellos import acme_hello, https_hello
 from in_place import (ACME, WITHOUT_CGROUP, Ground, answer, descriptors, proxied, responder, slow_request, switches,
                       visitors)
 from netns import Namespace, run
-from router import BINARY
 from services import Pebble, need
 from sockets import connect
 from waiting import wait_until
@@ -31,7 +30,7 @@ SERVERS = ("nginx", "apache", "haproxy")
 def test_certificate_while_visitors_come(lab, authority, veth, kind):
     """The whole story, with an unchanged server."""
     ground = Ground(lab, authority, veth, kind)
-    pebble = Pebble(lab, authority, free_ports())
+    pebble = Pebble(lab, authority)
     for family, name in ((4, "a.test"), (6, "b.test")):
         pebble.resolve(name, **{f"v{family}": [ground.server(family)]})
     with visitors(ground) as crowd:
@@ -60,7 +59,7 @@ def test_certificate_while_visitors_come(lab, authority, veth, kind):
 @pytest.mark.parametrize("kind", SERVERS)
 def test_lego(lab, authority, veth, kind, tmp_path):
     ground = Ground(lab, authority, veth, kind)
-    pebble = Pebble(lab, authority, free_ports())
+    pebble = Pebble(lab, authority)
     for family in (4, 6):
         pebble.resolve(f"lego.v{family}.test", **{f"v{family}": [ground.server(family)]})
     router = ground.attach()
@@ -142,10 +141,10 @@ def test_a_hundred_attaches_without_a_failure(ground, armed):
         seen = 0
         for round_ in range(100):
             router = ground.attach(log_level="info")
-            crowd[round_ % 2].wait_more(1)
+            crowd[round_ % 2].wait_more(2 if armed else 1)  # the second began while attached
             router.finish()
             seen += router.totals()["sessions"]
-    assert seen > 50 if armed else seen == 0
+    assert seen >= 100 if armed else seen == 0
 
 
 def test_sessions_live_through_disarming_and_detaching(ground):
@@ -209,8 +208,7 @@ def test_peername_asked_for_by_name_needs_the_cgroup(ground):
 
 
 def check(*arguments, prefix=()):
-    result = subprocess.run([*prefix, BINARY, "check", "--acme", str(ACME), *arguments], capture_output=True, text=True)
-    return result.returncode, result.stdout
+    return command("check", "--acme", ACME, *arguments, prefix=prefix)[:2]
 
 
 def test_check(ground):
@@ -233,11 +231,10 @@ def test_check(ground):
 
 def test_unprivileged(ground):
     """Without the capabilities: a clear reason, and what to do instead."""
-    result = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all",
-                             BINARY, "attach", "--acme", str(ACME), "--https", "443"], capture_output=True, text=True)
-    assert result.returncode == 1
+    code, _, error = command("attach", "--acme", ACME, "--https", 443, prefix=UNPRIVILEGED)
+    assert code == 1
     assert re.search(r"cannot serve the web server in place: .*missing CAP_BPF.*; instead, move it to another port",
-                     result.stderr), result.stderr
+                     error), error
 
 
 def test_two_attaches(ground):

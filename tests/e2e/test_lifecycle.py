@@ -10,20 +10,17 @@ import signal
 import socket
 import subprocess
 
-from conftest import free_port
+from control import UNPRIVILEGED, status
 from hellos import acme_hello, https_hello
 from pattern import Pattern
 from router import BINARY
-from sockets import connect
+from sockets import connect, free_port
 from stream_thread import sending
 from waiting import SCALE, now, pause, wait_until
 
 HELLO = https_hello()
 SIZE = 4 << 20
 DOWN = Pattern("down").bytes(0, SIZE)
-
-UNPRIVILEGED = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all",
-                "--bounding-set=-all", "--"]
 
 
 # Draining
@@ -65,25 +62,23 @@ def refused(address):
 
 def test_second_term_at_once(lab, plane):
     acme, https = lab.backends()
-    router = lab.router(acme, https, plane=plane)
+    router = lab.router(acme, https, "--drain-timeout", "10m", plane=plane)  # longer than the test waits
     client, _ = lab.session(router, HELLO, https)
     router.terminate()
     wait_until(lambda: refused(router.address()), 3, "the listener to be closed")
     assert router.running()
-    started = now()
     router.terminate()
-    assert router.wait(3) == 0
-    assert now() - started < 1 * SCALE
+    assert router.wait() == 0
     assert client.outcome() in ("end", "reset")
     assert router.closed(client).cause == "shutdown"
 
 
 def test_int_is_now(lab, plane):
     acme, https = lab.backends()
-    router = lab.router(acme, https, plane=plane)
+    router = lab.router(acme, https, "--drain-timeout", "10m", plane=plane)
     client, server = lab.session(router, HELLO, https)
     router.signal(signal.SIGINT)
-    assert router.wait(3) == 0
+    assert router.wait() == 0
     assert client.outcome() in ("end", "reset") and server.outcome() in ("end", "reset")
 
 
@@ -127,8 +122,8 @@ def test_drain_timeout(lab, plane):
     client, _ = lab.session(router, HELLO, https)
     started = now()
     router.terminate()
-    assert router.wait(5) == 0
-    assert 0.8 < now() - started < 3
+    assert router.wait() == 0
+    assert 0.8 < now() - started < 30, "not the 30 s of the default"
     assert client.outcome() in ("end", "reset")
 
 
@@ -138,7 +133,7 @@ def test_term_while_a_hello_is_incomplete(lab, plane):
     router = lab.router(acme, https, plane=plane)
     client = lab.connect(router)
     client.send(acme_hello()[:50])
-    pause(0.2)
+    wait_until(lambda: status(router)["sessions"]["now"] == 1, 5, "the session")
     router.terminate()
     wait_until(lambda: refused(router.address()), 3, "the listener to be closed")
     client.send(acme_hello()[50:])
@@ -164,26 +159,21 @@ def test_restart_on_the_same_port(lab, plane):
 
 # Starting
 
-def test_notify_socket(lab, tmp_path):
+def test_notify_socket(lab, manager):
     """READY=1 in one datagram when connections are accepted, STOPPING=1 on TERM."""
-    path = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(path)
-        manager.settimeout(10)
-        acme, https = lab.backends()
-        router = lab.router(acme, https, env={"NOTIFY_SOCKET": path})
-        ready = manager.recv(4096).decode().split("\n")
-        assert "READY=1" in ready
-        lab.session(router, HELLO, https)
-        router.terminate()
-        assert any("STOPPING=1" in manager.recv(4096).decode().split("\n") for _ in range(5))
+    acme, https = lab.backends()
+    router = lab.router(acme, https, env=manager.env)
+    manager.wait("READY=1")
+    lab.session(router, HELLO, https)
+    router.terminate()
+    manager.wait("STOPPING=1")
 
 
 def test_abstract_notify_socket(lab):
     name = f"e2e-notify-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind("\0" + name)
-        manager.settimeout(10)
+        manager.settimeout(10 * SCALE)
         lab.router(*lab.backends(), env={"NOTIFY_SOCKET": "@" + name})
         assert "READY=1" in manager.recv(4096).decode().split("\n")
 

@@ -9,10 +9,10 @@ import subprocess
 
 import pytest
 
-from conftest import free_port
 from control import status
 from hellos import acme_hello, https_hello, noise
 from router import ROOT
+from sockets import free_port
 from waiting import wait_until
 
 
@@ -112,18 +112,18 @@ def test_counters_never_go_back(lab, stage):
     assert moved == 20 * (5000 + len(https_hello()))
 
 
-def test_over_a_unix_socket(lab, tmp_path):
+def test_over_a_unix_socket(lab):
     acme, https = lab.backends()
-    path = tmp_path / "metrics.sock"
+    path = lab.socket_path("metrics.sock")
     stale = socket.socket(socket.AF_UNIX)
-    stale.bind(str(path))  # as a killed process leaves it
+    stale.bind(path)  # as a killed process leaves it
     stale.close()
     router = lab.router(acme, https, "--metrics", f"unix:{path}")
-    text = subprocess.run(["curl", "-sfS", "--unix-socket", str(path), "http://localhost/metrics"], check=True,
+    text = subprocess.run(["curl", "-sfS", "--unix-socket", path, "http://localhost/metrics"], check=True,
                           capture_output=True, text=True).stdout
     assert "alpnbpf_workers" in text
     router.finish()
-    assert not path.exists()
+    assert not os.path.exists(path)
 
 
 def request(port, data):

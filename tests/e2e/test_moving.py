@@ -81,7 +81,7 @@ class Ground:
         return child
 
     def ualpn(self, words):
-        return [need("ualpn"), *words[1:], "-s", f"{self.lab.directory}/ualpn.sock", "-p", f"{self.lab.directory}/ualpn.pid"]
+        return [need("ualpn"), *words[1:], "-s", self.lab.socket_path("ualpn.sock"), "-p", f"{self.lab.directory}/ualpn.pid"]
 
     def attach(self, words):
         self.shows = header_of(words) is None

@@ -7,10 +7,10 @@ import subprocess
 
 import pytest
 
-from conftest import free_port
 from hellos import acme_hello, common_extensions, alpn, body, extension, handshake, https_hello, record, records, sni
 from proxy_header import READERS, TLV_ALPN, TLV_AUTHORITY, read_v2
 from services import need, start_haproxy, start_nginx
+from sockets import free_port
 from waiting import SCALE
 
 NAME = "www.example.test"
@@ -208,7 +208,7 @@ def test_no_tlv_without_a_hello(lab, plane):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_over_a_unix_socket(lab, plane, version):
     acme = lab.listener()
-    https = lab.listener(path=str(lab.directory / "web.sock"))
+    https = lab.listener(path=lab.socket_path("web.sock"))
     router = lab.router(acme, https, "--proxy-protocol", f"https={version}", plane=plane)
     client = lab.connect(router)
     client.send(https_hello())

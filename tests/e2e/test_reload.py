@@ -2,20 +2,20 @@
 """`alpnbpf reload` and SIGHUP: new sessions get what is new, live ones go on, and a mistake changes nothing."""
 import errno
 import os
+import re
 import signal
 import socket
 import subprocess
 
 import pytest
 
-from conftest import free_port
-from control import command, status
+from control import command
 from hellos import acme_hello, https_hello
 from in_place import proxied, responder
 from pattern import Pattern
 from reloading import Config, slow_names
-from router import BINARY, is_sanitized
-from sockets import RESET, Listener, connect
+from router import is_sanitized
+from sockets import RESET, Listener, connect, free_port
 from test_metrics import scrape
 from waiting import SCALE, now, wait_until
 
@@ -291,16 +291,14 @@ def test_a_port_of_another_instance(lab, config):
     config.reload(listen=[f"127.0.0.1:{config.port}", f"127.0.0.2:{config.port}"])
 
 
-def test_name_servers_that_do_not_answer(lab, config, tmp_path):
+def test_name_servers_that_do_not_answer(lab, config, tmp_path, manager):
     """Signs of life go on, and what ran goes on; who asked is told in time."""
-    with slow_names(tmp_path) as names, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(10)
-        router = config.start(names=names, env={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"})
+    with slow_names(tmp_path) as names:
+        router = config.start(names=names, env={**manager.env, "WATCHDOG_USEC": "1000000"})
         alive = 0
         reload_ = config.begin_reload(https="backend.example.test:8443")
         while reload_.running():
-            alive += manager.recv(4096) == b"WATCHDOG=1"
+            alive += manager.wait("") == "WATCHDOG=1"
         assert reload_.wait() == 1 and "could not be looked up within 8 s" in reload_.text()
         assert alive >= 8
         assert "still being looked up" in config.refused(https="other.example.test:8443")
@@ -383,39 +381,28 @@ def test_another_one_follows_the_first(lab, slow, how):
 
 # Signals, and under load
 
-def test_hup_and_the_service_manager(lab, config, tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(10)
-        router = config.start(env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
-        while b"READY=1" not in manager.recv(4096):
-            pass
-        other = lab.listener()
-        config.write(https=other.endpoint)
-        router.signal(signal.SIGHUP)
-        message = manager.recv(4096).decode()
-        while message.startswith("STATUS="):
-            message = manager.recv(4096).decode()
-        assert message.startswith("RELOADING=1\nMONOTONIC_USEC=") and message.partition("USEC=")[2].strip().isdigit()
-        while b"READY=1" not in manager.recv(4096):
-            pass
-        router.wait_line("reloaded: https changed")
-        talk(lab, router, other)
-        config.write(https="nonsense")
-        router.signal(signal.SIGHUP)
-        while b"RELOADING=1" not in manager.recv(4096):
-            pass
-        while b"READY=1" not in manager.recv(4096):
-            pass
-        router.wait_line("reload failed, keeping the running configuration: .*nonsense")
-        talk(lab, router, other)
+def test_hup_and_the_service_manager(lab, config, manager):
+    router = config.start(env=manager.env)
+    manager.wait("READY=1")
+    other = lab.listener()
+    config.write(https=other.endpoint)
+    router.signal(signal.SIGHUP)
+    assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+\n?", manager.wait("RELOADING=1"))
+    manager.wait("READY=1")
+    router.wait_line("reloaded: https changed")
+    talk(lab, router, other)
+    config.write(https="nonsense")
+    router.signal(signal.SIGHUP)
+    manager.wait("RELOADING=1")
+    manager.wait("READY=1")
+    router.wait_line("reload failed, keeping the running configuration: .*nonsense")
+    talk(lab, router, other)
 
 
 def test_many_under_load(lab, config):
     """No connection is refused or reset by a reload; descriptors and memory do not grow."""
     router = config.start()
-    other = Listener(port=free_port())
-    lab.listeners.append(other)
+    other = lab.listener()
     begin = None
     for round_ in range(60):
         ports = [f"127.0.0.1:{config.port}"] + ([f"127.0.0.2:{config.port}"] if round_ % 2 else [])

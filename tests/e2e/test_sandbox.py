@@ -9,11 +9,10 @@ import socket
 
 import pytest
 
-from conftest import free_port
+from control import UNPRIVILEGED
 from hellos import acme_hello, https_hello
 from router import BINARY
-from sockets import Peer
-from test_lifecycle import UNPRIVILEGED
+from sockets import Peer, free_port
 from waiting import wait_until
 
 HELLO = https_hello()

@@ -6,10 +6,10 @@ import subprocess
 import pytest
 
 from children import wait_port
-from conftest import free_port
 from hellos import acme_hello, https_hello
 from router import ROOT
 from services import need
+from sockets import free_port
 from static_build import build_static, root_with_nothing_but_it
 
 TWO_MEGABYTES = 2_000_000

@@ -7,19 +7,17 @@ import ctypes
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from types import SimpleNamespace
 
 import pytest
 
 from as_service import allowed_by
-from conftest import free_port
 from hellos import acme_hello, https_hello
 from router import BINARY, ROOT, is_sanitized
+from sockets import free_port
 from static_build import make
 from test_sandbox import FIVE, FOR_TAKING_OVER, SERVICE, expect_sandbox
 from waiting import now, pause, wait_until
@@ -35,53 +33,6 @@ def units(tmp_path_factory):
     prefix = tmp_path_factory.mktemp("installed")
     make("install", f"PREFIX={prefix}")
     return prefix / "lib" / "systemd" / "system"
-
-
-class Manager:
-    """The service manager's end of NOTIFY_SOCKET."""
-
-    def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix="alpnbpf-notify-")  # pytest's are for root alone
-        self.path = os.path.join(self.folder, "notify")
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(self.path)
-        os.chmod(self.path, 0o666)
-        os.chmod(self.folder, 0o755)
-
-    def close(self):
-        self.socket.close()
-        shutil.rmtree(self.folder)
-
-    def wait(self, start, timeout=10):
-        """The next message that starts so."""
-        self.socket.settimeout(timeout)
-        while True:
-            message = self.socket.recv(4096).decode()
-            if message.startswith(start):
-                return message
-
-    def forget(self):
-        """What has come so far."""
-        self.socket.setblocking(False)
-        try:
-            while True:
-                self.socket.recv(4096)
-        except BlockingIOError:
-            pass
-
-    def hears_within(self, seconds):
-        self.socket.settimeout(seconds)
-        try:
-            return self.socket.recv(4096).decode()
-        except TimeoutError:
-            return None
-
-
-@pytest.fixture
-def manager():
-    manager = Manager()
-    yield manager
-    manager.close()
 
 
 # The units
@@ -115,7 +66,7 @@ def test_start_as_the_unit_says(lab, units, manager):
     acme, https = lab.backends()
     prefix = [*SERVICE, *AS_SERVICE, "--filter", ",".join(allowed_by(units / "alpnbpf.service")), "--"]
     router = lab.router(acme, https, plane="sockmap", listen=[("127.0.0.1", 443)], prefix=prefix, bypass=True,
-                        env={"NOTIFY_SOCKET": manager.path})
+                        env=manager.env)
     assert manager.wait("READY=1") and not router.find(" (warn|error) ")
     assert manager.wait("STATUS=") == "STATUS=serving: with bypass, armed while port " \
         f"{acme.port} is listened on, hellos read in passing, clients shown by peername; data plane sockmap (the self-test moved bytes in the kernel)"
@@ -289,7 +240,7 @@ def test_command_gets_nothing_of_it(lab, manager):
         "sorted(os.listdir('/proc/self/fd'))]), flush=True); input()"
     with listening() as sock:
         router = activated(lab, acme, https, sock, service=["--watchdog", "60000000"], options=[
-            "--", sys.executable, "-c", show], env={"NOTIFY_SOCKET": manager.path})
+            "--", sys.executable, "-c", show], env=manager.env)
         found = json.loads(router.wait_line(r"^(\[\[.*)$", 10).group(1))
         assert found == [[], ["0", "1", "2", "3"]]  # 3: the folder itself
         router.expected_exit = router.wait(10)  # it has no input
@@ -327,7 +278,7 @@ def test_watchdog(lab, manager):
     """Signs of life at twice the rate that is asked for; none while one worker hangs; again once it goes on."""
     acme, https = lab.backends()
     interval = 0.4
-    router = lab.router(acme, https, "--workers", "2", env={"NOTIFY_SOCKET": manager.path},
+    router = lab.router(acme, https, "--workers", "2", env=manager.env,
                         prefix=[*AS_SERVICE, "--watchdog", str(int(interval * 1e6)), "--"])
     manager.wait("READY=1")
     manager.wait("WATCHDOG=1")
@@ -341,14 +292,14 @@ def test_watchdog(lab, manager):
             pause(interval)  # it may have answered just before
             manager.forget()
             assert manager.hears_within(3 * interval) is None
-        manager.wait("WATCHDOG=1", 5)
+        manager.wait("WATCHDOG=1")
     server.send(b"answer").close()
     assert client.read_to_end() == b"answer"
 
 
 def test_watchdog_while_it_drains(lab, manager):
     acme, https = lab.backends()
-    router = lab.router(acme, https, "--workers", "2", env={"NOTIFY_SOCKET": manager.path},
+    router = lab.router(acme, https, "--workers", "2", env=manager.env,
                         prefix=[*AS_SERVICE, "--watchdog", "400000", "--"])
     client, server = lab.session(router, HELLO, https)
     router.terminate()
@@ -362,7 +313,7 @@ def test_watchdog_while_it_drains(lab, manager):
 
 
 def test_watchdog_is_of_another_process(lab, manager):
-    router = lab.router(*lab.backends(), env={"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "100000",
+    router = lab.router(*lab.backends(), env={**manager.env, "WATCHDOG_USEC": "100000",
                                               "WATCHDOG_PID": "1"})
     manager.wait("STATUS=")
     assert manager.hears_within(0.5) is None

@@ -7,11 +7,11 @@ import socket
 
 import pytest
 
-from conftest import free_port
 from control import command, dial, name_of, path_of, status
 from hellos import acme_hello, https_hello
 from router import BINARY, is_sanitized
-from waiting import now, wait_until
+from sockets import free_port
+from waiting import SCALE, now, wait_until
 
 
 def watch(lab, router, *options):
@@ -135,7 +135,7 @@ def test_a_watcher_that_does_not_read(lab):
     router = lab.router(acme, https, plane="user", log_level="info")
     with socket.socket(socket.AF_UNIX) as watcher:
         watcher.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        watcher.settimeout(20)
+        watcher.settimeout(20 * SCALE)
         watcher.connect(path_of(name_of(router)))
         watcher.sendall(b"trace text\n")
         assert watcher.recv(3) == b"ok\n"
@@ -148,7 +148,7 @@ def test_a_watcher_that_does_not_read(lab):
             sent += 1
         assert router.rss_bytes() - begin < 8 << 20 or is_sanitized()
         text = b""
-        deadline = now() + 20
+        deadline = now() + 20 * SCALE
         # The next hello after there is room again brings the note.
         while b"lines dropped" not in text and now() < deadline:
             watcher.setblocking(False)

@@ -11,13 +11,12 @@ import subprocess
 
 import pytest
 
-from conftest import free_port
 from control import command, status
 from hello_cases import record_or_records, sized
 from hellos import acme_hello, https_hello
 from in_place import ACME, WITHOUT_CGROUP, Ground, armed, visitors
 from netns import run
-from sockets import connect
+from sockets import connect, free_port
 from test_metrics import scrape
 from waiting import pause, wait_until
 from watched import BULK, H, Plain, exchange, validate

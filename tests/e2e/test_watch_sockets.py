@@ -10,12 +10,11 @@ import subprocess
 
 import pytest
 
-from conftest import free_port
 from control import status
 from hellos import acme_hello, https_hello, noise
 from in_place import ACME, armed, visitors
 from netns import run
-from sockets import Peer, connect
+from sockets import Peer, connect, free_port
 from waiting import wait_until
 from watched import H, Plain, exchange, validate
 
@@ -78,15 +77,14 @@ def test_a_server_that_spoke_first(lab, veth, ends):
     assert plain.totals()["takeovers"] == 0
 
 
-def mptcp_web(lab, host, port):
+def mptcp_web(lab, host, port=None):
     """A web server that listens as Go's net.Listen does."""
-    web = lab.listener(host=host)
+    web = lab.listener(host=host, port=port)
     web.sock.close()
     web.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP)
     web.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    web.sock.bind((host, port))
+    web.sock.bind((host, web.port))
     web.sock.listen()
-    web.port = web.sock.getsockname()[1]
     return web
 
 
@@ -113,7 +111,7 @@ def test_mptcp_stays_the_servers(lab, veth):
 
 def test_our_own_connections_are_not_taken_over(lab, veth):
     """In front of a server that no sockmap takes all connections are ours, hellos in pieces too."""
-    web = mptcp_web(lab, "127.0.0.1", 0)
+    web = mptcp_web(lab, "127.0.0.1")
     router = lab.router(ACME, web.port, "--inspect", "watch", "--max-per-source", "1", "--no-defer-accept",
                         listen=[("0.0.0.0", free_port())], bypass=True)
     with armed(router) as acme:

@@ -5,7 +5,7 @@ import ssl
 import threading
 
 from sockets import connect
-from waiting import wait_until
+from waiting import SCALE, wait_until
 
 NAME = "www.example.test"
 
@@ -62,6 +62,6 @@ class Visitor(threading.Thread):
 
     def finish(self):
         self.stop()
-        self.join(15)
+        self.join(15 * SCALE)
         assert not self.is_alive()
         assert not self.failures, f"{len(self.failures)} of {self.served} requests failed: {self.failures[:3]}"

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The service manager, as far as a service sees it: the other end of NOTIFY_SOCKET."""
+import os
+import select
+import socket
+
+from netns import open_directory
+from waiting import SCALE
+
+
+class Manager:
+    """`env` is for the program."""
+
+    def __init__(self):
+        self.path = os.path.join(open_directory(), "notify")
+        self.env = {"NOTIFY_SOCKET": self.path}
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        os.chmod(self.path, 0o666)
+
+    def close(self):
+        self.socket.close()
+
+    def wait(self, start):
+        """The next message that starts so."""
+        self.socket.settimeout(10 * SCALE)
+        while True:
+            message = self.socket.recv(4096).decode()
+            if message.startswith(start):
+                return message
+
+    def forget(self):
+        """What has come so far."""
+        while self.hears_within(0):
+            pass
+
+    def hears_within(self, seconds):
+        if not select.select([self.socket], [], [], seconds)[0]:
+            return None
+        return self.socket.recv(4096).decode()
