@@ -293,12 +293,50 @@ static void test_limit(void **state)
 		assert_int_equal(suppressed, THREADS * LINES_A_THREAD - 1);
 }
 
+/* A reader that does not read is waited for once; when it reads again it is told how much it has missed. */
+static void test_reader_that_stalls(void **state)
+{
+	int pipes[2], old = dup(STDERR_FILENO);
+	struct timespec begin, end;
+	char text[65536 + 1];
+	ssize_t length;
+
+	(void)state;
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_true(dup2(pipes[1], STDERR_FILENO) == STDERR_FILENO);
+	log_init(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (int i = 0; i < 5000; i++) /* twice what fits, at least */
+		log_info("line %d of many, which nobody reads", i);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	length = read(pipes[0], text, sizeof(text) - 1);
+	while (length > 0 && text[length - 1] != '\n') /* the rest of what there was */
+		length += read(pipes[0], text + length, 1);
+	log_info("now it reads");
+	length = read(pipes[0], text, sizeof(text) - 1);
+	dup2(old, STDERR_FILENO);
+	close(old);
+	assert_true(length > 0);
+	text[length] = '\0';
+	assert_non_null(strstr(text, " lines dropped: the reader of the log is too slow\n"));
+	assert_non_null(strstr(text, " info now it reads\n"));
+	assert_in_range(end.tv_sec - begin.tv_sec, 0, 5);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),    cmocka_unit_test(test_levels), cmocka_unit_test(test_journal),
-		cmocka_unit_test(test_hostile), cmocka_unit_test(test_long),   cmocka_unit_test(test_errno_kept),
-		cmocka_unit_test(test_threads), cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_levels),
+		cmocka_unit_test(test_journal),
+		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_errno_kept),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_reader_that_stalls),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);

@@ -8,7 +8,7 @@
  *     process                     when a reload finds a port taken: grows with the machine, some 10 ms for 1,000
  *     a reload that takes effect  a handful of system calls for each new listener and worker
  *     one trace                   256 records, then the others have their turn
- *     the log, the manager        a write to stderr; a datagram to the service manager, 1 s at most
+ *     a reader that stalls        of the log: 1 s, and not again for 10; the service manager: 1 s a datagram
  *
  * Owns the signalfd. Main thread.
  */

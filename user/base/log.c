@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Log lines. Owns the log settings, which are atomic: the main thread alone writes them, in log_init(), at the start
- * and at each reload; any thread may log meanwhile. A line is one write(2), so lines never interleave.
+ * and at each reload; any thread may log meanwhile. A line is one write(2), so lines never interleave, and one thread
+ * writes at a time.
  */
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,9 +24,16 @@
 #define LINE_MAX_BYTES (6 * MESSAGE_MAX + 128) /* every byte as \u00xx, and the rest of the line */
 #define LIMIT_MS       1000
 
+#define STALL_MS        1000
+#define STALLS_APART_MS 10000
+
 static _Atomic enum log_level threshold = LOG_LEVEL_INFO;
 static _Atomic enum log_format line_format = LOG_FORMAT_TEXT;
 static _Atomic bool journal; /* stderr is the journal's */
+
+static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER; /* for the two below, and for stderr */
+static unsigned long dropped_lines;                         /* since the last one that was written */
+static long long stalled_ms;                                /* when the reader was last waited for in vain; 0: never */
 
 static const struct {
 	const char *name;
@@ -100,42 +110,28 @@ static void line_add_time(struct line *line)
 	line_add(line, "%s", text_time(&now, text));
 }
 
-void log_write(enum log_level level, const char *format, ...)
+static void line_make(struct line *line, enum log_level level, const char *message)
 {
-	struct line line = {.length = 0};
-	int saved_errno = errno;
-	char message[MESSAGE_MAX];
-	va_list arguments;
-	ssize_t written;
-
-	if (!log_enabled(level))
-		return;
-	va_start(arguments, format);
-	vsnprintf(message, sizeof(message), format, arguments);
-	va_end(arguments);
-
+	line->length = 0;
 	if (line_format == LOG_FORMAT_JSON) {
-		line_add(&line, "{\"time\":\"");
-		line_add_time(&line);
-		line_add(&line, "\",\"level\":\"%s\",\"message\":\"", levels[level].name);
-		line_add_message(&line, message, TEXT_ESCAPE_JSON);
-		line_add(&line, "\"}\n");
-	} else {
-		if (journal) {
-			line_add(&line, "<%c>", levels[level].priority);
-		} else {
-			line_add_time(&line);
-			line_add(&line, " %s ", levels[level].name);
-		}
-		line_add_message(&line, message, TEXT_ESCAPE_LINE);
-		line_add(&line, "\n");
+		line_add(line, "{\"time\":\"");
+		line_add_time(line);
+		line_add(line, "\",\"level\":\"%s\",\"message\":\"", levels[level].name);
+		line_add_message(line, message, TEXT_ESCAPE_JSON);
+		line_add(line, "\"}\n");
+		return;
 	}
-	/* A reader that stalls or has gone away costs the line, not the worker. */
-	do
-		written = write(STDERR_FILENO, line.text, line.length);
-	while (written < 0 && errno == EINTR);
-	errno = saved_errno; /* callers log between a failure and its handling */
+	if (journal) {
+		line_add(line, "<%c>", levels[level].priority);
+	} else {
+		line_add_time(line);
+		line_add(line, " %s ", levels[level].name);
+	}
+	line_add_message(line, message, TEXT_ESCAPE_LINE);
+	line_add(line, "\n");
 }
+
+/* --- writing --- */
 
 static long long monotonic_ms(void)
 {
@@ -143,6 +139,71 @@ static long long monotonic_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/*
+ * A reader that stalls costs lines, never connections: it is waited for a second at most, and not again for ten. With
+ * the lock held, or another thread's line might take the room that was there.
+ */
+static bool reader_takes_a_line(void)
+{
+	struct pollfd reader = {.fd = STDERR_FILENO, .events = POLLOUT};
+	bool may_wait = !stalled_ms || monotonic_ms() - stalled_ms > STALLS_APART_MS;
+	int ready;
+
+	do
+		ready = poll(&reader, 1, may_wait ? STALL_MS : 0);
+	while (ready < 0 && errno == EINTR);
+	if (ready) /* or it has gone away, which write() finds out */
+		return true;
+	if (may_wait)
+		stalled_ms = monotonic_ms();
+	return false;
+}
+
+static bool line_write(const struct line *line)
+{
+	ssize_t written;
+
+	if (!reader_takes_a_line())
+		return false;
+	do
+		written = write(STDERR_FILENO, line->text, line->length);
+	while (written < 0 && errno == EINTR);
+	return true;
+}
+
+static void write_dropped(void)
+{
+	struct line line;
+	char message[80];
+
+	snprintf(message, sizeof(message), "%lu lines dropped: the reader of the log is too slow", dropped_lines);
+	line_make(&line, LOG_LEVEL_WARN, message);
+	if (line_write(&line))
+		dropped_lines = 0;
+}
+
+void log_write(enum log_level level, const char *format, ...)
+{
+	int saved_errno = errno;
+	char message[MESSAGE_MAX];
+	struct line line;
+	va_list arguments;
+
+	if (!log_enabled(level))
+		return;
+	va_start(arguments, format);
+	vsnprintf(message, sizeof(message), format, arguments);
+	va_end(arguments);
+	line_make(&line, level, message);
+	pthread_mutex_lock(&writing);
+	if (dropped_lines)
+		write_dropped();
+	if (dropped_lines || !line_write(&line))
+		dropped_lines++;
+	pthread_mutex_unlock(&writing);
+	errno = saved_errno; /* callers log between a failure and its handling */
 }
 
 bool log_limit_pass(struct log_limit *limit, unsigned long *suppressed)

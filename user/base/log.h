@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Log lines on stderr: text, or one JSON object a line; "<N>" priorities when the journal reads us. Any thread may log;
- * the main thread alone calls log_init(), also while others log.
+ * the main thread alone calls log_init(), also while others log. A reader that does not read costs lines, which are
+ * counted; nobody waits for it for longer than a second.
  */
 #ifndef ALPNBPF_BASE_LOG_H
 #define ALPNBPF_BASE_LOG_H

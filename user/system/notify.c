@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/log.h"
 
 void notify_service_manager(const char *message)
@@ -19,6 +21,7 @@ void notify_service_manager(const char *message)
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	size_t length = path ? strlen(path) : 0;
+	const struct timeval patience = {.tv_sec = 1}; /* its queue may be full; the main loop does not wait for it */
 	int fd;
 
 	if (length == 0 || length >= sizeof(address.sun_path))
@@ -27,8 +30,9 @@ void notify_service_manager(const char *message)
 	if (path[0] == '@') /* the abstract name space */
 		address.sun_path[0] = '\0';
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0) {
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience))) {
 		log_warn("cannot tell the service manager \"%s\": %s", message, strerror(errno));
+		descriptor_close(&fd);
 		return;
 	}
 	if (sendto(fd, message, strlen(message), MSG_NOSIGNAL, (const struct sockaddr *)&address,
