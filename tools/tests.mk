@@ -5,15 +5,17 @@ PYTEST ?= /usr/bin/python3 -m pytest
 FUZZ_SECONDS ?= 60
 
 UNIT_TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/test_*.c))
+ENGINE_TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/engine/test_*.c))
+ENGINE_OBJS := $(patsubst %.c,$(OUT)/%.o,$(filter-out tests/engine/test_%,$(wildcard tests/engine/*.c)))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
 FUZZERS    := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_OBJS  := $(patsubst %.c,$(OUT)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
 
-.PHONY: check check-quick check-build check-unit check-bpf check-fuzz check-e2e check-e2e-quick check-kernels \
+.PHONY: check check-quick check-build check-unit check-engine check-bpf check-fuzz check-e2e check-e2e-quick check-kernels \
 	check-package fuzz fuzz-build
 
-SUITES := unit bpf fuzz e2e
-QUICK_SUITES := unit bpf e2e-quick
+SUITES := unit engine bpf fuzz e2e
+QUICK_SUITES := unit engine bpf e2e-quick
 
 # The test command: `sudo make check`. On Debian it installs what is missing, and says what. One suite after another, since some of the
 # end-to-end tests measure time. SANITIZE=1 for the sanitizer build.
@@ -31,7 +33,7 @@ check-quick:
 
 # All that the suites run. Of it `make install` and `make static`, which some end-to-end tests run, take nothing but the
 # usual build.
-check-build: $(BIN) $(UNIT_TESTS) $(BPF_TESTS)
+check-build: $(BIN) $(UNIT_TESTS) $(ENGINE_TESTS) $(BPF_TESTS)
 	$(Q)$(MAKE) --no-print-directory SANITIZE=0 all man completions
 	$(Q)$(MAKE) --no-print-directory SANITIZE=0 static
 	$(Q)$(MAKE) --no-print-directory SANITIZE=0 FUZZ=1 fuzz-build
@@ -49,6 +51,11 @@ $(OUT)/tests/%.o: tests/%.c | $(OUT)
 $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(LIBS_DOWN)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) -o $@ $^ $$(pkg-config --libs cmocka) $(LIBBPF_LIBS) $(SECCOMP_LIBS)
 
+# Their clock is the lab's.
+$(OUT)/tests/engine/test_%: $(OUT)/tests/engine/test_%.o $(ENGINE_OBJS) $(LIBS_DOWN)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) -Wl,--wrap=monotonic_us -o $@ $^ $$(pkg-config --libs cmocka) $(LIBBPF_LIBS) \
+		$(SECCOMP_LIBS)
+
 $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_OBJS) $(LIBS_DOWN)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBBPF_LIBS) $(SECCOMP_LIBS)
 
@@ -57,6 +64,9 @@ $(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/bpf/%.skel.h $(OUT)/hello.a $(OUT)/
 
 check-unit: $(UNIT_TESTS)
 	$(Q)set -e; for t in $(UNIT_TESTS); do $$t; done
+
+check-engine: $(ENGINE_TESTS)
+	$(Q)set -e; for t in $(ENGINE_TESTS); do $$t; done
 
 check-bpf: $(BPF_TESTS)
 	$(Q)set -e; for t in $(BPF_TESTS); do $$t; done

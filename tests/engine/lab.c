@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The laboratory of the engine's tests: one thread, which is the worker's and its peers'. See lab.h. */
+#include "engine/lab.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/descriptor.h"
+#include "base/log.h"
+#include "engine/loop.h"
+#include "hellos.h"
+
+#define TURN_US       50 /* the clock moves so much in a round */
+#define TURN_PATIENCE 1000
+#define SESSIONS      16
+#define WORDS_MAX     32
+
+/* --- the clock --- */
+
+static uint64_t now = 1000000;
+
+/* Linked in the place of monotonic_us(). */
+uint64_t __wrap_monotonic_us(void);
+
+uint64_t __wrap_monotonic_us(void)
+{
+	return now;
+}
+
+uint64_t lab_now(void)
+{
+	return now;
+}
+
+uint64_t lab_real_ms(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
+/* --- the place --- */
+
+static void raise_loopback(void)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
+	close(fd);
+}
+
+int lab_enter(void **state)
+{
+	(void)state;
+	log_init(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+	if (unshare(geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) == 0)
+		raise_loopback();
+	return 0;
+}
+
+static unsigned int count_descriptors(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	unsigned int count = 0;
+
+	assert_non_null(directory);
+	while (readdir(directory))
+		count++;
+	closedir(directory);
+	return count;
+}
+
+/* --- backends --- */
+
+static struct sockaddr_in loopback(unsigned int port)
+{
+	return (struct sockaddr_in){
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+}
+
+static int new_socket(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP), on = 1;
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+	assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+	return fd;
+}
+
+static unsigned int port_of(int fd)
+{
+	struct sockaddr_in address = {0};
+	socklen_t length = sizeof(address);
+
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+	return ntohs(address.sin_port);
+}
+
+/* Bound to that port, 0: to any that is free. */
+static int bound_socket(unsigned int port)
+{
+	struct sockaddr_in address = loopback(port);
+	int fd = new_socket();
+
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+void lab_listen(struct lab *lab, enum route route)
+{
+	assert_int_equal(lab->backends[route], NO_DESCRIPTOR);
+	lab->backends[route] = bound_socket(lab->backend_ports[route]);
+	assert_int_equal(listen(lab->backends[route], 64), 0);
+	lab->backend_ports[route] = port_of(lab->backends[route]);
+}
+
+void lab_unlisten(struct lab *lab, enum route route)
+{
+	descriptor_close(&lab->backends[route]);
+}
+
+/* --- opening and closing --- */
+
+static char *format_address(unsigned int port)
+{
+	char *text = NULL;
+
+	assert_true(asprintf(&text, "127.0.0.1:%u", port) > 0);
+	return text;
+}
+
+/* The word, with the address of a backend that listens now where it says LAB. */
+static char *fill_in(struct lab *lab, const char *word, enum route *rule)
+{
+	const char *mark = strstr(word, "LAB");
+	char *text = NULL;
+
+	if (!mark)
+		return strdup(word);
+	lab_listen(lab, *rule);
+	assert_true(asprintf(&text, "%.*s127.0.0.1:%u%s", (int)(mark - word), word, lab->backend_ports[*rule],
+			     mark + strlen("LAB")) > 0);
+	++*rule;
+	return text;
+}
+
+static void parse_options(struct lab *lab, const char *const *words)
+{
+	enum route rule = ROUTE_RULE;
+	struct sentence why = {0};
+	char *argv[WORDS_MAX];
+	int argc = 0, listener = bound_socket(0);
+
+	lab->port = port_of(listener);
+	close(listener);
+	argv[argc++] = strdup("attach");
+	argv[argc++] = strdup("--acme");
+	argv[argc++] = format_address(lab->backend_ports[ROUTE_ACME]);
+	argv[argc++] = strdup("--https");
+	argv[argc++] = format_address(lab->backend_ports[ROUTE_HTTPS]);
+	argv[argc++] = strdup("--listen");
+	argv[argc++] = format_address(lab->port);
+	argv[argc++] = strdup("--dataplane");
+	argv[argc++] = strdup("user");
+	while (words && *words && argc < WORDS_MAX - 1)
+		argv[argc++] = fill_in(lab, *words++, &rule);
+	argv[argc] = NULL;
+	if (options_parse(&lab->options, argc, argv, &why) != OPTIONS_OK)
+		fail_msg("options: %s", why.text);
+	while (argc)
+		free(argv[--argc]);
+}
+
+void lab_open(struct lab *lab, const char *const *words)
+{
+	unsigned int sessions;
+	struct sentence why = {0};
+
+	*lab = (struct lab){.descriptors = count_descriptors()};
+	for (int route = 0; route < ROUTES; route++)
+		lab->backends[route] = NO_DESCRIPTOR;
+	for (int i = 0; i < LAB_PEERS_MAX; i++)
+		lab->peers[i] = NO_DESCRIPTOR;
+	lab_listen(lab, ROUTE_ACME);
+	lab_listen(lab, ROUTE_HTTPS);
+	parse_options(lab, words);
+	sessions = lab->options.max_connections ? lab->options.max_connections : SESSIONS;
+
+	assert_int_equal(engine_open(&lab->engine), 0);
+	engine_divide(&lab->engine, sessions, 1);
+	assert_int_equal(dataplane_open_user(&lab->engine.dataplane, 1, lab->engine.slots_per_worker,
+					     lab->options.routes.count > 0),
+			 0);
+	assert_int_equal(engine_set_up(&lab->engine, &lab->options, &why), 0);
+	lab->worker = &lab->engine.workers[0];
+	lab->worker->now = now;
+	if (listener_open(lab->worker, &lab->options.listeners[0], why.text, sizeof(why.text)))
+		fail_msg("%s", why.text);
+	worker_resume_accept(lab->worker);
+}
+
+void lab_close(struct lab *lab)
+{
+	worker_tell(lab->worker, WORKER_STOP);
+	lab_until(lab, lab->over);
+	assert_int_equal(lab_live(lab), 0);
+	for (unsigned int i = 0; i < lab->engine.slots_per_worker; i++)
+		assert_int_equal(lab->worker->sessions[i].state, SESSION_FREE);
+	engine_close(&lab->engine);
+	for (int i = 0; i < LAB_PEERS_MAX; i++)
+		descriptor_close(&lab->peers[i]);
+	for (int route = 0; route < ROUTES; route++)
+		descriptor_close(&lab->backends[route]);
+	assert_int_equal(count_descriptors(), lab->descriptors);
+}
+
+/* --- the worker --- */
+
+void lab_turn(struct lab *lab)
+{
+	now += TURN_US;
+	lab->over = worker_turn(lab->worker, TURN_PATIENCE);
+	assert_true(lab->over >= 0);
+}
+
+void lab_settle(struct lab *lab)
+{
+	for (int i = 0; i < 5; i++)
+		lab_turn(lab);
+}
+
+void lab_advance(uint64_t ms)
+{
+	now += ms * US_PER_MS;
+}
+
+void lab_wait(struct lab *lab, uint64_t ms)
+{
+	lab_advance(ms);
+	lab_settle(lab);
+}
+
+unsigned int lab_live(const struct lab *lab)
+{
+	return lab->worker->live;
+}
+
+struct session *lab_session(struct lab *lab)
+{
+	struct session *found = NULL;
+
+	for (unsigned int i = 0; i < lab->engine.slots_per_worker; i++) {
+		struct session *session = &lab->worker->sessions[i];
+
+		if (session->state == SESSION_FREE)
+			continue;
+		assert_null(found);
+		found = session;
+	}
+	assert_non_null(found);
+	return found;
+}
+
+uint64_t lab_ended(const struct lab *lab, enum session_cause cause)
+{
+	return lab->worker->counters.causes[cause];
+}
+
+/* --- peers --- */
+
+static int keep_peer(struct lab *lab, int fd)
+{
+	for (int i = 0; i < LAB_PEERS_MAX; i++) {
+		if (lab->peers[i] != NO_DESCRIPTOR)
+			continue;
+		lab->peers[i] = fd;
+		return fd;
+	}
+	fail_msg("more than %d peers", LAB_PEERS_MAX);
+	return fd;
+}
+
+void lab_hang_up(struct lab *lab, int fd)
+{
+	for (int i = 0; i < LAB_PEERS_MAX; i++)
+		if (lab->peers[i] == fd)
+			lab->peers[i] = NO_DESCRIPTOR;
+	close(fd);
+}
+
+void lab_reset(struct lab *lab, int fd)
+{
+	struct linger linger = {.l_onoff = 1};
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	lab_hang_up(lab, fd);
+}
+
+static int dial(struct lab *lab, int fd)
+{
+	struct sockaddr_in address = loopback(lab->port);
+
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)))
+		assert_int_equal(errno, EINPROGRESS);
+	return keep_peer(lab, fd);
+}
+
+int lab_dial(struct lab *lab)
+{
+	return dial(lab, new_socket());
+}
+
+int lab_dial_from(struct lab *lab, const char *from)
+{
+	struct sockaddr_in address = loopback(0);
+	int fd = new_socket();
+
+	assert_int_equal(inet_pton(AF_INET, from, &address.sin_addr), 1);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	return dial(lab, fd);
+}
+
+int lab_accept(struct lab *lab, enum route route)
+{
+	int fd;
+
+	lab_until(lab, (fd = accept4(lab->backends[route], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0);
+	return keep_peer(lab, fd);
+}
+
+void lab_expect_no_connection(struct lab *lab, enum route route)
+{
+	lab_settle(lab);
+	assert_int_equal(accept4(lab->backends[route], NULL, NULL, SOCK_CLOEXEC), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
+void lab_send(struct lab *lab, int fd, const void *bytes, size_t length)
+{
+	const uint8_t *at = bytes;
+
+	while (length) {
+		ssize_t sent;
+
+		lab_until(lab, (sent = send(fd, at, length, MSG_NOSIGNAL)) > 0);
+		at += sent;
+		length -= (size_t)sent;
+	}
+}
+
+void lab_expect(struct lab *lab, int fd, const void *bytes, size_t length)
+{
+	uint8_t buffer[16384];
+	const uint8_t *at = bytes;
+
+	while (length) {
+		size_t most = length < sizeof(buffer) ? length : sizeof(buffer);
+		ssize_t count;
+
+		lab_until(lab, (count = recv(fd, buffer, most, 0)) >= 0 || errno != EAGAIN);
+		if (count <= 0)
+			fail_msg("%zu bytes more should come, and %s", length, count ? strerror(errno) : "an end did");
+		assert_memory_equal(buffer, at, (size_t)count);
+		at += count;
+		length -= (size_t)count;
+	}
+}
+
+/* --- many bytes --- */
+
+#define CHUNK 65536
+
+/* Of a period that no buffer has. */
+static uint8_t pattern_at(uint64_t offset)
+{
+	return (uint8_t)(offset % 251 + offset / 65521);
+}
+
+static void fill_pattern(uint8_t *out, size_t length, uint64_t offset)
+{
+	for (size_t i = 0; i < length; i++)
+		out[i] = pattern_at(offset + i);
+}
+
+/* How many were sent; 0: there is no room. */
+static size_t send_pattern(int fd, size_t length, uint64_t offset)
+{
+	static uint8_t bytes[CHUNK];
+	size_t count = length < CHUNK ? length : CHUNK;
+	ssize_t sent;
+
+	fill_pattern(bytes, count, offset);
+	sent = send(fd, bytes, count, MSG_NOSIGNAL);
+	assert_true(sent > 0 || errno == EAGAIN);
+	return sent > 0 ? (size_t)sent : 0;
+}
+
+/* How many have come, each as it should be; 0: none yet. */
+static size_t receive_pattern(int fd, size_t length, uint64_t offset)
+{
+	static uint8_t bytes[CHUNK], expected[CHUNK];
+	size_t most = length < CHUNK ? length : CHUNK;
+	ssize_t count = recv(fd, bytes, most, 0);
+
+	if (count < 0 && errno == EAGAIN)
+		return 0;
+	assert_true(count > 0);
+	fill_pattern(expected, (size_t)count, offset);
+	assert_memory_equal(bytes, expected, (size_t)count);
+	return (size_t)count;
+}
+
+void lab_move(struct lab *lab, int from, int to, size_t length, uint64_t *offset)
+{
+	size_t sent = 0, received = 0;
+
+	while (received < length) {
+		size_t before = sent + received;
+
+		if (sent < length)
+			sent += send_pattern(from, length - sent, *offset + sent);
+		received += receive_pattern(to, length - received, *offset + received);
+		if (sent + received == before)
+			lab_turn(lab);
+		else
+			worker_turn(lab->worker, 0);
+	}
+	*offset += length;
+}
+
+size_t lab_fill(struct lab *lab, int from, uint64_t offset)
+{
+	size_t total = 0;
+
+	for (int idle = 0; idle < 5; idle++) {
+		size_t sent;
+
+		while ((sent = send_pattern(from, CHUNK, offset + total))) {
+			total += sent;
+			idle = 0;
+		}
+		lab_turn(lab);
+	}
+	return total;
+}
+
+void lab_expect_pattern(struct lab *lab, int fd, size_t length, uint64_t offset)
+{
+	for (size_t received = 0; received < length;) {
+		size_t count;
+
+		lab_until(lab, (count = receive_pattern(fd, length - received, offset + received)) > 0);
+		received += count;
+	}
+}
+
+void lab_expect_nothing(struct lab *lab, int fd)
+{
+	char byte;
+
+	lab_settle(lab);
+	assert_int_equal(recv(fd, &byte, 1, 0), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
+void lab_expect_end(struct lab *lab, int fd)
+{
+	ssize_t count;
+	char byte;
+
+	lab_until(lab, (count = recv(fd, &byte, 1, 0)) >= 0 || errno != EAGAIN);
+	assert_int_equal(count, 0);
+}
+
+void lab_expect_reset(struct lab *lab, int fd)
+{
+	ssize_t count;
+	char byte;
+
+	lab_until(lab, (count = recv(fd, &byte, 1, 0)) >= 0 || errno != EAGAIN);
+	assert_int_equal(count, -1);
+	assert_int_equal(errno, ECONNRESET);
+}
+
+/* --- hellos --- */
+
+struct lab_hello lab_hello(const char *server_name, const char *alpn)
+{
+	static struct wire message, records;
+	struct hello_open open;
+
+	message.length = records.length = 0;
+	open = hello_begin(&message);
+	if (server_name)
+		put_sni(&message, server_name);
+	if (alpn) {
+		const struct name list[] = {{alpn, (uint8_t)strlen(alpn)}, {NULL, 0}};
+
+		put_alpn(&message, list);
+	}
+	hello_end(&message, open);
+	put_records(&records, &message, CLIENTHELLO_RECORD_MAX);
+	return (struct lab_hello){records.bytes, records.length};
+}
+
+struct lab_hello lab_hello_for(enum route route)
+{
+	if (route == ROUTE_ACME)
+		return lab_hello("www.example.org", "acme-tls/1");
+	return lab_hello(route == ROUTE_HTTPS ? "www.example.org" : route_name(route), "h2");
+}
+
+struct lab_pair lab_pair(struct lab *lab, enum route route)
+{
+	struct lab_hello hello = lab_hello_for(route);
+	struct lab_pair pair = {.client = lab_dial(lab)};
+
+	lab_send(lab, pair.client, hello.bytes, hello.length);
+	pair.backend = lab_accept(lab, route);
+	lab_expect(lab, pair.backend, hello.bytes, hello.length);
+	return pair;
+}

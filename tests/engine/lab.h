@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A worker in a laboratory: it has no thread and no steering, and its loop is driven round by round. Its clients and
+ * backends are sockets of the test over loopback, in a network namespace of the test's own where it may have one. The
+ * clock moves a little in each round and as far as lab_wait() says, so that deadlines of minutes pass at once and none
+ * passes by itself.
+ */
+#ifndef ALPNBPF_ENGINE_LAB_H
+#define ALPNBPF_ENGINE_LAB_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdbool.h>
+
+#include "engine/engine.h"
+#include "engine/worker.h"
+#include "options/options.h"
+
+#define LAB_PEERS_MAX 64
+
+struct lab {
+	struct engine engine;
+	struct options options;
+	struct worker *worker; /* the only one */
+	unsigned int port;     /* it listens there, on 127.0.0.1 */
+	int over;              /* what worker_turn() said last */
+	int backends[ROUTES];  /* by route: listening; NO_DESCRIPTOR: nobody does */
+	unsigned int backend_ports[ROUTES];
+	int peers[LAB_PEERS_MAX]; /* clients and backend connections that the test has not closed yet */
+	unsigned int descriptors; /* of this process, before the lab was opened */
+};
+
+/* A ClientHello. */
+struct lab_hello {
+	const uint8_t *bytes;
+	size_t length;
+};
+
+/* A client and its backend, once the hello has gone all the way. */
+struct lab_pair {
+	int client, backend;
+};
+
+/* Once a program, before the first lab: a set-up function of cmocka's. */
+int lab_enter(void **state);
+
+/*
+ * A lab with the options LAB(...), NULL: none, beside --acme, --https, --listen and --dataplane. Backends listen for
+ * all routes that the options have; that of a rule is written as -> LAB.
+ */
+void lab_open(struct lab *lab, const char *const *words);
+#define LAB(...) ((const char *const[]){__VA_ARGS__, NULL})
+/* The worker is told to stop, and has to: no session and no descriptor may be left. */
+void lab_close(struct lab *lab);
+
+/* --- the worker --- */
+
+void lab_turn(struct lab *lab);
+/* As many rounds as it takes to do all that is due: before what must not have happened is looked at. */
+void lab_settle(struct lab *lab);
+/* The clock goes on, and what is due then is done. */
+void lab_wait(struct lab *lab, uint64_t ms);
+uint64_t lab_now(void); /* us */
+
+/* Rounds until the condition holds; the test fails if it does not come true in time. */
+#define lab_until(lab, condition)                                                                                      \
+	do {                                                                                                           \
+		for (uint64_t lab_since = lab_real_ms(); !(condition); lab_turn(lab))                                  \
+			if (lab_real_ms() - lab_since > 10000)                                                         \
+				fail_msg("%s:%d: does not come true: %s", __FILE__, __LINE__, #condition);             \
+	} while (0)
+/* The same, while the clock goes on by `ms` a round: the kernel may move bytes late, which puts deadlines off. */
+#define lab_wait_until(lab, ms, condition) lab_until(lab, (lab_advance(ms), condition))
+void lab_advance(uint64_t ms);
+uint64_t lab_real_ms(void);
+
+unsigned int lab_live(const struct lab *lab);
+/* The only session there is. */
+struct session *lab_session(struct lab *lab);
+/* How many sessions have ended so. */
+uint64_t lab_ended(const struct lab *lab, enum session_cause cause);
+
+/* --- clients and backends: sockets that do not block --- */
+
+int lab_dial(struct lab *lab);
+/* From that address of this machine. */
+int lab_dial_from(struct lab *lab, const char *address);
+/* The next connection to the backend of a route. */
+int lab_accept(struct lab *lab, enum route route);
+/* It does not get one. */
+void lab_expect_no_connection(struct lab *lab, enum route route);
+/* The backend goes away, and comes back to the same port. */
+void lab_unlisten(struct lab *lab, enum route route);
+void lab_listen(struct lab *lab, enum route route);
+
+void lab_send(struct lab *lab, int fd, const void *bytes, size_t length);
+/* The next bytes that come are these. */
+void lab_expect(struct lab *lab, int fd, const void *bytes, size_t length);
+void lab_expect_nothing(struct lab *lab, int fd);
+/* So many bytes of a pattern, which goes on from where the stream is by now; each is looked at where it arrives. */
+void lab_move(struct lab *lab, int from, int to, size_t length, uint64_t *offset);
+/* As much of the pattern as goes, until nobody has room for more. How much that was. */
+size_t lab_fill(struct lab *lab, int from, uint64_t offset);
+/* The next bytes that come are those of the pattern from there on. */
+void lab_expect_pattern(struct lab *lab, int fd, size_t length, uint64_t offset);
+/* An end comes next, or a reset. */
+void lab_expect_end(struct lab *lab, int fd);
+void lab_expect_reset(struct lab *lab, int fd);
+void lab_hang_up(struct lab *lab, int fd);
+void lab_reset(struct lab *lab, int fd);
+
+/* server_name, alpn: NULL: without. Valid until the next one is made. */
+struct lab_hello lab_hello(const char *server_name, const char *alpn);
+/* One that goes to that route; to a rule if it has sni=route-N. */
+struct lab_hello lab_hello_for(enum route route);
+struct lab_pair lab_pair(struct lab *lab, enum route route);
+
+#endif
