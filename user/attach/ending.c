@@ -17,7 +17,7 @@ static unsigned int live_sessions(const struct engine *engine)
 	unsigned int live = 0;
 
 	for (unsigned int i = 0; i < engine->running; i++)
-		live += __atomic_load_n(&engine->workers[i].live, __ATOMIC_RELAXED);
+		live += worker_live(&engine->workers[i]);
 	return live;
 }
 

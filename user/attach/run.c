@@ -27,11 +27,11 @@ static void announce(const struct program *program)
 	char listeners[512], name[ADDRESS_TEXT_MAX], routes[512];
 	size_t length = 0;
 
-	for (unsigned int i = 0; i < worker->listener_count && length < sizeof(listeners); i++)
-		if (!worker->listeners[i].in_place)
-			length += (size_t)snprintf(listeners + length, sizeof(listeners) - length, "%s%s",
-						   length ? ", " : "listening on ",
-						   address_format(&worker->listeners[i].address, name, sizeof(name)));
+	for (unsigned int i = 0; i < worker->accepting.count && length < sizeof(listeners); i++)
+		if (!worker->accepting.listeners[i].in_place)
+			length += (size_t)snprintf(
+				listeners + length, sizeof(listeners) - length, "%s%s", length ? ", " : "listening on ",
+				address_format(&worker->accepting.listeners[i].address, name, sizeof(name)));
 	for (unsigned int i = 0; i < options->listener_count && length < sizeof(listeners); i++)
 		if (options->in_place[i] && program->engine.private_ports[steer_family_of(&options->listeners[i])])
 			length += (size_t)snprintf(listeners + length, sizeof(listeners) - length, "%sat %s",

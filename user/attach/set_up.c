@@ -298,7 +298,7 @@ static int open_listeners(struct attach *attach, struct worker *worker)
 	}
 	if (!error)
 		error = open_private_listeners(attach, worker, reason, sizeof(reason));
-	if (!error && worker->listener_count == 0) {
+	if (!error && worker->accepting.count == 0) {
 		snprintf(reason, sizeof(reason), "this machine has neither IPv4 nor IPv6");
 		error = -EAFNOSUPPORT;
 	}

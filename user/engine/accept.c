@@ -83,7 +83,7 @@ bool accept_one(struct worker *worker, struct listener *listener)
 	struct address client = {.len = sizeof(client.in6)}, destination;
 	int fd;
 
-	if (!worker->free_count || worker->live >= worker->most) {
+	if (!slots_have_room(&worker->slots)) {
 		worker_pause_accept(worker, 0);
 		return false;
 	}
@@ -113,7 +113,7 @@ bool accept_one(struct worker *worker, struct listener *listener)
 
 void accept_some(struct worker *worker, struct listener *listener)
 {
-	for (int i = 0; i < ACCEPT_AT_ONCE && worker->listening; i++)
+	for (int i = 0; i < ACCEPT_AT_ONCE && worker->accepting.polled; i++)
 		if (!accept_one(worker, listener))
 			return;
 }

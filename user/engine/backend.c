@@ -21,16 +21,6 @@
 #define RETRY_FIRST_US (20 * US_PER_MS)
 #define RETRY_LAST_US  (500 * US_PER_MS)
 
-static const struct options *options_of(const struct session *session)
-{
-	return &session->configuration->options;
-}
-
-static const struct endpoint *endpoint_of(const struct session *session)
-{
-	return &options_of(session)->backends[session->aim];
-}
-
 /* --- addresses, retries, fallback --- */
 
 /* Closes the connection, and lets nothing be redirected to where it was. */
@@ -41,29 +31,30 @@ static void drop_connection(struct session *session)
 	flow_set_mode(&flows[CLIENT], FLOW_HELD);
 	side_close(session, BACKEND, false);
 	memset(&flows[BACKEND], 0, sizeof(flows[BACKEND])); /* its socket is closed: no verdict runs for it any more */
-	session->header_sent = false;
+	session->connecting.header_sent = false;
 }
 
 static void log_unreachable(struct session *session, int error)
 {
 	static struct log_limit limits[ROUTES];
-	bool rule = session->aim >= ROUTE_RULE;
+	bool rule = session->connecting.aim >= ROUTE_RULE;
 	unsigned long suppressed;
 	char hint[320];
 
-	if (!log_limit_pass(&limits[session->aim], &suppressed))
+	if (!log_limit_pass(&limits[session->connecting.aim], &suppressed))
 		return;
-	hint_refused(endpoint_of(session), session->aim == ROUTE_ACME, hint, sizeof(hint));
-	if (session->aim == ROUTE_ACME)
-		log_warn("cannot connect to --acme %s: %s%s; %s (%lu more since)", endpoint_of(session)->text,
+	hint_refused(session_backend(session), session->connecting.aim == ROUTE_ACME, hint, sizeof(hint));
+	if (session->connecting.aim == ROUTE_ACME)
+		log_warn("cannot connect to --acme %s: %s%s; %s (%lu more since)", session_backend(session)->text,
 			 strerror(-error), hint,
-			 options_of(session)->acme_fallback == ACME_FALLBACK_HTTPS ? "https gets the connection"
-										   : "the connection is closed",
+			 session_options(session)->acme_fallback == ACME_FALLBACK_HTTPS ? "https gets the connection"
+											: "the connection is closed",
 			 suppressed);
 	else
 		log_warn("cannot connect to %s%s%s within %u ms: %s%s; the client is reset (%lu more since)",
-			 rule ? route_name(session->aim) : "--https", rule ? " -> " : " ", endpoint_of(session)->text,
-			 options_of(session)->connect_timeout_ms, strerror(-error), hint, suppressed);
+			 rule ? route_name(session->connecting.aim) : "--https", rule ? " -> " : " ",
+			 session_backend(session)->text, session_options(session)->connect_timeout_ms, strerror(-error),
+			 hint, suppressed);
 }
 
 static enum backend_step all_failed(struct session *session, int error)
@@ -73,12 +64,12 @@ static enum backend_step all_failed(struct session *session, int error)
 
 	if (session->state == SESSION_HELLO)
 		return BACKEND_WAITS; /* ahead of the hello: tried for real once the route is known */
-	worker->backends[session->aim].failed_at = worker->now;
-	worker->backends[session->aim].error = error;
-	if (session->aim == ROUTE_ACME) {
-		worker->counters.connect_failed[session->aim]++;
+	worker->backends[session->connecting.aim].failed_at = worker->now;
+	worker->backends[session->connecting.aim].error = error;
+	if (session->connecting.aim == ROUTE_ACME) {
+		worker->counters.connect_failed[session->connecting.aim]++;
 		log_unreachable(session, error);
-		if (options_of(session)->acme_fallback == ACME_FALLBACK_CLOSE) {
+		if (session_options(session)->acme_fallback == ACME_FALLBACK_CLOSE) {
 			session_end(session, CAUSE_CONNECT_FAILED, true);
 			return BACKEND_GAVE_UP;
 		}
@@ -87,8 +78,8 @@ static enum backend_step all_failed(struct session *session, int error)
 		session->route = ROUTE_HTTPS;
 		return backend_connect(session);
 	}
-	if (worker->now >= session->connect_deadline) {
-		worker->counters.connect_failed[session->aim]++;
+	if (worker->now >= session->connecting.deadline) {
+		worker->counters.connect_failed[session->connecting.aim]++;
 		log_unreachable(session, error);
 		session_end(session, CAUSE_CONNECT_FAILED, true);
 		return BACKEND_GAVE_UP;
@@ -96,7 +87,7 @@ static enum backend_step all_failed(struct session *session, int error)
 	worker->counters.connect_retries++;
 	again = worker->now + session->retry_delay; /* and a last time at the deadline */
 	timer_set(&worker->timers, &session->retry,
-		  again < session->connect_deadline ? again : session->connect_deadline);
+		  again < session->connecting.deadline ? again : session->connecting.deadline);
 	session->retry_delay = 2 * session->retry_delay < RETRY_LAST_US ? 2 * session->retry_delay : RETRY_LAST_US;
 	return BACKEND_WAITS;
 }
@@ -106,16 +97,16 @@ static uint64_t attempt_end(const struct session *session)
 {
 	uint64_t now = session->worker->now;
 
-	if (session->connect_deadline <= now)
+	if (session->connecting.deadline <= now)
 		return now;
-	return now + (session->connect_deadline - now) / session->addresses_left;
+	return now + (session->connecting.deadline - now) / session->connecting.left;
 }
 
 static enum backend_step try_addresses(struct session *session, int error)
 {
 	struct worker *worker = session->worker;
 
-	for (; session->addresses_left; session->addresses_left--) {
+	for (; session->connecting.left; session->connecting.left--) {
 		struct address address = connect_address(session);
 
 		error = connect_start(session, &address);
@@ -126,15 +117,15 @@ static enum backend_step try_addresses(struct session *session, int error)
 		if (error == 0)
 			return BACKEND_STANDS;
 		drop_connection(session);
-		session->address = (session->address + 1) % connect_address_count(session);
+		session->connecting.address = (session->connecting.address + 1) % connect_address_count(session);
 	}
 	return all_failed(session, error);
 }
 
 static enum backend_step start_round(struct session *session)
 {
-	session->address = connect_first_address(session);
-	session->addresses_left = connect_address_count(session);
+	session->connecting.address = connect_first_address(session);
+	session->connecting.left = connect_address_count(session);
 	return try_addresses(session, -ECONNREFUSED);
 }
 
@@ -143,16 +134,16 @@ static enum backend_step attempt_failed(struct session *session, int error)
 {
 	timer_cancel(&session->worker->timers, &session->retry);
 	drop_connection(session);
-	session->address = (session->address + 1) % connect_address_count(session);
-	session->addresses_left--;
+	session->connecting.address = (session->connecting.address + 1) % connect_address_count(session);
+	session->connecting.left--;
 	return try_addresses(session, error);
 }
 
 /* A round of attempts at the backend of `route`, with all its time before it. */
 static enum backend_step aim_at(struct session *session, enum route route)
 {
-	session->aim = route;
-	session->connect_deadline = session->worker->now + options_of(session)->connect_timeout_ms * US_PER_MS;
+	session->connecting.aim = route;
+	session->connecting.deadline = session->worker->now + session_options(session)->connect_timeout_ms * US_PER_MS;
 	return start_round(session);
 }
 
@@ -164,45 +155,45 @@ void backend_connect_ahead(struct session *session)
 
 void backend_drop_other(struct session *session, enum route route)
 {
-	if (session->ends[BACKEND].fd >= 0 && session->aim != route)
+	if (session->sides[BACKEND].fd >= 0 && session->connecting.aim != route)
 		drop_connection(session);
 }
 
 enum backend_step backend_connect(struct session *session)
 {
 	backend_drop_other(session, session->route);
-	if (session->ends[BACKEND].connected) /* ahead of the hello */
+	if (session->sides[BACKEND].connected) /* ahead of the hello */
 		return BACKEND_STANDS;
 	session->retry_delay = RETRY_FIRST_US;
-	return session->ends[BACKEND].fd >= 0 ? BACKEND_WAITS : aim_at(session, session->route);
+	return session->sides[BACKEND].fd >= 0 ? BACKEND_WAITS : aim_at(session, session->route);
 }
 
 enum backend_step backend_progress(struct session *session)
 {
-	struct end *end = &session->ends[BACKEND];
+	struct socket_side *sock = &session->sides[BACKEND];
 	struct address address;
 	int result;
 
-	if (end->connected) {
+	if (sock->connected) {
 		/* Connected ahead, and gone before it was used: a new one when it is needed. With a byte in it, it is
 		 * the session's for good. */
-		if ((end->poll_error || end->fin_seen) && session->flows[CLIENT].redirected == 0)
+		if ((sock->poll_error || sock->fin_seen) && session->flows[CLIENT].redirected == 0)
 			drop_connection(session);
 		return BACKEND_WAITS;
 	}
 	address = connect_address(session);
-	result = connect_result(end->fd, &address);
+	result = connect_result(sock->fd, &address);
 	if (result == -EALREADY)
 		return BACKEND_WAITS;
-	end->blocked = false;
+	sock->blocked = false;
 	return result ? attempt_failed(session, result) : BACKEND_STANDS;
 }
 
 enum backend_step backend_retry(struct session *session)
 {
-	if (session->ends[BACKEND].fd < 0)
+	if (session->sides[BACKEND].fd < 0)
 		return start_round(session);
-	return session->ends[BACKEND].connected ? BACKEND_WAITS : attempt_failed(session, -ETIMEDOUT);
+	return session->sides[BACKEND].connected ? BACKEND_WAITS : attempt_failed(session, -ETIMEDOUT);
 }
 
 /* --- the PROXY header and the map --- */
@@ -220,7 +211,7 @@ static bool backend_lost(struct session *session)
 /* What the TLVs say points into *hello. */
 static bool header_tlvs(struct session *session, struct hello *hello, struct proxy_tlvs *tlvs)
 {
-	const struct options *options = options_of(session);
+	const struct options *options = session_options(session);
 	size_t position = 0;
 
 	if (!options->proxy_tlv_alpn && !options->proxy_tlv_authority)
@@ -238,8 +229,8 @@ static bool header_tlvs(struct session *session, struct hello *hello, struct pro
 
 static bool send_header(struct session *session)
 {
-	enum proxy_version version = options_of(session)->proxy[session->aim];
-	struct end *end = &session->ends[BACKEND];
+	enum proxy_version version = session_options(session)->proxy[session->connecting.aim];
+	struct socket_side *sock = &session->sides[BACKEND];
 	struct address destination = {.len = sizeof(destination.in6)};
 	uint8_t header[PROXY_HEADER_MAX];
 	struct proxy_tlvs tlvs = {0};
@@ -247,9 +238,9 @@ static bool send_header(struct session *session)
 	ssize_t sent;
 	int length;
 
-	if (session->header_sent || version == PROXY_NONE)
+	if (session->connecting.header_sent || version == PROXY_NONE)
 		return true;
-	if (getsockname(session->ends[CLIENT].fd, &destination.sa, &destination.len)) {
+	if (getsockname(session->sides[CLIENT].fd, &destination.sa, &destination.len)) {
 		session_reset(session, CLIENT);
 		return false;
 	}
@@ -259,52 +250,39 @@ static bool send_header(struct session *session)
 		session_end(session, CAUSE_LOCAL_ERROR, true);
 		return false;
 	}
-	sent = send(end->fd, header, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	sent = send(sock->fd, header, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent != length) /* into an empty send buffer it goes whole, or not at all */
 		return backend_lost(session);
-	end->sent_apart += (uint64_t)sent;
-	session->header_sent = true;
+	sock->sent_apart += (uint64_t)sent;
+	session->connecting.header_sent = true;
 	return true;
 }
 
 bool backend_take_over(struct session *session)
 {
 	struct worker *worker = session->worker;
-	struct end *client = &session->ends[CLIENT], *end = &session->ends[BACKEND];
-	bool watched = end->watches_out;
-	enum flow_mode mode = FLOW_USER;
+	struct connecting *connecting = &session->connecting;
+	struct socket_side *client = &session->sides[CLIENT], *backend = &session->sides[BACKEND];
+	enum flow_mode mode;
 
-	if (end->connected)
+	if (backend->connected)
 		return true; /* done ahead of the hello */
-	end->connected = true;
-	worker->counters.connected[session->aim]++;
-	worker->backends[session->aim].connected_at = worker->now;
+	backend->connected = backend->readable = true;
+	worker->counters.connected[connecting->aim]++;
+	worker->backends[connecting->aim].connected_at = worker->now;
 	if (!connect_follows_client(session))
-		worker->first_address[session->aim] = session->address;
+		worker->first_address[connecting->aim] = connecting->address;
 	timer_cancel(&worker->timers, &session->retry);
 	session->retry_delay = 0;
 	if (!send_header(session))
 		return false;
-	if (client->in_map && end->is_tcp) {
-		int error = dataplane_insert(&worker->engine->dataplane, SIDE_KEY(session->slot, BACKEND), end->fd,
-					     &end->cookie);
-
-		end->in_map = error == 0;
-		if (error)
-			log_debug("session %llu: the backend is relayed by user space: %s",
-				  (unsigned long long)session->number, strerror(-error));
-	}
-	if (client->in_map && end->in_map)
-		mode = FLOW_LIVE;
-	end->readable = !end->in_map;
-	if (worker_watch(session, BACKEND, side_events(session, BACKEND), watched)) {
-		session_end(session, CAUSE_LOCAL_ERROR, true);
+	if (client->in_map && backend->is_tcp)
+		side_insert(session, BACKEND);
+	if (!side_poll_or_end(session, BACKEND))
 		return false;
-	}
+	mode = client->in_map && backend->in_map ? FLOW_LIVE : FLOW_USER;
 	for (int side = CLIENT; side < SIDES; side++)
 		flow_set_mode(&session->flows[side], mode);
 	/* A backend that speaks first, or answers the header, may have done so before it was in the map. */
-	if (end->in_map && dataplane_kick(end->fd))
-		return backend_lost(session);
-	return true;
+	return side_kick(session, BACKEND) == 0 || backend_lost(session);
 }

@@ -17,16 +17,6 @@
 #include "system/ports.h"
 #include "system/sysctl.h"
 
-static const struct options *options_of(const struct session *session)
-{
-	return &session->configuration->options;
-}
-
-static const struct endpoint *endpoint_of(const struct session *session)
-{
-	return &options_of(session)->backends[session->aim];
-}
-
 static struct steer *steer_of(const struct session *session)
 {
 	return &session->worker->engine->steer;
@@ -37,18 +27,19 @@ static struct steer *steer_of(const struct session *session)
 /* A link-local client cannot be connected as to loopback: its address means nothing beyond its interface. */
 static bool is_transparent(const struct session *session)
 {
-	return session->aim == ROUTE_HTTPS && options_of(session)->client_address == CLIENT_ADDRESS_TRANSPARENT &&
+	return session->connecting.aim == ROUTE_HTTPS &&
+	       session_options(session)->client_address == CLIENT_ADDRESS_TRANSPARENT &&
 	       !address_is_link_local(&session->client);
 }
 
 bool connect_follows_client(const struct session *session)
 {
-	return session->aim == ROUTE_HTTPS && session->destination.len;
+	return session->connecting.aim == ROUTE_HTTPS && session->destination.len;
 }
 
 unsigned int connect_address_count(const struct session *session)
 {
-	return connect_follows_client(session) ? 1 : endpoint_of(session)->count;
+	return connect_follows_client(session) ? 1 : session_backend(session)->count;
 }
 
 struct address connect_address(const struct session *session)
@@ -56,7 +47,7 @@ struct address connect_address(const struct session *session)
 	struct address address;
 
 	if (!connect_follows_client(session))
-		return endpoint_of(session)->addresses[session->address];
+		return session_backend(session)->addresses[session->connecting.address];
 	address = session->destination;
 	if (!is_transparent(session))
 		return address;
@@ -71,17 +62,17 @@ struct address connect_address(const struct session *session)
 unsigned int connect_first_address(const struct session *session)
 {
 	struct address client = address_unmapped(&session->client);
-	const struct endpoint *endpoint = endpoint_of(session);
+	const struct endpoint *endpoint = session_backend(session);
 
 	if (connect_follows_client(session))
 		return 0;
-	if (session->aim == ROUTE_HTTPS && (steer_of(session)->peername || is_transparent(session)))
+	if (session->connecting.aim == ROUTE_HTTPS && (steer_of(session)->peername || is_transparent(session)))
 		for (unsigned int i = 0; i < endpoint->count; i++)
 			if (endpoint->addresses[i].sa.sa_family == client.sa.sa_family)
 				return i;
 	/* A reload may have left this session with fewer addresses than the others. */
-	return session->worker->first_address[session->aim] < endpoint->count
-		       ? session->worker->first_address[session->aim]
+	return session->worker->first_address[session->connecting.aim] < endpoint->count
+		       ? session->worker->first_address[session->connecting.aim]
 		       : 0;
 }
 
@@ -124,18 +115,18 @@ static int bind_as_client(int fd, const struct address *client, sa_family_t fami
 static int begin_connection(struct session *session, const struct address *address)
 {
 	struct steer *steer = steer_of(session);
-	int fd = session->ends[BACKEND].fd, result = 0;
-	bool tracked = session->aim == ROUTE_HTTPS && steer->tracks;
+	int fd = session->sides[BACKEND].fd, result = 0;
+	bool tracked = session->connecting.aim == ROUTE_HTTPS && steer->tracks;
 
 	if (is_transparent(session))
 		result = bind_as_client(fd, &session->client, address->sa.sa_family);
 	if (!result && tracked)
-		result = steer_connect_begin(steer, fd, &session->client, address, &session->ours);
+		result = steer_connect_begin(steer, fd, &session->client, address, &session->connecting.own);
 	if (result)
 		return result;
 	result = connect_result(fd, address);
 	if (tracked) {
-		int error = steer_connect_end(steer, &session->ours);
+		int error = steer_connect_end(steer, &session->connecting.own);
 
 		if (error && (result == 0 || result == -EALREADY))
 			result = error;
@@ -169,29 +160,27 @@ static void set_congestion_control(const struct session *session, int fd, const 
 
 int connect_start(struct session *session, const struct address *address)
 {
-	struct end *end = &session->ends[BACKEND];
+	struct socket_side *sock = &session->sides[BACKEND];
 	bool tcp = address->sa.sa_family != AF_UNIX;
-	int on = 1, result;
+	int on = 1, result, error;
 
-	end->fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, tcp ? IPPROTO_TCP : 0);
-	if (end->fd < 0)
+	sock->fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, tcp ? IPPROTO_TCP : 0);
+	if (sock->fd < 0)
 		return -errno;
-	end->is_tcp = tcp;
-	end->sent_apart = tcp ? 1 : 0; /* bytes_acked of an active opener counts the SYN */
+	sock->is_tcp = tcp;
+	sock->sent_apart = tcp ? 1 : 0; /* bytes_acked of an active opener counts the SYN */
 	if (tcp) {
-		setsockopt(end->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		setsockopt(end->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-		socket_set_buffers(end->fd, BACKEND, options_of(session));
-		set_congestion_control(session, end->fd, address);
+		setsockopt(sock->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		setsockopt(sock->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+		socket_set_buffers(sock->fd, BACKEND, session_options(session));
+		set_congestion_control(session, sock->fd, address);
 	}
 	result = begin_connection(session, address);
 	if (result == -EALREADY) /* over loopback the handshake is over by now, only connect() did not wait for it */
-		result = connect_result(end->fd, address);
+		result = connect_result(sock->fd, address);
 	if (result == -EALREADY) {
-		int error;
-
-		end->watches_out = true;
-		error = worker_watch(session, BACKEND, side_events(session, BACKEND), false);
+		sock->polls_out = true;
+		error = side_poll(session, BACKEND);
 		if (error)
 			return error;
 	}

@@ -96,6 +96,25 @@ int engine_start(struct engine *engine, struct sentence *why)
 	return 0;
 }
 
+void engine_publish(struct engine *engine, struct configuration *configuration)
+{
+	configuration->older = atomic_load(&engine->configuration);
+	atomic_store(&engine->configuration, configuration);
+	for (unsigned int i = 0; i < engine->running; i++)
+		worker_wake(&engine->workers[i]);
+}
+
+bool engine_has_adopted(const struct engine *engine)
+{
+	const struct configuration *newest = atomic_load(&engine->configuration);
+
+	for (unsigned int i = 0; i < engine->running; i++)
+		if (worker_loops(&engine->workers[i]) != WORKER_ENDED &&
+		    atomic_load(&engine->workers[i].configuration) != newest)
+			return false;
+	return true;
+}
+
 void engine_tell(struct engine *engine, enum worker_command command)
 {
 	for (unsigned int i = 0; i < engine->running; i++)

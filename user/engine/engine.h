@@ -7,6 +7,7 @@
 #define ALPNBPF_ENGINE_ENGINE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "base/sentence.h"
 #include "dataplane/dataplane.h"
@@ -49,6 +50,10 @@ void engine_divide(struct engine *engine, unsigned int sessions, unsigned int wo
 int engine_set_up(struct engine *engine, const struct options *options, struct sentence *why);
 /* Starts the workers. 0 or -errno; those that are `running` by then have to be told and joined in either case. */
 int engine_start(struct engine *engine, struct sentence *why);
+/* The newest configuration from now on; workers adopt it one after another. Main thread, as is the next. */
+void engine_publish(struct engine *engine, struct configuration *configuration);
+/* Have all that run adopted the newest? `reported` tells when to ask again. */
+bool engine_has_adopted(const struct engine *engine);
 /* Tells all that run. One that has ended does not mind. */
 void engine_tell(struct engine *engine, enum worker_command command);
 void engine_join(struct engine *engine);

@@ -24,7 +24,7 @@ static bool has_said_something(const struct session *session)
 {
 	const struct flow *flow = &session->flows[CLIENT];
 
-	return session->ends[CLIENT].in_map ? flow_arrived(flow) > 0 : session->hello_fed > 0;
+	return session->sides[CLIENT].in_map ? flow_arrived(flow) > 0 : session->first_bytes.fed > 0;
 }
 
 /* Feed the native parser what is new. Returns what the last recv() did: > 0, 0 at an end, or -errno. */
@@ -36,12 +36,12 @@ static ssize_t feed_parser(struct session *session)
 
 	if (count <= 0)
 		return count;
-	if ((uint64_t)count > session->hello_fed) {
+	if ((uint64_t)count > session->first_bytes.fed) {
 		enum clienthello_result result =
-			clienthello_feed(&flow->hello, worker->scratch + session->hello_fed,
-					 (__u32)count - session->hello_fed, peek_rules(session));
+			clienthello_feed(&flow->hello, worker->scratch + session->first_bytes.fed,
+					 (__u32)count - session->first_bytes.fed, peek_rules(session));
 
-		session->hello_fed = (uint32_t)count;
+		session->first_bytes.fed = (uint32_t)count;
 		if (result != CLIENTHELLO_MORE) {
 			flow->hello_result = (__u8)result;
 			flow->route = route_of_hello(&flow->hello);
@@ -56,14 +56,14 @@ static void note_server_name(struct session *session)
 	struct hello hello;
 
 	if (peek_hello(session, &hello) && hello.server_name[0])
-		session->server_name = strdup(hello.server_name);
+		session->first_bytes.server_name = strdup(hello.server_name);
 }
 
 /* counted: by what the hello says; MORE when a deadline or an end decided. */
 static enum route decide_route(struct session *session, enum route route, enum clienthello_result result)
 {
 	session->worker->counters.hellos[result]++;
-	session->is_validation = route == ROUTE_ACME;
+	session->first_bytes.is_validation = route == ROUTE_ACME;
 	note_server_name(session);
 	return route;
 }
@@ -82,7 +82,7 @@ static enum route decide_at_end(struct session *session)
 /* Lets the parser, or the verdict, have what has come. *ended: the client has ended its side. 0 or -errno. */
 static int read_on(struct session *session, bool *ended)
 {
-	const struct end *client = &session->ends[CLIENT];
+	const struct socket_side *client = &session->sides[CLIENT];
 	ssize_t count;
 
 	if (client->in_map) {
@@ -125,7 +125,7 @@ static void start_in_kernel(struct session *session, bool ahead)
 		backend_connect_ahead(session);
 	if (session->state != SESSION_HELLO)
 		return;
-	if (dataplane_kick(session->ends[CLIENT].fd)) {
+	if (dataplane_kick(session->sides[CLIENT].fd)) {
 		session_reset(session, CLIENT);
 		return;
 	}
@@ -133,14 +133,14 @@ static void start_in_kernel(struct session *session, bool ahead)
 	 * redirected without an event: that is forbidden, and a second kick is for a segment that came in between. */
 	if (!decided_route(session) && flow_arrived(&flows[CLIENT]) == 0) {
 		flow_set_mode(&flows[CLIENT], FLOW_HELD);
-		dataplane_kick(session->ends[CLIENT].fd);
+		dataplane_kick(session->sides[CLIENT].fd);
 	}
 }
 
 ssize_t first_bytes_look(struct session *session, bool *ahead)
 {
 	struct worker *worker = session->worker;
-	bool header = session->configuration->options.proxy[ROUTE_HTTPS] != PROXY_NONE;
+	bool header = session_options(session)->proxy[ROUTE_HTTPS] != PROXY_NONE;
 	ssize_t count = peek_bytes(session);
 
 	if (count < 0)
@@ -149,13 +149,14 @@ ssize_t first_bytes_look(struct session *session, bool *ahead)
 	if (count > 0) {
 		peek_describe(session, (size_t)count);
 		/* More of it may come before it is asked for. */
-		if (worker->hello.result == CLIENTHELLO_MORE)
+		if (worker->peeked.hello.result == CLIENTHELLO_MORE)
 			peek_forget(worker);
 		/* A connection that carried a PROXY header is not unused: it is made for none but https. The header
 		 * goes out before the kick, and its TLVs are read from these bytes. With rules, https is one of many:
 		 * its server is not to be bothered with connections that are for others. */
 		if (header || peek_rules(session))
-			*ahead = worker->hello.result != CLIENTHELLO_MORE && worker->hello.route == ROUTE_HTTPS;
+			*ahead = worker->peeked.hello.result != CLIENTHELLO_MORE &&
+				 worker->peeked.hello.route == ROUTE_HTTPS;
 	}
 	return count;
 }
@@ -165,13 +166,13 @@ enum route first_bytes_start(struct session *session, bool ahead)
 	struct worker *worker = session->worker;
 	enum route route = ROUTE_UNDECIDED;
 
-	if (session->ends[CLIENT].in_map)
+	if (session->sides[CLIENT].in_map)
 		start_in_kernel(session, ahead);
 	if (session->state == SESSION_HELLO)
 		route = first_bytes_progress(session);
 	if (session->state == SESSION_HELLO && route == ROUTE_UNDECIDED)
 		timer_set(&worker->timers, &session->deadline,
-			  session->started + session->configuration->options.hello_timeout_ms * US_PER_MS);
+			  session->started + session_options(session)->hello_timeout_ms * US_PER_MS);
 	return route;
 }
 

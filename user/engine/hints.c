@@ -62,7 +62,7 @@ static bool said_nothing(const struct session *session)
 {
 	const struct flow *down = &session->flows[BACKEND];
 
-	return session->state == SESSION_CLOSING && session->ends[BACKEND].connected &&
+	return session->state == SESSION_CLOSING && session->sides[BACKEND].connected &&
 	       down->redirected + down->passed + down->forwarded == 0;
 }
 
@@ -76,7 +76,7 @@ static bool had_whole_hello(const struct session *session)
 void hint_unanswered(const struct session *session)
 {
 	static struct log_limit limits[2];
-	const struct options *options = &session->configuration->options;
+	const struct options *options = session_options(session);
 	bool reset = session->cause == CAUSE_BACKEND_RESET;
 	unsigned long suppressed;
 
@@ -84,12 +84,12 @@ void hint_unanswered(const struct session *session)
 		return;
 	if (!said_nothing(session) || !had_whole_hello(session))
 		return;
-	if (!log_limit_pass(&limits[session->header_sent], &suppressed))
+	if (!log_limit_pass(&limits[session->connecting.header_sent], &suppressed))
 		return;
 	log_warn(
 		"%s -> %s %s a connection without a byte, %s (%lu more since)", route_name(session->route),
 		options->backends[session->route].text, reset ? "reset" : "closed",
-		session->header_sent
+		session->connecting.header_sent
 			? "right after a PROXY header: is it told to expect one (nginx: listen ... proxy_protocol; HAProxy: "
 			  "accept-proxy)?"
 			: "after a whole ClientHello: if it expects a PROXY header, ask for one with --proxy-protocol",

@@ -16,62 +16,63 @@
 
 #define LOST_AFTER_US (5000 * US_PER_MS)
 
-uint64_t in_flight_unacknowledged(const struct end *end)
+uint64_t in_flight_unacknowledged(const struct socket_side *sock)
 {
 	int bytes = 0;
 
-	if (end->fd < 0 || !end->is_tcp || ioctl(end->fd, SIOCOUTQ, &bytes))
+	if (sock->fd < 0 || !sock->is_tcp || ioctl(sock->fd, SIOCOUTQ, &bytes))
 		return 0;
 	return (uint64_t)bytes;
 }
 
 /* Sequence space its TCP has taken since the connection began, never too high: what was acknowledged is read first. */
-static uint64_t accepted(const struct end *end)
+static uint64_t accepted(const struct socket_side *sock)
 {
 	struct tcp_info info = {0};
 	socklen_t length = sizeof(info);
 
-	if (getsockopt(end->fd, IPPROTO_TCP, TCP_INFO, &info, &length))
+	if (getsockopt(sock->fd, IPPROTO_TCP, TCP_INFO, &info, &length))
 		return 0;
-	return info.tcpi_bytes_acked + in_flight_unacknowledged(end);
+	return info.tcpi_bytes_acked + in_flight_unacknowledged(sock);
 }
 
 bool in_flight_is_empty(struct session *session, enum side from)
 {
-	struct end *target = &session->ends[!from];
+	struct socket_side *target = &session->sides[!from];
 	const struct flow *flow = &session->flows[from];
 	uint64_t redirected = __atomic_load_n(&flow->redirected, __ATOMIC_SEQ_CST), taken;
 
-	if (redirected == target->drained)
+	if (redirected == target->delivered)
 		return true;
 	taken = accepted(target);
 	taken = taken > target->sent_apart ? taken - target->sent_apart : 0;
 	if (taken < redirected + flow->forwarded) {
-		if (session->undrained_at[from] != taken || !session->undrained_since[from]) {
-			session->undrained_at[from] = taken;
-			session->undrained_since[from] = session->worker->now;
+		if (session->in_flight[from].taken != taken || !session->in_flight[from].since) {
+			session->in_flight[from].taken = taken;
+			session->in_flight[from].since = session->worker->now;
 		}
 		return false;
 	}
-	target->drained = redirected;
-	session->undrained_since[from] = 0;
+	target->delivered = redirected;
+	session->in_flight[from].since = 0;
 	session->retry_delay = 0;
 	return true;
 }
 
 /* Does the socket's send queue have a quarter of its buffer free? Then nothing redirected can be waiting for room. */
-static bool has_room(const struct end *end)
+static bool has_room(const struct socket_side *sock)
 {
 	uint32_t memory[SK_MEMINFO_VARS] = {0};
 	socklen_t length = sizeof(memory);
 
-	if (getsockopt(end->fd, SOL_SOCKET, SO_MEMINFO, memory, &length))
+	if (getsockopt(sock->fd, SOL_SOCKET, SO_MEMINFO, memory, &length))
 		return false;
 	return memory[SK_MEMINFO_WMEM_QUEUED] < memory[SK_MEMINFO_SNDBUF] / 4 * 3;
 }
 
 bool in_flight_is_lost(const struct session *session, enum side from)
 {
-	return session->undrained_since[from] &&
-	       session->worker->now - session->undrained_since[from] > LOST_AFTER_US && has_room(&session->ends[!from]);
+	return session->in_flight[from].since &&
+	       session->worker->now - session->in_flight[from].since > LOST_AFTER_US &&
+	       has_room(&session->sides[!from]);
 }

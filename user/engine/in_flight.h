@@ -9,7 +9,7 @@
 #include "engine/session.h"
 
 /* Bytes in its send queue that the peer has not acknowledged. 0 where that is not known. */
-uint64_t in_flight_unacknowledged(const struct end *end);
+uint64_t in_flight_unacknowledged(const struct socket_side *sock);
 /*
  * Has everything redirected from this side arrived in the other side's TCP? A redirected segment waits for the kernel's
  * backlog worker; bytes sent, or a FIN, before that would overtake it or cut it off (docs/KERNEL.md 3).

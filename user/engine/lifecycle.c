@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "engine/backend.h"
 #include "engine/first_bytes.h"
 #include "engine/hints.h"
@@ -26,36 +27,31 @@
 
 #define IDLE_LOOKS 4 /* how often within --idle-timeout a session is looked at */
 
-/* A slot for a new session; what the worker's lists and late events rely on stays as it is. */
-static struct session *take_slot(struct worker *worker)
+/* A new session in a free slot; what the worker's lists and late events rely on stays as it is. */
+static struct session *new_session(struct worker *worker)
 {
-	unsigned int index = worker->free_slots[--worker->free_count];
-	struct session *session = &worker->sessions[index];
+	struct session *session = slots_take(&worker->slots);
 	struct session old = *session;
 
 	*session = (struct session){
 		.worker = worker,
 		.configuration = worker->configuration,
-		.slot = worker->index * worker->engine->slots_per_worker + index,
+		.slot = worker->index * worker->engine->slots_per_worker + slots_index(&worker->slots, session),
+		.number = (worker->slots.taken - 1) * worker->engine->worker_count + worker->index + 1,
 		.runnable = old.runnable,
 		.next_runnable = old.next_runnable,
 	};
-	session->number = worker->last_number++ * worker->engine->worker_count + worker->index + 1;
 	session->flows = &worker->engine->dataplane.flows[SIDE_KEY(session->slot, CLIENT)];
 	for (int side = CLIENT; side < SIDES; side++) {
-		session->ends[side].fd = -1;
-		session->ends[side].generation = (uint16_t)(old.ends[side].generation + 1);
+		session->sides[side].fd = NO_DESCRIPTOR;
+		session->sides[side].generation = (uint16_t)(old.sides[side].generation + 1);
 		/* No verdict runs on them: the sockets that were here are closed. */
 		memset(&session->flows[side], 0, sizeof(struct flow));
 	}
-	peek_forget(worker); /* that of a session which ended where it began */
 	configuration_enter(session->configuration);
 	session->flows[CLIENT].rules = session->configuration->rules;
-	session->in_hello = true;
+	session->first_bytes.counted = true;
 	atomic_fetch_add_explicit(&session->configuration->hellos, 1, memory_order_relaxed);
-	worker->live++;
-	if (index >= worker->used_slots)
-		worker->used_slots = index + 1;
 	return session;
 }
 
@@ -73,10 +69,9 @@ static bool wants_verdict(const struct worker *worker)
 /* False when the session is over already. */
 static bool open_client(struct session *session, bool *ahead)
 {
-	struct end *client = &session->ends[CLIENT];
-	int error = 0;
+	struct socket_side *client = &session->sides[CLIENT];
 
-	client->is_tcp = client->connected = true;
+	client->is_tcp = client->connected = client->readable = true;
 	if (wants_verdict(session->worker)) {
 		ssize_t waiting = first_bytes_look(session, ahead);
 
@@ -84,33 +79,23 @@ static bool open_client(struct session *session, bool *ahead)
 			session_end(session, CAUSE_CLIENT_RESET, true);
 			return false;
 		}
-		error = dataplane_insert(&session->worker->engine->dataplane, SIDE_KEY(session->slot, CLIENT),
-					 client->fd, &client->cookie);
-		client->in_map = error == 0;
-		if (error && error != -EOPNOTSUPP) /* that is a client which has sent its FIN already */
-			log_debug("session %llu: the client is relayed by user space: %s",
-				  (unsigned long long)session->number, strerror(-error));
+		side_insert(session, CLIENT);
 	}
-	client->readable = !client->in_map;
-	if (worker_watch(session, CLIENT, side_events(session, CLIENT), false)) {
-		session_end(session, CAUSE_LOCAL_ERROR, true);
-		return false;
-	}
-	return true;
+	return side_poll_or_end(session, CLIENT);
 }
 
 /* What connecting the backend has come to: the session is open when it stands. */
 static void follow_backend(struct session *session, enum backend_step step)
 {
 	struct worker *worker = session->worker;
-	uint64_t idle = session->configuration->options.idle_timeout_ms * US_PER_MS;
+	uint64_t idle = session_options(session)->idle_timeout_ms * US_PER_MS;
 
 	if (step != BACKEND_STANDS || !backend_take_over(session))
 		return;
 	if (session->state != SESSION_CONNECTING)
 		return; /* ahead of the hello */
 	session->state = SESSION_OPEN;
-	session->last_active = worker->now;
+	session->idle.since = worker->now;
 	trace_settled(session);
 	timer_cancel(&worker->timers, &session->retry);
 	if (session->route != ROUTE_ACME && idle)
@@ -121,9 +106,9 @@ static void follow_backend(struct session *session, enum backend_step step)
 /* Its route is known, or will never be: nothing looks into the rules for it any more. */
 static void leave_hello(struct session *session)
 {
-	if (session->in_hello)
+	if (session->first_bytes.counted)
 		atomic_fetch_sub_explicit(&session->configuration->hellos, 1, memory_order_release);
-	session->in_hello = false;
+	session->first_bytes.counted = false;
 }
 
 static void take_route(struct session *session, enum route route)
@@ -140,7 +125,7 @@ static void take_route(struct session *session, enum route route)
 	session->state = SESSION_CONNECTING;
 	if (route == ROUTE_ACME)
 		timer_set(&session->worker->timers, &session->deadline,
-			  session->started + session->configuration->options.acme_timeout_ms * US_PER_MS);
+			  session->started + session_options(session)->acme_timeout_ms * US_PER_MS);
 	follow_backend(session, backend_connect(session));
 }
 
@@ -156,7 +141,7 @@ static void follow_first_bytes(struct session *session, enum route route)
 void session_open(struct worker *worker, int fd, const struct address *client, const struct address *destination,
 		  bool in_sources)
 {
-	struct session *session = take_slot(worker);
+	struct session *session = new_session(worker);
 	bool ahead = false;
 
 	worker->counters.sessions++;
@@ -165,10 +150,12 @@ void session_open(struct worker *worker, int fd, const struct address *client, c
 	if (destination)
 		session->destination = *destination;
 	session->in_sources = in_sources;
-	session->ends[CLIENT].fd = fd;
-	session->started = session->last_active = worker->now;
+	session->sides[CLIENT].fd = fd;
+	session->started = session->idle.since = worker->now;
 	if (open_client(session, &ahead))
 		follow_first_bytes(session, first_bytes_start(session, ahead));
+	else
+		peek_forget(worker);
 }
 
 void session_progress(struct session *session)
@@ -181,7 +168,7 @@ void session_progress(struct session *session)
 	case SESSION_CONNECTING:
 		if (!side_check(session, CLIENT))
 			return;
-		if (session->ends[BACKEND].fd >= 0)
+		if (session->sides[BACKEND].fd >= 0)
 			follow_backend(session, backend_progress(session));
 		if (session->state == SESSION_HELLO)
 			follow_first_bytes(session, first_bytes_progress(session));
@@ -196,20 +183,20 @@ void session_look_at_activity(struct session *session)
 {
 	uint64_t activity = relay_activity(session);
 
-	if (activity == session->activity)
+	if (activity == session->idle.activity)
 		return;
-	session->activity = activity;
-	session->last_active = session->worker->now;
+	session->idle.activity = activity;
+	session->idle.since = session->worker->now;
 }
 
 /* --idle-timeout is over when nothing has moved: no counter, and no byte out of a send buffer either. */
 static void look_at_idleness(struct session *session)
 {
 	struct worker *worker = session->worker;
-	uint64_t idle = session->configuration->options.idle_timeout_ms * US_PER_MS;
+	uint64_t idle = session_options(session)->idle_timeout_ms * US_PER_MS;
 
 	session_look_at_activity(session);
-	if (worker->now - session->last_active >= idle) {
+	if (worker->now - session->idle.since >= idle) {
 		session_end(session, CAUSE_IDLE_TIMEOUT, relay_holds_bytes(session));
 		return;
 	}
@@ -281,7 +268,7 @@ static void account(const struct session *session)
 		  (unsigned long long)up->forwarded, (unsigned long long)down->redirected,
 		  (unsigned long long)down->forwarded, (unsigned long long)(up->trimmed + down->trimmed),
 		  (unsigned long long)(session->worker->now - session->started) / US_PER_MS);
-	if (session->is_validation)
+	if (session->first_bytes.is_validation)
 		validation_end(session);
 	log_fault(session);
 }
@@ -293,15 +280,14 @@ void session_sweep(struct session *session)
 	trace_settled(session);
 	hint_unanswered(session);
 	for (int side = CLIENT; side < SIDES; side++)
-		side_close(session, (enum side)side, session->reset_ends);
+		side_close(session, (enum side)side, session->reset_sides);
 	account(session);
 	if (session->in_sources)
 		source_table_leave(worker->engine->sources, &session->client);
-	free(session->server_name);
-	session->server_name = NULL;
+	free(session->first_bytes.server_name);
+	session->first_bytes.server_name = NULL;
 	session->state = SESSION_FREE;
 	leave_hello(session);
 	configuration_leave(session->configuration);
-	worker->free_slots[worker->free_count++] = session->slot - worker->index * worker->engine->slots_per_worker;
-	worker->live--;
+	slots_give_back(&worker->slots, session);
 }

@@ -69,11 +69,11 @@ int listener_prepare(struct listener *listener, const struct steer *steer, const
 
 int listener_open(struct worker *worker, const struct address *address, char *error, size_t error_size)
 {
-	int result = listener_prepare(&worker->listeners[worker->listener_count], &worker->engine->steer,
+	int result = listener_prepare(&worker->accepting.listeners[worker->accepting.count], &worker->engine->steer,
 				      &worker->configuration->options, address, error, error_size);
 
 	if (!result)
-		worker->listener_count++;
+		worker->accepting.count++;
 	return result;
 }
 
@@ -89,7 +89,7 @@ int listener_share(struct worker *worker, int from, const struct address *addres
 	    (getsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &deferred, &length) || deferred ||
 	     socket_set_defer_accept(fd, options) == 0) &&
 	    hello_watch_own(&worker->engine->steer, fd) == 0) {
-		worker->listeners[worker->listener_count++] =
+		worker->accepting.listeners[worker->accepting.count++] =
 			(struct listener){.fd = fd, .address = *address, .shared = true};
 		return 0;
 	}
@@ -131,7 +131,8 @@ int listener_open_private(struct worker *worker, enum steer_family family, char 
 		return failed;
 	}
 	*port = address_port(&address);
-	worker->listeners[worker->listener_count++] = (struct listener){.fd = fd, .address = address, .in_place = true};
+	worker->accepting.listeners[worker->accepting.count++] =
+		(struct listener){.fd = fd, .address = address, .in_place = true};
 	return 0;
 }
 
@@ -139,7 +140,7 @@ int listener_open_private(struct worker *worker, enum steer_family family, char 
 static void close_listener(struct worker *worker, struct listener *listener)
 {
 	/* What waits in a shared one the service manager keeps for the next of us. */
-	for (int taken = 0; taken < BACKLOG && worker->free_count && !listener->shared; taken++)
+	for (int taken = 0; taken < BACKLOG && worker->slots.free_count && !listener->shared; taken++)
 		if (!accept_one(worker, listener))
 			break;
 	close(listener->fd);
@@ -152,35 +153,35 @@ void listener_change(struct worker *worker, struct configuration *configuration)
 	unsigned int kept = 0;
 
 	worker_pause_accept(worker, 0);
-	for (unsigned int i = 0; i < worker->listener_count; i++) {
-		struct listener listener = worker->listeners[i];
+	for (unsigned int i = 0; i < worker->accepting.count; i++) {
+		struct listener listener = worker->accepting.listeners[i];
 
 		if (listener.in_place || options_has_listener(options, &listener.address))
-			worker->listeners[kept++] = listener;
+			worker->accepting.listeners[kept++] = listener;
 		else
 			close_listener(worker, &listener);
 	}
 	for (unsigned int i = 0; i < configuration->opened_count; i++)
 		if (opened[i].fd >= 0) {
-			worker->listeners[kept++] = opened[i];
+			worker->accepting.listeners[kept++] = opened[i];
 			opened[i].fd = NO_DESCRIPTOR;
 		}
-	worker->listener_count = kept;
+	worker->accepting.count = kept;
 	for (unsigned int i = 0; i < kept; i++) {
-		if (!worker->listeners[i].shared) /* there the socket unit says it */
-			socket_set_defer_accept(worker->listeners[i].fd, options);
-		socket_change_buffers(worker->listeners[i].fd, &worker->configuration->options, options);
+		if (!worker->accepting.listeners[i].shared) /* there the socket unit says it */
+			socket_set_defer_accept(worker->accepting.listeners[i].fd, options);
+		socket_change_buffers(worker->accepting.listeners[i].fd, &worker->configuration->options, options);
 	}
-	if (!timer_is_set(&worker->accept_timer))
+	if (!timer_is_set(&worker->accepting.timer))
 		worker_resume_accept(worker);
 }
 
 void listener_close_all(struct worker *worker)
 {
 	worker_pause_accept(worker, 0); /* out of the epoll set before their numbers belong to others */
-	for (unsigned int i = 0; i < worker->listener_count; i++)
-		close_listener(worker, &worker->listeners[i]);
-	worker->listener_count = 0;
-	worker->accept_off = true;
-	timer_cancel(&worker->timers, &worker->accept_timer);
+	for (unsigned int i = 0; i < worker->accepting.count; i++)
+		close_listener(worker, &worker->accepting.listeners[i]);
+	worker->accepting.count = 0;
+	worker->accepting.over = true;
+	timer_cancel(&worker->timers, &worker->accepting.timer);
 }

@@ -28,7 +28,7 @@
 
 static struct session *session_of(struct worker *worker, uint32_t index)
 {
-	return &worker->sessions[index];
+	return &worker->slots.sessions[index];
 }
 
 static int wait_for_descriptor(struct worker *worker, int fd, enum source_kind kind)
@@ -63,27 +63,27 @@ static void look_for_lost_events(struct worker *worker)
 	if (lost == worker->events_lost)
 		return;
 	worker->events_lost = lost;
-	for (unsigned int i = 0; i < worker->engine->slots_per_worker; i++)
-		worker_mark(&worker->sessions[i]);
+	for (unsigned int i = 0; i < worker->slots.ever_used; i++)
+		worker_mark(&worker->slots.sessions[i]);
 }
 
 static void session_event(struct worker *worker, union event_source source, uint32_t events)
 {
 	struct session *session = session_of(worker, source.index);
-	struct end *end = &session->ends[source.side];
+	struct socket_side *sock = &session->sides[source.side];
 
-	if (session->state == SESSION_FREE || end->fd < 0 || end->generation != source.generation)
+	if (session->state == SESSION_FREE || sock->fd < 0 || sock->generation != source.generation)
 		return;
 	if (events & EPOLLIN)
-		end->readable = true;
+		sock->readable = true;
 	if (events & EPOLLOUT)
-		end->blocked = false;
+		sock->blocked = false;
 	if (events & EPOLLPRI)
-		end->urgent = true;
+		sock->urgent = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP))
-		end->fin_seen = end->readable = true;
+		sock->fin_seen = sock->readable = true;
 	if (events & EPOLLERR) /* EPOLLHUP alone is the end of both directions */
-		end->poll_error = end->readable = true;
+		sock->poll_error = sock->readable = true;
 	worker_mark(session);
 }
 
@@ -105,8 +105,8 @@ static void dispatch_event(struct worker *worker, const struct epoll_event *even
 		takeovers_take(worker);
 		break;
 	case SOURCE_LISTENER:
-		if (worker->listening)
-			accept_some(worker, &worker->listeners[source.index]);
+		if (worker->accepting.polled)
+			accept_some(worker, &worker->accepting.listeners[source.index]);
 		break;
 	case SOURCE_SESSION:
 		session_event(worker, source, event->events);
@@ -121,15 +121,13 @@ static void run_timers(struct worker *worker)
 	while ((timer = timers_expired(&worker->timers, worker->now))) {
 		struct session *session;
 
-		if (timer == &worker->accept_timer) {
+		if (timer == &worker->accepting.timer) {
 			worker_resume_accept(worker);
 			continue;
 		}
 		if (takeovers_expired(worker, timer))
 			continue;
-		/* The timers of a session lie inside it. */
-		session = session_of(worker, (uint32_t)(((char *)timer - (char *)worker->sessions) /
-							(ptrdiff_t)sizeof(struct session)));
+		session = session_of(worker, slots_index(&worker->slots, timer));
 		if (timer == &session->deadline)
 			session_deadline(session);
 		else
@@ -164,7 +162,7 @@ static void sweep_sessions(struct worker *worker)
 		session = next;
 	}
 	/* While it backs off from EMFILE its timer decides. */
-	if (freed && !timer_is_set(&worker->accept_timer))
+	if (freed && !timer_is_set(&worker->accepting.timer))
 		worker_resume_accept(worker);
 }
 
@@ -179,9 +177,8 @@ static unsigned int share_of(const struct worker *worker, unsigned int sessions)
 static void adopt_configuration(struct worker *worker, struct configuration *newest)
 {
 	struct configuration *old = atomic_load(&worker->configuration);
-	uint64_t one = 1;
 
-	if (!worker->accept_off)
+	if (!worker->accepting.over)
 		listener_change(worker, newest);
 	for (int route = 0; route < ROUTES; route++) {
 		if (strcmp(old->options.backends[route].text, newest->options.backends[route].text) == 0)
@@ -189,11 +186,10 @@ static void adopt_configuration(struct worker *worker, struct configuration *new
 		worker->first_address[route] = 0;
 		worker->backends[route] = (struct backend_state){0};
 	}
-	worker->most = share_of(worker, newest->max_sessions);
+	worker->slots.limit = share_of(worker, newest->max_sessions);
 	atomic_store(&worker->configuration, newest);
 	configuration_leave(old);
-	if (write(worker->engine->reported, &one, sizeof(one)) < 0)
-		log_debug("worker %u: cannot tell of its reload: %s", worker->index, strerror(errno));
+	worker_answered(worker);
 }
 
 static void obey_commands(struct worker *worker)
@@ -205,13 +201,14 @@ static void obey_commands(struct worker *worker)
 		adopt_configuration(worker, newest);
 	if (command == WORKER_RUN)
 		return;
-	if (!worker->accept_off)
+	if (!worker->accepting.over)
 		listener_close_all(worker);
 	if (command != WORKER_STOP)
 		return;
-	for (unsigned int i = 0; i < worker->engine->slots_per_worker; i++)
-		if (worker->sessions[i].state != SESSION_FREE && worker->sessions[i].state != SESSION_CLOSING)
-			session_end(&worker->sessions[i], CAUSE_SHUTDOWN, true);
+	for (unsigned int i = 0; i < worker->slots.ever_used; i++)
+		if (worker->slots.sessions[i].state != SESSION_FREE &&
+		    worker->slots.sessions[i].state != SESSION_CLOSING)
+			session_end(&worker->slots.sessions[i], CAUSE_SHUTDOWN, true);
 }
 
 static int wait_for_events(struct worker *worker, struct epoll_event *events, uint64_t patience_us)
@@ -238,7 +235,7 @@ static int wait_for_events(struct worker *worker, struct epoll_event *events, ui
 /* Nothing is left to do, and nothing will come. */
 static bool has_finished(struct worker *worker)
 {
-	return worker->accept_off && worker->live == 0 && !takeovers_come(worker);
+	return worker->accepting.over && worker->slots.live == 0 && !takeovers_come(worker);
 }
 
 int worker_turn(struct worker *worker, uint64_t patience_us)
@@ -278,10 +275,9 @@ static void *worker_main(void *argument)
 		log_error("worker %u: epoll: %s", worker->index, strerror(-result));
 	atomic_store(&worker->loops, WORKER_ENDED);
 	/* Both, whatever comes of one: the main thread then looks at all workers. */
+	worker_answered(worker);
 	if (write(worker->engine->finished, &one, sizeof(one)) < 0)
 		log_error("worker %u: cannot report its end: %s", worker->index, strerror(errno));
-	if (write(worker->engine->reported, &one, sizeof(one)) < 0)
-		log_error("worker %u: cannot report its last counters: %s", worker->index, strerror(errno));
 	return NULL;
 }
 
@@ -294,15 +290,12 @@ int worker_init(struct worker *worker, struct engine *engine, unsigned int index
 	worker->index = index;
 	worker->epoll = worker->wake = NO_DESCRIPTOR;
 	atomic_store(&worker->configuration, atomic_load(&engine->configuration));
-	worker->most = share_of(worker, engine->max_sessions);
-	worker->sessions = calloc(slots, sizeof(struct session));
-	worker->free_slots = calloc(slots, sizeof(unsigned int));
 	worker->scratch = malloc(SCRATCH_BYTES);
-	if (!worker->sessions || !worker->free_slots || !worker->scratch)
+	if (!worker->scratch)
 		return -ENOMEM;
-	worker->free_count = worker->most;
-	for (unsigned int i = 0; i < worker->free_count; i++) /* the lowest first: their memory is warm */
-		worker->free_slots[i] = worker->free_count - 1 - i;
+	error = slots_open(&worker->slots, slots, share_of(worker, engine->max_sessions));
+	if (error)
+		return error;
 	error = timers_init(&worker->timers, 2 * (size_t)slots + 1 + takeovers_timers());
 	if (error)
 		return error;
@@ -331,16 +324,15 @@ int worker_start(struct worker *worker)
 
 void worker_free(struct worker *worker)
 {
-	for (unsigned int i = 0; i < worker->listener_count; i++)
-		close(worker->listeners[i].fd);
+	for (unsigned int i = 0; i < worker->accepting.count; i++)
+		close(worker->accepting.listeners[i].fd);
 	if (worker->ring)
 		ring_buffer__free(worker->ring);
 	takeovers_close(worker);
 	descriptor_close(&worker->epoll);
 	descriptor_close(&worker->wake);
 	timers_free(&worker->timers);
-	free(worker->sessions);
-	free(worker->free_slots);
+	slots_close(&worker->slots);
 	free(worker->scratch);
 	free(worker->report.sessions);
 }

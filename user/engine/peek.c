@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Looks at the first bytes of a client without taking them. Owns worker->hello and worker->hello_of: what the bytes of
- * one session say, for as long as its route is being decided. Runs on the thread of the session's worker.
+ * Looks at the first bytes of a client without taking them. Owns worker->peeked.hello and worker->peeked.of: what the
+ * bytes of one session say, for as long as its route is being decided. Runs on the thread of the session's worker.
  */
 #include "engine/peek.h"
 
@@ -20,7 +20,7 @@ ssize_t peek_bytes(struct session *session)
 	ssize_t count;
 
 	do
-		count = recv(session->ends[CLIENT].fd, session->worker->scratch, SCRATCH_BYTES,
+		count = recv(session->sides[CLIENT].fd, session->worker->scratch, SCRATCH_BYTES,
 			     MSG_PEEK | MSG_DONTWAIT);
 	while (count < 0 && errno == EINTR);
 	return count < 0 ? -errno : count;
@@ -30,8 +30,8 @@ void peek_describe(struct session *session, size_t count)
 {
 	struct worker *worker = session->worker;
 
-	worker->hello_of = session;
-	hello_describe(&worker->hello, worker->scratch, count, peek_rules(session));
+	worker->peeked.of = session;
+	hello_describe(&worker->peeked.hello, worker->scratch, count, peek_rules(session));
 }
 
 bool peek_hello(struct session *session, struct hello *hello)
@@ -39,8 +39,8 @@ bool peek_hello(struct session *session, struct hello *hello)
 	struct worker *worker = session->worker;
 	ssize_t count;
 
-	if (worker->hello_of == session) { /* not in the queue's plain part any more, once the verdict has seen it */
-		*hello = worker->hello;
+	if (worker->peeked.of == session) { /* not in the queue's plain part any more, once the verdict has seen it */
+		*hello = worker->peeked.hello;
 		return true;
 	}
 	count = peek_bytes(session);
@@ -52,5 +52,5 @@ bool peek_hello(struct session *session, struct hello *hello)
 
 void peek_forget(struct worker *worker)
 {
-	worker->hello_of = NULL;
+	worker->peeked.of = NULL;
 }

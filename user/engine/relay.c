@@ -21,10 +21,10 @@
 
 static bool owes(const struct session *session, enum side from)
 {
-	const struct end *source = &session->ends[from];
+	const struct socket_side *source = &session->sides[from];
 	const struct flow *flow = &session->flows[from];
 
-	if (source->held)
+	if (source->unsent)
 		return true;
 	/* The reset took it out of the map, and with the psock what was passed and not fetched (sock_map_unhash). */
 	if (!source->in_map || source->broken)
@@ -35,7 +35,7 @@ static bool owes(const struct session *session, enum side from)
 /* recv() said end. Pass it on once it is one: nothing owed, nothing on its way. False when that ended the session. */
 static bool end_flow(struct session *session, enum side from)
 {
-	struct end *source = &session->ends[from], *target = &session->ends[!from];
+	struct socket_side *source = &session->sides[from], *target = &session->sides[!from];
 	const struct flow *flow = &session->flows[from];
 
 	if ((source->in_map && flow_load(&flow->passed) != flow->forwarded) || !in_flight_is_empty(session, from)) {
@@ -50,7 +50,7 @@ static bool end_flow(struct session *session, enum side from)
 	if (!target->read_ended && shutdown(target->fd, SHUT_WR))
 		return side_fail(session, !from, -errno);
 	source->read_ended = true;
-	if (source == &session->ends[BACKEND] && !target->read_ended && !target->fin_seen)
+	if (source == &session->sides[BACKEND] && !target->read_ended && !target->fin_seen)
 		session->backend_first = true;
 	return true;
 }
@@ -58,7 +58,7 @@ static bool end_flow(struct session *session, enum side from)
 /* All that a broken side had said is in the other side's TCP: is it acknowledged as well? Ends the session then. */
 static bool end_broken(struct session *session, enum side from)
 {
-	if (!in_flight_is_empty(session, from) || in_flight_unacknowledged(&session->ends[!from]))
+	if (!in_flight_is_empty(session, from) || in_flight_unacknowledged(&session->sides[!from]))
 		return true;
 	session_reset(session, from);
 	return false;
@@ -67,19 +67,19 @@ static bool end_broken(struct session *session, enum side from)
 /* The other side of a broken one takes nothing for LINGER_US. */
 static bool lingered(struct session *session, enum side side)
 {
-	uint64_t left = in_flight_unacknowledged(&session->ends[!side]), now = session->worker->now;
+	uint64_t left = in_flight_unacknowledged(&session->sides[!side]), now = session->worker->now;
 
-	if (!session->lingers_since || left != session->lingers_with) {
-		session->lingers_since = now;
-		session->lingers_with = left;
+	if (!session->lingering.since || left != session->lingering.left) {
+		session->lingering.since = now;
+		session->lingering.left = left;
 	}
-	return now - session->lingers_since > LINGER_US;
+	return now - session->lingering.since > LINGER_US;
 }
 
 /* False when the session has ended. */
 static bool relay_flow(struct session *session, enum side from)
 {
-	struct end *source = &session->ends[from], *target = &session->ends[!from];
+	struct socket_side *source = &session->sides[from], *target = &session->sides[!from];
 
 	if (target->broken)
 		return true;
@@ -116,22 +116,22 @@ static bool relay_flow(struct session *session, enum side from)
 
 void relay_progress(struct session *session)
 {
-	struct end *ends = session->ends;
+	const struct socket_side *sides = session->sides;
 
 	for (int side = CLIENT; side < SIDES; side++)
 		if (!side_check(session, (enum side)side))
 			return;
 	for (int side = CLIENT; side < SIDES; side++) {
-		if (ends[side].broken && lingered(session, (enum side)side)) {
+		if (sides[side].broken && lingered(session, (enum side)side)) {
 			session_reset(session, (enum side)side);
 			return;
 		}
 		if (!relay_flow(session, (enum side)side))
 			return;
-		if (ends[side].broken) /* no event tells that the last byte was acknowledged, or that none is */
+		if (sides[side].broken) /* no event tells that the last byte was acknowledged, or that none is */
 			session_look_again(session);
 	}
-	if (ends[CLIENT].read_ended && ends[BACKEND].read_ended)
+	if (sides[CLIENT].read_ended && sides[BACKEND].read_ended)
 		session_end(session, CAUSE_DONE, false);
 	else if (promote_is_due(session))
 		promote_session(session);
@@ -147,7 +147,7 @@ uint64_t relay_activity(const struct session *session)
 		const struct flow *flow = &session->flows[side];
 
 		/* What leaves a send buffer moves as well; arrivals count double, so that the two never cancel out. */
-		sum += 2 * (flow_arrived(flow) + flow->forwarded) - in_flight_unacknowledged(&session->ends[side]);
+		sum += 2 * (flow_arrived(flow) + flow->forwarded) - in_flight_unacknowledged(&session->sides[side]);
 	}
 	return sum;
 }
@@ -155,7 +155,7 @@ uint64_t relay_activity(const struct session *session)
 bool relay_holds_bytes(const struct session *session)
 {
 	for (int side = CLIENT; side < SIDES; side++)
-		if (owes(session, (enum side)side) || in_flight_unacknowledged(&session->ends[side]))
+		if (owes(session, (enum side)side) || in_flight_unacknowledged(&session->sides[side]))
 			return true;
 	return false;
 }

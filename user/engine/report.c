@@ -27,24 +27,24 @@ static void describe_session(struct session *session, struct session_report *out
 		.route = session->route,
 		.client = session->client,
 		.age = now - session->started,
-		.in_kernel = session->ends[CLIENT].in_map && session->ends[BACKEND].in_map,
+		.in_kernel = session->sides[CLIENT].in_map && session->sides[BACKEND].in_map,
 	};
 	if (session->state == SESSION_OPEN)
 		session_look_at_activity(session);
-	out->idle = now - session->last_active;
-	if (session->ends[BACKEND].fd >= 0)
+	out->idle = now - session->idle.since;
+	if (session->sides[BACKEND].fd >= 0)
 		out->backend = connect_address(session);
 	for (int side = CLIENT; side < SIDES; side++) {
 		const struct flow *flow = &session->flows[side];
 
 		/* In this order: a byte passed in between is owed, never less than none. */
 		out->forwarded[side] = flow_load(&flow->forwarded);
-		out->owed[side] = session->ends[side].in_map ? flow_load(&flow->passed) - out->forwarded[side] : 0;
-		out->owed[side] += session->ends[side].held_end - session->ends[side].held_at;
+		out->owed[side] = session->sides[side].in_map ? flow_load(&flow->passed) - out->forwarded[side] : 0;
+		out->owed[side] += session->sides[side].unsent_end - session->sides[side].unsent_at;
 		out->redirected[side] = flow_load(&flow->redirected);
 	}
-	if (session->server_name)
-		snprintf(out->server_name, sizeof(out->server_name), "%s", session->server_name);
+	if (session->first_bytes.server_name)
+		snprintf(out->server_name, sizeof(out->server_name), "%s", session->first_bytes.server_name);
 }
 
 static bool is_live(const struct session *session)
@@ -57,11 +57,11 @@ static void fill(struct worker *worker, struct report *report, enum report_kind 
 	*report = (struct report){.counters = worker->counters};
 	memcpy(report->backends, worker->backends, sizeof(report->backends));
 	if (kind == REPORT_SESSIONS) {
-		report->sessions = calloc(worker->live ? worker->live : 1, sizeof(struct session_report));
+		report->sessions = calloc(worker->slots.live ? worker->slots.live : 1, sizeof(struct session_report));
 		report->failed = report->sessions == NULL;
 	}
-	for (unsigned int i = 0; i < worker->used_slots; i++) {
-		struct session *session = &worker->sessions[i];
+	for (unsigned int i = 0; i < worker->slots.ever_used; i++) {
+		struct session *session = &worker->slots.sessions[i];
 
 		if (!is_live(session))
 			continue;
@@ -80,14 +80,12 @@ static void fill(struct worker *worker, struct report *report, enum report_kind 
 void report_answer(struct worker *worker)
 {
 	int asked = atomic_load(&worker->asked);
-	uint64_t one = 1;
 
 	if (asked == REPORT_NONE)
 		return;
 	fill(worker, &worker->report, (enum report_kind)asked);
 	atomic_store(&worker->asked, REPORT_NONE);
-	if (write(worker->engine->reported, &one, sizeof(one)) < 0)
-		log_debug("worker %u: cannot tell of its report: %s", worker->index, strerror(errno));
+	worker_answered(worker);
 }
 
 /* --- the main thread's side --- */

@@ -5,12 +5,22 @@
  */
 #include "engine/session.h"
 
+#include "engine/configuration.h"
 #include "engine/worker.h"
 
 #define LOOK_FIRST_US 50                /* the kernel's backlog worker is usually done by then */
 #define LOOK_LAST_US  (100 * US_PER_MS) /* a peer that stalls costs ten looks a second, no more */
 
-/* Nothing will tell when the kernel's backlog worker is done: look again, less and less often. */
+const struct options *session_options(const struct session *session)
+{
+	return &session->configuration->options;
+}
+
+const struct endpoint *session_backend(const struct session *session)
+{
+	return &session_options(session)->backends[session->connecting.aim];
+}
+
 void session_look_again(struct session *session)
 {
 	uint64_t delay = session->retry_delay ? 2 * session->retry_delay : LOOK_FIRST_US;
@@ -27,7 +37,7 @@ void session_end(struct session *session, enum session_cause cause, bool hard)
 		return;
 	session->state = SESSION_CLOSING;
 	session->cause = cause;
-	session->reset_ends = hard;
+	session->reset_sides = hard;
 	timer_cancel(&worker->timers, &session->deadline);
 	timer_cancel(&worker->timers, &session->retry);
 	session->next_closing = worker->closing;

@@ -15,38 +15,81 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "engine/flow.h"
 #include "engine/worker.h"
 
-uint32_t side_events(const struct session *session, enum side side)
+/* --- what it waits for --- */
+
+/* Its epoll mask, derived from what it is and what it waits for. */
+static uint32_t events_of(const struct socket_side *sock)
 {
-	const struct end *end = &session->ends[side];
 	uint32_t events = EPOLLRDHUP | EPOLLET;
 
-	/* In the map, EPOLLIN would wake us for each redirected batch (docs/KERNEL.md 6): the event ring tells
-	 * instead.
+	/* In the map, EPOLLIN would wake us for each redirected batch (docs/KERNEL.md 6): the event ring tells instead.
 	 */
-	if (!end->in_map)
+	if (!sock->in_map)
 		events |= EPOLLIN | EPOLLPRI;
-	if (end->watches_out)
+	if (sock->polls_out)
 		events |= EPOLLOUT;
 	return events;
 }
 
-/* The send buffer is full: wait for EPOLLOUT. Once asked for it stays in the mask, an edge costs nothing otherwise. */
-bool side_wait_for_room(struct session *session, enum side side)
+int side_poll(struct session *session, enum side side)
 {
-	struct end *end = &session->ends[side];
+	struct worker *worker = session->worker;
+	struct socket_side *sock = &session->sides[side];
+	union event_source source = {.kind = SOURCE_SESSION,
+				     .side = (uint8_t)side,
+				     .generation = sock->generation,
+				     .index = slots_index(&worker->slots, session)};
+	struct epoll_event event = {.events = events_of(sock), .data.u64 = source.bits};
 
-	end->blocked = true;
-	if (end->watches_out)
-		return true;
-	end->watches_out = true;
-	if (worker_watch(session, side, side_events(session, side), true) == 0)
+	if (epoll_ctl(worker->epoll, sock->polled ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, sock->fd, &event))
+		return -errno;
+	sock->polled = true;
+	return 0;
+}
+
+bool side_poll_or_end(struct session *session, enum side side)
+{
+	if (side_poll(session, side) == 0)
 		return true;
 	session_end(session, CAUSE_LOCAL_ERROR, true);
 	return false;
+}
+
+/* Once EPOLLOUT is asked for it stays in the mask: an edge costs nothing otherwise. */
+bool side_wait_for_room(struct session *session, enum side side)
+{
+	struct socket_side *sock = &session->sides[side];
+
+	sock->blocked = true;
+	if (sock->polls_out)
+		return true;
+	sock->polls_out = true;
+	return side_poll_or_end(session, side);
+}
+
+/* --- into the map --- */
+
+void side_insert(struct session *session, enum side side)
+{
+	struct socket_side *sock = &session->sides[side];
+	int error = dataplane_insert(&session->worker->engine->dataplane, SIDE_KEY(session->slot, side), sock->fd,
+				     &sock->cookie);
+
+	sock->in_map = error == 0;
+	sock->readable = !sock->in_map;
+	if (error && error != -EOPNOTSUPP) /* that one has sent its FIN already */
+		log_debug("session %llu: the %s stays in user space: %s", (unsigned long long)session->number,
+			  side == CLIENT ? "client" : "backend", strerror(-error));
+}
+
+int side_kick(const struct session *session, enum side side)
+{
+	return session->sides[side].in_map ? dataplane_kick(session->sides[side].fd) : 0;
 }
 
 /* --- what happened to it --- */
@@ -64,14 +107,14 @@ bool side_is_reset(int error)
  */
 static void lose_side(struct session *session, enum side side)
 {
-	struct end *end = &session->ends[side];
+	struct socket_side *sock = &session->sides[side];
 
 	if (session->state != SESSION_OPEN) {
 		session_reset(session, side);
-	} else if (session->ends[!side].broken) {
+	} else if (session->sides[!side].broken) {
 		session_reset(session, !side);
 	} else {
-		end->broken = end->readable = true;
+		sock->broken = sock->readable = true;
 		worker_mark(session);
 	}
 }
@@ -88,12 +131,12 @@ bool side_fail(struct session *session, enum side side, int error)
 }
 
 /* Has the connection ended at a reset or a timeout of its TCP? */
-static bool is_gone(const struct end *end)
+static bool is_gone(const struct socket_side *sock)
 {
 	struct tcp_info info = {0};
 	socklen_t length = sizeof(info);
 
-	return end->is_tcp && getsockopt(end->fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
+	return sock->is_tcp && getsockopt(sock->fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
 	       info.tcpi_state == BPF_TCP_CLOSE;
 }
 
@@ -103,10 +146,10 @@ static bool check_fault(struct session *session, enum side side)
 		[FLOW_FAULT_GAP] = CAUSE_GAP, [FLOW_FAULT_TRIM] = CAUSE_TRIM, [FLOW_FAULT_REDIRECT] = CAUSE_REDIRECT};
 	uint8_t fault = __atomic_load_n(&session->flows[side].fault, __ATOMIC_ACQUIRE);
 
-	if (fault == FLOW_FAULT_NONE || fault >= FLOW_FAULTS || session->ends[!side].broken)
+	if (fault == FLOW_FAULT_NONE || fault >= FLOW_FAULTS || session->sides[!side].broken)
 		return true;
 	/* A target that is reset leaves the map while the verdict looks at it: that is a reset, not a fault. */
-	if (fault == FLOW_FAULT_REDIRECT && is_gone(&session->ends[!side]))
+	if (fault == FLOW_FAULT_REDIRECT && is_gone(&session->sides[!side]))
 		return side_fail(session, !side, -ECONNRESET);
 	session_end(session, causes[fault], true);
 	return false;
@@ -114,13 +157,13 @@ static bool check_fault(struct session *session, enum side side)
 
 bool side_check(struct session *session, enum side side)
 {
-	struct end *end = &session->ends[side];
+	struct socket_side *sock = &session->sides[side];
 	socklen_t length = sizeof(int);
 	int error = 0;
 
-	if (end->poll_error) {
-		end->poll_error = false;
-		if (getsockopt(end->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error && !end->broken)
+	if (sock->poll_error) {
+		sock->poll_error = false;
+		if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error && !sock->broken)
 			return side_fail(session, side, -error);
 	}
 	return check_fault(session, side);
@@ -131,17 +174,17 @@ bool side_check(struct session *session, enum side side)
 void side_close(struct session *session, enum side side, bool hard)
 {
 	struct linger linger = {.l_onoff = 1};
-	struct end *end = &session->ends[side];
+	struct socket_side *sock = &session->sides[side];
 
-	if (end->fd < 0)
+	if (sock->fd < 0)
 		return;
 	if (hard)
-		setsockopt(end->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+		setsockopt(sock->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	if (side == BACKEND) /* before its port can be another's */
-		steer_forget(&session->worker->engine->steer, session->worker->index, &session->ours);
-	close(end->fd);
-	free(end->held);
-	if (end->in_map)
-		dataplane_forget(&session->worker->engine->dataplane, end->cookie);
-	*end = (struct end){.fd = -1, .generation = (uint16_t)(end->generation + 1)};
+		steer_forget(&session->worker->engine->steer, session->worker->index, &session->connecting.own);
+	close(sock->fd);
+	free(sock->unsent);
+	if (sock->in_map)
+		dataplane_forget(&session->worker->engine->dataplane, sock->cookie);
+	*sock = (struct socket_side){.fd = NO_DESCRIPTOR, .generation = (uint16_t)(sock->generation + 1)};
 }

@@ -8,11 +8,20 @@
 
 #include "engine/session.h"
 
-/* Its epoll mask, derived from what it is and what it waits for. Always edge-triggered. */
-uint32_t side_events(const struct session *session, enum side side);
+/* Tells epoll what it waits for now; always edge-triggered. 0 or -errno. */
+int side_poll(struct session *session, enum side side);
+/* The same. False when it failed, which ended the session. */
+bool side_poll_or_end(struct session *session, enum side side);
 
 /* Its send buffer is full: EPOLLOUT tells when that is over. False when the session has ended. */
 bool side_wait_for_room(struct session *session, enum side side);
+
+/*
+ * Puts it into the map, if it can be there; in_map says so. What came before goes through the verdict with side_kick():
+ * 0, or -errno when the connection has failed. side_poll() is due as well.
+ */
+void side_insert(struct session *session, enum side side);
+int side_kick(const struct session *session, enum side side);
 
 /* Is this error (-errno) what a connection that is gone gives? */
 bool side_is_reset(int error);

@@ -39,11 +39,6 @@ struct takeovers {
 	struct waiting waiting[WAITING_MOST];
 };
 
-static bool has_room(const struct worker *worker)
-{
-	return worker->free_count && worker->live < worker->most;
-}
-
 static int raw_of(const struct worker *worker, const struct steer_takeover *takeover)
 {
 	struct address client = takeover_client(takeover);
@@ -147,7 +142,7 @@ static void take(struct worker *worker, const struct steer_takeover *takeover, s
 	if (!takeover_is_sound(takeover, size))
 		fd = -EBADMSG; /* not what the program writes: nothing but the ends is believed */
 	else
-		fd = has_room(worker) ? try(worker, takeover, 0) : -EUSERS;
+		fd = slots_have_room(&worker->slots) ? try(worker, takeover, 0) : -EUSERS;
 	if (fd >= 0) {
 		go_on(worker, takeover, fd);
 		return;
@@ -193,7 +188,7 @@ bool takeovers_expired(struct worker *worker, struct timer *timer)
 
 	if (!waiting)
 		return false;
-	fd = has_room(worker) ? try(worker, &waiting->takeover, waiting->tries) : -EUSERS;
+	fd = slots_have_room(&worker->slots) ? try(worker, &waiting->takeover, waiting->tries) : -EUSERS;
 	if (fd == -EAGAIN && waiting->tries < TRIES) {
 		wait_more(worker, waiting);
 		return true;

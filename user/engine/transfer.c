@@ -24,7 +24,7 @@
 /* Take `count` bytes that were peeked at off the queue. */
 static bool consume(struct session *session, enum side from, size_t count)
 {
-	struct end *source = &session->ends[from];
+	struct socket_side *source = &session->sides[from];
 	/* TCP drops them without a copy; in the map, and on unix sockets, MSG_TRUNC means something else. */
 	int flags = MSG_DONTWAIT | (source->is_tcp && !source->in_map ? MSG_TRUNC : 0);
 
@@ -44,7 +44,7 @@ static bool consume(struct session *session, enum side from, size_t count)
 /* recv() had nothing, or failed with `error`. */
 static enum moved read_nothing(struct session *session, enum side from, int error)
 {
-	struct end *source = &session->ends[from];
+	struct socket_side *source = &session->sides[from];
 
 	if (error == -EINTR)
 		return MOVED_SOME;
@@ -89,7 +89,7 @@ static void publish(struct session *session, enum side from, size_t sent)
  * After a read of fewer bytes than were asked for. The queue was empty, and an event tells when it is not any more;
  * only an end of the stream, or what lies behind TCP's urgent mark, has had its event already.
  */
-static enum moved after_all_was_read(struct end *source)
+static enum moved after_all_was_read(struct socket_side *source)
 {
 	if (source->in_map || source->fin_seen || source->urgent || source->broken)
 		return MOVED_SOME;
@@ -100,7 +100,7 @@ static enum moved after_all_was_read(struct end *source)
 /* One round for many bytes: peek, send, publish, consume. */
 static enum moved transfer_bulk(struct session *session, enum side from)
 {
-	struct end *source = &session->ends[from], *target = &session->ends[!from];
+	struct socket_side *source = &session->sides[from], *target = &session->sides[!from];
 	struct flow *flow = &session->flows[from];
 	ssize_t peeked = recv(source->fd, session->worker->scratch, SCRATCH_BYTES, MSG_PEEK | MSG_DONTWAIT), sent;
 
@@ -119,7 +119,7 @@ static enum moved transfer_bulk(struct session *session, enum side from)
 	 */
 	assert(!source->in_map || source->broken ||
 	       (flow->forwarded + (uint64_t)peeked <= flow_load(&flow->passed) &&
-		flow_load(&flow->redirected) == target->drained));
+		flow_load(&flow->redirected) == target->delivered));
 	(void)flow;
 	sent = send(target->fd, session->worker->scratch, (size_t)peeked, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0)
@@ -130,7 +130,7 @@ static enum moved transfer_bulk(struct session *session, enum side from)
 	if (sent < peeked)
 		return side_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
 	source->bulk = peeked >= SHORT_BYTES;
-	session->turns = 0;
+	session->conversation.turns = 0;
 	/* More will have come meanwhile. */
 	return source->bulk ? MOVED_SOME : after_all_was_read(source);
 }
@@ -138,40 +138,40 @@ static enum moved transfer_bulk(struct session *session, enum side from)
 /* Keep what was read and not sent. */
 static bool hold(struct session *session, enum side from, const uint8_t *bytes, size_t count)
 {
-	struct end *source = &session->ends[from];
+	struct socket_side *source = &session->sides[from];
 
-	source->held = malloc(count);
-	if (!source->held) {
+	source->unsent = malloc(count);
+	if (!source->unsent) {
 		session_end(session, CAUSE_LOCAL_ERROR, true);
 		return false;
 	}
-	memcpy(source->held, bytes, count);
-	source->held_at = 0;
-	source->held_end = (uint32_t)count;
+	memcpy(source->unsent, bytes, count);
+	source->unsent_at = 0;
+	source->unsent_end = (uint32_t)count;
 	return true;
 }
 
 static enum moved transfer_held(struct session *session, enum side from)
 {
-	struct end *source = &session->ends[from];
-	ssize_t sent = send(session->ends[!from].fd, source->held + source->held_at, source->held_end - source->held_at,
-			    MSG_NOSIGNAL | MSG_DONTWAIT);
+	struct socket_side *source = &session->sides[from];
+	ssize_t sent = send(session->sides[!from].fd, source->unsent + source->unsent_at,
+			    source->unsent_end - source->unsent_at, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	if (sent < 0)
 		return sent_nothing(session, from, -errno);
 	publish(session, from, (size_t)sent);
-	source->held_at += (uint32_t)sent;
-	if (source->held_at < source->held_end)
+	source->unsent_at += (uint32_t)sent;
+	if (source->unsent_at < source->unsent_end)
 		return side_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
-	free(source->held);
-	source->held = NULL;
+	free(source->unsent);
+	source->unsent = NULL;
 	return MOVED_SOME;
 }
 
 /* One round for a few bytes: read, send, publish. */
 static enum moved transfer_short(struct session *session, enum side from)
 {
-	struct end *source = &session->ends[from];
+	struct socket_side *source = &session->sides[from];
 	uint8_t *bytes = session->worker->scratch;
 	ssize_t taken = recv(source->fd, bytes, SHORT_BYTES, MSG_DONTWAIT), sent;
 	int error = 0;
@@ -179,7 +179,7 @@ static enum moved transfer_short(struct session *session, enum side from)
 	if (taken <= 0)
 		return taken == 0 ? MOVED_END : read_nothing(session, from, -errno);
 	promote_count(session, from);
-	sent = send(session->ends[!from].fd, bytes, (size_t)taken, MSG_NOSIGNAL | MSG_DONTWAIT);
+	sent = send(session->sides[!from].fd, bytes, (size_t)taken, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0) {
 		error = -errno;
 		sent = 0;
@@ -197,9 +197,9 @@ static enum moved transfer_short(struct session *session, enum side from)
 
 enum moved transfer_some(struct session *session, enum side from)
 {
-	const struct end *source = &session->ends[from];
+	const struct socket_side *source = &session->sides[from];
 
-	if (source->held)
+	if (source->unsent)
 		return transfer_held(session, from);
 	if (source->in_map || source->bulk)
 		return transfer_bulk(session, from);

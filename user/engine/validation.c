@@ -53,7 +53,7 @@ void validation_end(const struct session *session)
 
 	session->worker->counters.validations[outcome]++;
 	log_info("acme validation of %s for %s: %s after %.3f s (%llu bytes up, %llu down)",
-		 session->server_name ? session->server_name : "(no server name)",
+		 session->first_bytes.server_name ? session->first_bytes.server_name : "(no server name)",
 		 address_format(&session->client, client, sizeof(client)),
 		 clauses[outcome] ? clauses[outcome] : session_cause_name(session->cause), seconds,
 		 (unsigned long long)bytes_from(session, CLIENT), (unsigned long long)bytes_from(session, BACKEND));

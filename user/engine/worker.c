@@ -25,47 +25,35 @@ void worker_mark(struct session *session)
 	worker->runnable = session;
 }
 
-int worker_watch(struct session *session, enum side side, uint32_t events, bool change)
-{
-	struct worker *worker = session->worker;
-	struct end *end = &session->ends[side];
-	union event_source source = {.kind = SOURCE_SESSION,
-				     .side = (uint8_t)side,
-				     .generation = end->generation,
-				     .index = session->slot - worker->index * worker->engine->slots_per_worker};
-	struct epoll_event event = {.events = events, .data.u64 = source.bits};
-
-	return epoll_ctl(worker->epoll, change ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, end->fd, &event) ? -errno : 0;
-}
-
 void worker_pause_accept(struct worker *worker, uint64_t until)
 {
-	if (worker->listening)
-		for (unsigned int i = 0; i < worker->listener_count; i++)
-			epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->listeners[i].fd, NULL);
-	worker->listening = false;
+	if (worker->accepting.polled)
+		for (unsigned int i = 0; i < worker->accepting.count; i++)
+			epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->accepting.listeners[i].fd, NULL);
+	worker->accepting.polled = false;
 	if (until)
-		timer_set(&worker->timers, &worker->accept_timer, until);
+		timer_set(&worker->timers, &worker->accepting.timer, until);
 }
 
 void worker_resume_accept(struct worker *worker)
 {
 	bool failed = false;
 
-	if (worker->listening || worker->accept_off)
+	if (worker->accepting.polled || worker->accepting.over)
 		return;
-	for (unsigned int i = 0; i < worker->listener_count; i++) {
+	for (unsigned int i = 0; i < worker->accepting.count; i++) {
 		union event_source source = {.kind = SOURCE_LISTENER, .index = i};
 		struct epoll_event event = {.events = EPOLLIN, .data.u64 = source.bits};
 
-		if (worker->listeners[i].shared) /* a connection wakes one of the workers, not all */
+		if (worker->accepting.listeners[i].shared) /* a connection wakes one of the workers, not all */
 			event.events |= EPOLLEXCLUSIVE;
-		if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->listeners[i].fd, &event) && errno != EEXIST) {
+		if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->accepting.listeners[i].fd, &event) &&
+		    errno != EEXIST) {
 			log_error("cannot wait for connections: %s; trying again", strerror(errno));
 			failed = true;
 		}
 	}
-	worker->listening = true;
+	worker->accepting.polled = true;
 	if (failed)
 		worker_pause_accept(worker, worker->now + RESUME_AGAIN_US);
 }
@@ -78,6 +66,14 @@ void worker_wake(struct worker *worker)
 		log_error("cannot wake worker %u: %s", worker->index, strerror(errno));
 }
 
+void worker_answered(const struct worker *worker)
+{
+	uint64_t one = 1;
+
+	if (write(worker->engine->reported, &one, sizeof(one)) < 0)
+		log_error("worker %u: cannot tell of its answer: %s", worker->index, strerror(errno));
+}
+
 void worker_tell(struct worker *worker, enum worker_command command)
 {
 	atomic_store(&worker->command, command);
@@ -87,4 +83,9 @@ void worker_tell(struct worker *worker, enum worker_command command)
 uint64_t worker_loops(const struct worker *worker)
 {
 	return atomic_load(&worker->loops);
+}
+
+unsigned int worker_live(const struct worker *worker)
+{
+	return slots_live(&worker->slots);
 }

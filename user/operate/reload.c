@@ -86,7 +86,7 @@ static bool turn_begins(struct program *program)
 	tell_service_manager();
 	if (reload->parsing)
 		return turn_fails(program, "the names of an earlier reload are still being looked up");
-	if (!reload_is_adopted(program))
+	if (!engine_has_adopted(&program->engine))
 		return turn_fails(program, "a worker has not adopted the last reload yet; try again in a moment");
 	reload->parsing = parsing_start(program->argc, program->argv, &reload->result);
 	if (!reload->parsing)
@@ -145,7 +145,7 @@ static bool parsing_has_ended(struct program *program)
 
 static bool workers_have_adopted(struct program *program)
 {
-	bool all = reload_is_adopted(program);
+	bool all = engine_has_adopted(&program->engine);
 
 	if (!all && monotonic_us() < program->reload.until)
 		return false;

@@ -173,14 +173,6 @@ static int prepare(struct program *program, const struct options *new, struct co
 	return error ? sentence_error(why, error, "changing the steering: %s", strerror(-error)) : 0;
 }
 
-static void hand_over(struct program *program, struct configuration *configuration)
-{
-	configuration->older = atomic_load(&program->engine.configuration);
-	atomic_store(&program->engine.configuration, configuration);
-	for (unsigned int i = 0; i < program->engine.running; i++)
-		worker_wake(&program->engine.workers[i]);
-}
-
 bool reload_apply(struct program *program, const struct options *new, struct sentence *why)
 {
 	unsigned int most = new->max_connections ? new->max_connections : program->engine.max_sessions;
@@ -197,18 +189,7 @@ bool reload_apply(struct program *program, const struct options *new, struct sen
 	}
 	log_init(new->log_level, new->log_format);
 	program->options = *new;
-	hand_over(program, configuration);
-	return true;
-}
-
-bool reload_is_adopted(const struct program *program)
-{
-	const struct engine *engine = &program->engine;
-
-	for (unsigned int i = 0; i < engine->running; i++)
-		if (worker_loops(&engine->workers[i]) != WORKER_ENDED &&
-		    atomic_load(&engine->workers[i].configuration) != atomic_load(&engine->configuration))
-			return false;
+	engine_publish(&program->engine, configuration);
 	return true;
 }
 

@@ -12,8 +12,6 @@ struct program;
 
 /* From now on new sessions have these options, with each worker that adopts them. False: nothing has changed; why. */
 bool reload_apply(struct program *program, const struct options *new, struct sentence *why);
-/* All workers have adopted the newest options, or have ended. */
-bool reload_is_adopted(const struct program *program);
 /* Frees the options that nobody uses any more. */
 void reload_prune(struct program *program);
 
