@@ -220,7 +220,7 @@ void lab_close(struct lab *lab)
 	lab_until(lab, lab->over);
 	assert_int_equal(lab_live(lab), 0);
 	for (unsigned int i = 0; i < lab->engine.slots_per_worker; i++)
-		assert_int_equal(lab->worker->sessions[i].state, SESSION_FREE);
+		assert_int_equal(lab->worker->slots.sessions[i].state, SESSION_FREE);
 	engine_close(&lab->engine);
 	for (int i = 0; i < LAB_PEERS_MAX; i++)
 		descriptor_close(&lab->peers[i]);
@@ -257,7 +257,7 @@ void lab_wait(struct lab *lab, uint64_t ms)
 
 unsigned int lab_live(const struct lab *lab)
 {
-	return lab->worker->live;
+	return worker_live(lab->worker);
 }
 
 struct session *lab_session(struct lab *lab)
@@ -265,7 +265,7 @@ struct session *lab_session(struct lab *lab)
 	struct session *found = NULL;
 
 	for (unsigned int i = 0; i < lab->engine.slots_per_worker; i++) {
-		struct session *session = &lab->worker->sessions[i];
+		struct session *session = &lab->worker->slots.sessions[i];
 
 		if (session->state == SESSION_FREE)
 			continue;

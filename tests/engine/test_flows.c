@@ -215,7 +215,7 @@ static void test_a_few_bytes_are_held(void **state)
 	lab_open(&lab, LAB("--buffer", "64K"));
 	pair = lab_pair(&lab, ROUTE_HTTPS);
 	/* sips, so that short reads are what they are moved with */
-	while (!lab_session(&lab)->ends[CLIENT].held) {
+	while (!lab_session(&lab)->sides[CLIENT].unsent) {
 		uint8_t sip[1000];
 
 		for (size_t i = 0; i < sizeof(sip); i++)
@@ -226,7 +226,7 @@ static void test_a_few_bytes_are_held(void **state)
 		assert_true(total < (size_t)64 << 20);
 	}
 	lab_expect_pattern(&lab, pair.backend, total, 0);
-	assert_null(lab_session(&lab)->ends[CLIENT].held);
+	assert_null(lab_session(&lab)->sides[CLIENT].unsent);
 	lab_close(&lab);
 }
 

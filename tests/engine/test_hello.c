@@ -35,8 +35,8 @@ static void test_what_the_hello_says_is_kept(void **state)
 	(void)state;
 	lab_open(&lab, NULL);
 	lab_pair(&lab, ROUTE_ACME);
-	assert_string_equal(lab_session(&lab)->server_name, "www.example.org");
-	assert_true(lab_session(&lab)->is_validation);
+	assert_string_equal(lab_session(&lab)->first_bytes.server_name, "www.example.org");
+	assert_true(lab_session(&lab)->first_bytes.is_validation);
 	lab_close(&lab);
 }
 
