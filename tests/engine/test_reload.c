@@ -132,7 +132,7 @@ static void test_listeners_come_and_go(void **state)
 	waiting = lab_dial(&lab);
 	lab_send(&lab, waiting, "GET", 3);
 	adopt(&lab, configuration);
-	assert_int_equal(lab.worker->listener_count, 1);
+	assert_int_equal(lab.worker->accepting.count, 1);
 	lab_expect(&lab, lab_accept(&lab, ROUTE_HTTPS), "GET", 3);
 
 	client = lab_dial(&lab); /* at the address that is gone */
@@ -189,7 +189,7 @@ static void test_a_reload_while_draining(void **state)
 	lab_settle(&lab);
 	configuration = publish(&lab, &lab.options, 16);
 	adopt(&lab, configuration);
-	assert_int_equal(lab.worker->listener_count, 0);
+	assert_int_equal(lab.worker->accepting.count, 0);
 	lab_hang_up(&lab, pair.client);
 	lab_hang_up(&lab, pair.backend);
 	lab_until(&lab, lab.over);
