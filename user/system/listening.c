@@ -50,6 +50,7 @@ static void read_listener(void *context, const struct nlmsghdr *header)
 	memset(out, 0, sizeof(*out));
 	out->uid = found->idiag_uid;
 	out->uid_known = true;
+	out->inode = found->idiag_inode;
 	out->cookie = (uint64_t)found->id.idiag_cookie[0] | (uint64_t)found->id.idiag_cookie[1] << 32;
 	if (found->idiag_family == AF_INET) {
 		out->address = address_v4(ntohl(found->id.idiag_src[0]), ntohs(found->id.idiag_sport));
@@ -84,7 +85,8 @@ static bool parse_proc_address(struct address *out, const char *text, unsigned i
 	return true;
 }
 
-bool listening_next(FILE *file, struct address *address, unsigned long *inode)
+/* The next listening socket of an open /proc/net/tcp or tcp6. False at its end. */
+static bool next_of_proc(FILE *file, struct address *address, unsigned long *inode)
 {
 	char line[512], text[33];
 	unsigned int port, state;
@@ -111,11 +113,11 @@ static int from_proc(unsigned int port, struct listening *out, unsigned int most
 		if (!file)
 			continue;
 		opened++;
-		while (listening_next(file, &address, &inode)) {
+		while (next_of_proc(file, &address, &inode)) {
 			if (address_port(&address) != port)
 				continue;
 			if (count < most)
-				out[count] = (struct listening){.address = address};
+				out[count] = (struct listening){.address = address, .inode = inode};
 			count++;
 		}
 		fclose(file);

@@ -8,7 +8,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "base/address.h"
 
@@ -16,14 +15,12 @@ struct listening {
 	struct address address;
 	bool dual_stack; /* takes IPv4 as well; as far as sock_diag tells */
 	bool uid_known;
-	uint32_t uid;    /* whose it is; as far as sock_diag tells */
-	uint64_t cookie; /* the socket's, as SO_COOKIE and sockmaps show it; 0: not known, sock_diag is not there */
+	uint32_t uid;        /* whose it is; as far as sock_diag tells */
+	uint64_t cookie;     /* the socket's, as SO_COOKIE and sockmaps show it; 0: not known, sock_diag is not there */
+	unsigned long inode; /* the socket's, as /proc/PID/fd shows it */
 };
 
 /* Fills up to `most` of them, IPv4 and IPv6; returns how many there are (maybe more), or -errno. */
 int listening_on(unsigned int port, struct listening *out, unsigned int most);
-
-/* The next listening socket of an open /proc/net/tcp or tcp6. False at its end. */
-bool listening_next(FILE *file, struct address *address, unsigned long *inode);
 
 #endif

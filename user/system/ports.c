@@ -16,7 +16,7 @@
 #include "system/process.h"
 #include "system/sysctl.h"
 
-#define HOLDERS_MAX 16 /* listening sockets looked up for one port */
+#define HOLDERS_MAX 64 /* listening sockets looked at for one port */
 
 unsigned int port_first_unprivileged(void)
 {
@@ -36,35 +36,21 @@ static bool conflicts(const struct address *held, const struct address *wanted)
 		return true;
 	if (plain.sa.sa_family == AF_INET)
 		return plain.in.sin_addr.s_addr == wanted->in.sin_addr.s_addr;
-	return IN6_ARE_ADDR_EQUAL(&plain.in6.sin6_addr, &wanted->in6.sin6_addr); /* the scope is not in /proc */
+	return IN6_ARE_ADDR_EQUAL(&plain.in6.sin6_addr, &wanted->in6.sin6_addr); /* the scope is not known */
 }
 
-/* Adds the inodes of the listening sockets in the way of `wanted`; returns their new count. */
-static unsigned int find_listeners(unsigned long inodes[HOLDERS_MAX], unsigned int count, const char *path,
-				   const struct address *wanted)
-{
-	FILE *file = fopen(path, "re");
-	unsigned long inode;
-	struct address held;
-
-	if (!file)
-		return count;
-	while (count < HOLDERS_MAX && listening_next(file, &held, &inode))
-		if (inode && conflicts(&held, wanted))
-			inodes[count++] = inode;
-	fclose(file);
-	return count;
-}
-
-/* The inodes of all listening sockets in the way of `address`. */
+/* The inodes of the listening sockets in the way of `address`. */
 static unsigned int find_holders(unsigned long inodes[HOLDERS_MAX], const struct address *address)
 {
 	struct address wanted = address_unmapped(address);
+	struct listening listeners[HOLDERS_MAX];
+	int found = listening_on(address_port(&wanted), listeners, HOLDERS_MAX);
 	unsigned int count = 0;
 
-	if (wanted.sa.sa_family == AF_INET)
-		count = find_listeners(inodes, count, "/proc/net/tcp", &wanted);
-	return find_listeners(inodes, count, "/proc/net/tcp6", &wanted);
+	for (int i = 0; i < found && i < HOLDERS_MAX; i++)
+		if (listeners[i].inode && conflicts(&listeners[i].address, &wanted))
+			inodes[count++] = listeners[i].inode;
+	return count;
 }
 
 bool port_is_taken(const struct address *address)

@@ -10,6 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/timer.h"
+
+#define SEARCH_MS 100 /* a machine may have any number of processes; a name is not worth more */
+
 const char *process_name(unsigned int pid, char *out, size_t size)
 {
 	char path[64], name[32] = "";
@@ -30,7 +34,7 @@ const char *process_name(unsigned int pid, char *out, size_t size)
 	return out;
 }
 
-static bool holds_socket(const char *pid, const unsigned long *inodes, unsigned int count)
+static bool holds_socket(const char *pid, const unsigned long *inodes, unsigned int count, uint64_t until)
 {
 	char path[PATH_MAX], link[64];
 	struct dirent *entry;
@@ -41,7 +45,7 @@ static bool holds_socket(const char *pid, const unsigned long *inodes, unsigned 
 	fds = opendir(path);
 	if (!fds)
 		return false;
-	while (!found && (entry = readdir(fds))) {
+	while (!found && monotonic_us() < until && (entry = readdir(fds))) {
 		unsigned long inode;
 		ssize_t length = readlinkat(dirfd(fds), entry->d_name, link, sizeof(link) - 1);
 
@@ -59,6 +63,7 @@ static bool holds_socket(const char *pid, const unsigned long *inodes, unsigned 
 
 bool process_find_holder(const unsigned long *inodes, unsigned int count, char *out, size_t size)
 {
+	uint64_t until = monotonic_us() + SEARCH_MS * US_PER_MS;
 	DIR *proc = count ? opendir("/proc") : NULL;
 	struct dirent *entry;
 	bool found = false;
@@ -66,8 +71,8 @@ bool process_find_holder(const unsigned long *inodes, unsigned int count, char *
 	if (!proc)
 		return false;
 	/* The kernel lists processes in the order of their numbers. */
-	while (!found && (entry = readdir(proc))) {
-		if (!isdigit((unsigned char)entry->d_name[0]) || !holds_socket(entry->d_name, inodes, count))
+	while (!found && monotonic_us() < until && (entry = readdir(proc))) {
+		if (!isdigit((unsigned char)entry->d_name[0]) || !holds_socket(entry->d_name, inodes, count, until))
 			continue;
 		process_name((unsigned int)strtoul(entry->d_name, NULL, 10), out, size);
 		found = true;

@@ -13,8 +13,8 @@ const char *process_name(unsigned int pid, char *out, size_t size);
 
 /*
  * The process that holds a socket with one of these inodes, named as above: the one with the lowest number, a server's
- * master before the workers that inherited its socket. False: none that can be seen from here. Reads the descriptors of
- * all processes.
+ * master before the workers that inherited its socket. False: none that can be seen from here, or not within 100 ms.
+ * Reads the descriptors of all processes.
  */
 bool process_find_holder(const unsigned long *inodes, unsigned int count, char *out, size_t size);
 
