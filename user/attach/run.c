@@ -49,12 +49,12 @@ static void announce(const struct program *program)
 static void log_totals(struct program *program)
 {
 	struct text totals = {0};
-	struct report report;
+	struct snapshot snapshot;
 	char *next = NULL;
 
-	report_add_up(&report, &program->engine, REPORT_COUNTERS);
-	program_add_counters(program, &report.counters);
-	counters_write_totals(&totals, &report.counters);
+	snapshot_add_up(&snapshot, &program->engine, SNAPSHOT_COUNTERS);
+	program_add_counters(program, &snapshot.counters);
+	counters_write_totals(&totals, &snapshot.counters);
 	for (char *line = totals.failed ? NULL : strtok_r(totals.bytes, "\n", &next); line;
 	     line = strtok_r(NULL, "\n", &next))
 		log_info("totals: %s", line);

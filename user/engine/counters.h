@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What is counted, and the one table of it: status, metrics and the last line of the log are loops over that. A worker
- * writes its own counters, on its thread; the main thread reads copies of them (report.h), or what a worker that has
+ * writes its own counters, on its thread; the main thread reads copies of them (snapshot.h), or what a worker that has
  * ended left behind. A new counter is a field here and a row in counters.c.
  */
 #ifndef ALPNBPF_ENGINE_COUNTERS_H

@@ -18,10 +18,10 @@
 int engine_open(struct engine *engine)
 {
 	*engine = (struct engine){.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-				  .reported = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+				  .answered = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				  .dataplane = {.socks = NO_DESCRIPTOR, .slots = NO_DESCRIPTOR},
 				  .trace = {.to = NO_DESCRIPTOR, .from = NO_DESCRIPTOR}};
-	if (engine->finished < 0 || engine->reported < 0)
+	if (engine->finished < 0 || engine->answered < 0)
 		return -errno;
 	return trace_open(&engine->trace);
 }
@@ -145,5 +145,5 @@ void engine_close(struct engine *engine)
 	dataplane_close(&engine->dataplane);
 	trace_close(&engine->trace);
 	descriptor_close(&engine->finished);
-	descriptor_close(&engine->reported);
+	descriptor_close(&engine->answered);
 }

@@ -29,7 +29,7 @@ struct engine {
 	struct worker *workers;                      /* [worker_count]; owned. Each says what others may look at */
 	unsigned int made;                           /* of them: worker_free() is due */
 	int finished;                                /* eventfd: a worker that has ended adds one */
-	int reported;                                /* eventfd: one that has answered the main thread adds one */
+	int answered;                                /* eventfd: one that has answered the main thread adds one */
 
 	/* Written by the main thread. */
 	unsigned int running;                          /* workers whose thread was started; read by it alone */
@@ -52,7 +52,7 @@ int engine_set_up(struct engine *engine, const struct options *options, struct s
 int engine_start(struct engine *engine, struct sentence *why);
 /* The newest configuration from now on; workers adopt it one after another. Main thread, as is the next. */
 void engine_publish(struct engine *engine, struct configuration *configuration);
-/* Have all that run adopted the newest? `reported` tells when to ask again. */
+/* Have all that run adopted the newest? `answered` tells when to ask again. */
 bool engine_has_adopted(const struct engine *engine);
 /* Tells all that run. One that has ended does not mind. */
 void engine_tell(struct engine *engine, enum worker_command command);

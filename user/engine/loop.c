@@ -253,7 +253,7 @@ int worker_turn(struct worker *worker, uint64_t patience_us)
 	run_sessions(worker);
 	obey_commands(worker);
 	sweep_sessions(worker);
-	report_answer(worker);
+	snapshot_answer(worker);
 	return has_finished(worker);
 }
 
@@ -334,5 +334,5 @@ void worker_free(struct worker *worker)
 	timers_free(&worker->timers);
 	slots_close(&worker->slots);
 	free(worker->scratch);
-	free(worker->report.sessions);
+	snapshot_free(&worker->snapshot);
 }

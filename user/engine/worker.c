@@ -70,7 +70,7 @@ void worker_answered(const struct worker *worker)
 {
 	uint64_t one = 1;
 
-	if (write(worker->engine->reported, &one, sizeof(one)) < 0)
+	if (write(worker->engine->answered, &one, sizeof(one)) < 0)
 		log_error("worker %u: cannot tell of its answer: %s", worker->index, strerror(errno));
 }
 

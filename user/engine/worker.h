@@ -15,7 +15,7 @@
 #include "engine/counters.h"
 #include "engine/engine.h"
 #include "engine/listener.h"
-#include "engine/report.h"
+#include "engine/snapshot.h"
 #include "engine/session.h"
 #include "engine/slots.h"
 #include "base/timer.h"
@@ -66,8 +66,9 @@ struct worker {
 
 	/* Between the main thread and this one. */
 	_Atomic int command; /* enum worker_command; written by the main thread */
-	_Atomic int asked; /* enum report_kind; the main thread sets it, the worker clears it when `report` is filled */
-	struct report report;                          /* the worker's while it is asked, else the main thread's */
+	_Atomic int
+		asked; /* enum snapshot_kind; the main thread sets it, the worker clears it when `snapshot` is filled */
+	struct snapshot snapshot;                      /* the worker's while it is asked, else the main thread's */
 	_Atomic uint64_t loops;                        /* how often it came round; written by the worker */
 	_Atomic(struct configuration *) configuration; /* of new sessions; written by the worker */
 

@@ -30,7 +30,7 @@ static void add_label(struct text *out, const char *value)
 	}
 }
 
-static void write_live(struct text *out, const struct program *program, const struct report *report)
+static void write_live(struct text *out, const struct program *program, const struct snapshot *snapshot)
 {
 	static const char name[] = "alpnbpf_sessions";
 
@@ -39,7 +39,7 @@ static void write_live(struct text *out, const struct program *program, const st
 	for (int route = ROUTE_UNDECIDED; route < ROUTES; route++)
 		if (route == ROUTE_UNDECIDED || program->options.backends[route].count)
 			text_add(out, "%s{route=\"%s\"} %llu\n", name, route_name((enum route)route),
-				 (unsigned long long)report->live_by_route[route]);
+				 (unsigned long long)snapshot->live_by_route[route]);
 }
 
 static void write_info(struct text *out, struct program *program)
@@ -63,15 +63,15 @@ static void write_process(struct text *out, struct program *program)
 		write_gauge(out, "process_max_fds", "Limit of descriptors.", limit.rlim_cur);
 }
 
-void metrics_write(struct text *out, struct program *program, const struct report *report)
+void metrics_write(struct text *out, struct program *program, const struct snapshot *snapshot)
 {
 	write_info(out, program);
 	write_gauge(out, "alpnbpf_armed", "1 while new connections are inspected.", status_is_armed(program));
 	write_gauge(out, "alpnbpf_workers", "Threads that serve sessions.", program->engine.running);
 	write_gauge(out, "alpnbpf_sessions_max", "Limit of simultaneous sessions.",
 		    atomic_load(&program->engine.configuration)->max_sessions);
-	write_live(out, program, report);
-	counters_write_metrics(out, &report->counters, &program->options);
+	write_live(out, program, snapshot);
+	counters_write_metrics(out, &snapshot->counters, &program->options);
 	write_gauge(out, "alpnbpf_config_last_reload_successful", "0 if the last reload was refused.",
 		    !program->reload.failed);
 	write_process(out, program);

@@ -3,10 +3,10 @@
 #ifndef ALPNBPF_OPERATE_METRICS_H
 #define ALPNBPF_OPERATE_METRICS_H
 
-#include "engine/report.h"
+#include "engine/snapshot.h"
 #include "operate/program.h"
 
-/* A report that has not failed, with program_add_counters(). */
-void metrics_write(struct text *out, struct program *program, const struct report *report);
+/* A snapshot that has not failed, with program_add_counters(). */
+void metrics_write(struct text *out, struct program *program, const struct snapshot *snapshot);
 
 #endif

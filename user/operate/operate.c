@@ -125,7 +125,7 @@ static void empty_eventfd(int fd)
 
 void operate_run(struct program *program)
 {
-	empty_eventfd(program->engine.reported);
+	empty_eventfd(program->engine.answered);
 	servers_run(&program->servers);
 	requests_run(program);
 	if (trace_output_run(&program->engine.trace, &program->servers))
@@ -136,7 +136,7 @@ void operate_poll(const struct program *program, struct pollfd *wait)
 {
 	wait[OPERATE_SERVERS] = (struct pollfd){.fd = program->servers.epoll, .events = POLLIN};
 	wait[OPERATE_TRACE] = (struct pollfd){.fd = program->engine.trace.from, .events = POLLIN};
-	wait[OPERATE_REPORTS] = (struct pollfd){.fd = program->engine.reported, .events = POLLIN};
+	wait[OPERATE_REPORTS] = (struct pollfd){.fd = program->engine.answered, .events = POLLIN};
 	wait[OPERATE_RELOAD] = (struct pollfd){.fd = reload_fd(&program->reload), .events = POLLIN};
 }
 

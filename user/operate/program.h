@@ -11,7 +11,7 @@
 #include "operate/server.h"
 #include "options/options.h"
 #include "engine/engine.h"
-#include "engine/report.h"
+#include "engine/snapshot.h"
 
 /* In this order; attach/ending.c goes from one to the next. */
 enum program_phase {
@@ -27,11 +27,11 @@ enum program_phase {
 enum program_end { END_NOT_ASKED, END_DRAIN, END_NOW };
 
 /* The workers are asked for reports in rounds: those who wait for one share it, those who come later get the next. */
-struct report_round {
-	uint64_t turn;          /* how many have begun */
-	enum report_kind asked; /* of the one under way; REPORT_NONE: none is */
-	uint64_t until;         /* us; how long it waits for workers */
-	enum report_kind next;  /* what the next one is to ask for; REPORT_NONE: nobody waits for it */
+struct snapshot_round {
+	uint64_t turn;            /* how many have begun */
+	enum snapshot_kind asked; /* of the one under way; SNAPSHOT_NONE: none is */
+	uint64_t until;           /* us; how long it waits for workers */
+	enum snapshot_kind next;  /* what the next one is to ask for; SNAPSHOT_NONE: nobody waits for it */
 };
 
 struct program {
@@ -46,7 +46,7 @@ struct program {
 	struct servers servers;
 	struct control control;
 	struct server control_server, metrics_server;
-	struct report_round round;
+	struct snapshot_round round;
 	struct reload reload;
 };
 

@@ -40,7 +40,7 @@ struct reload {
 uint64_t reload_ask(struct reload *reload);
 /* Goes on as far as it can without waiting. True: the turn reload->turn has ended. */
 bool reload_step(struct program *program);
-/* The descriptor that is readable when reload_step() can go on; NO_DESCRIPTOR: none but engine->reported is. */
+/* The descriptor that is readable when reload_step() can go on; NO_DESCRIPTOR: none but engine->answered is. */
 int reload_fd(const struct reload *reload);
 /* When it can go on at the latest, us; UINT64_MAX: only then. */
 uint64_t reload_next(const struct reload *reload);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Answers requests. One to the control socket is a line, a command and its words; its answer begins with a line "ok",
- * or "error: " and a sentence, and what was asked for follows. Owns struct report_round. Main thread.
+ * or "error: " and a sentence, and what was asked for follows. Owns struct snapshot_round. Main thread.
  */
 #include "operate/requests.h"
 
@@ -13,14 +13,14 @@
 #include "operate/status.h"
 #include "operate/trace_output.h"
 
-#define REPORT_MS 1000 /* how long workers have to answer */
+#define SNAPSHOT_MS 1000 /* how long workers have to answer */
 
 /* What clients wait for, or follow; TRACE_FOLLOWS is another one. */
 enum subject { SUBJECT_REPORT = 1, SUBJECT_RELOAD, SUBJECT_END };
 
-/* --- waiting for a report of the workers --- */
+/* --- waiting for a snapshot of the workers --- */
 
-static void wait_for_report(struct program *program, struct server_client *client, enum report_kind kind)
+static void wait_for_snapshot(struct program *program, struct server_client *client, enum snapshot_kind kind)
 {
 	if (program->round.next < kind) /* one of sessions has the counters as well */
 		program->round.next = kind;
@@ -39,20 +39,21 @@ static void answer_ok(struct server_client *client)
 	text_add(server_answer(client), "ok\n");
 }
 
-static void answer_status(struct program *program, struct server_client *client, const struct report *report, bool json)
+static void answer_status(struct program *program, struct server_client *client, const struct snapshot *snapshot,
+			  bool json)
 {
 	answer_ok(client);
-	status_write(server_answer(client), program, report, json);
+	status_write(server_answer(client), program, snapshot, json);
 }
 
-static void answer_sessions(struct server_client *client, const struct report *report, bool json)
+static void answer_sessions(struct server_client *client, const struct snapshot *snapshot, bool json)
 {
-	if (report->failed) {
+	if (snapshot->failed) {
 		answer_error(client, "a worker did not answer in time, or memory ran out");
 		return;
 	}
 	answer_ok(client);
-	sessions_write(server_answer(client), report, json);
+	sessions_write(server_answer(client), snapshot, json);
 }
 
 static void answer_ready(struct program *program, struct server_client *client)
@@ -102,10 +103,10 @@ static void control_request(struct server *server, struct server_client *client,
 	}
 	switch (request.command) {
 	case CONTROL_STATUS:
-		wait_for_report(program, client, REPORT_COUNTERS);
+		wait_for_snapshot(program, client, SNAPSHOT_COUNTERS);
 		return;
 	case CONTROL_SESSIONS:
-		wait_for_report(program, client, REPORT_SESSIONS);
+		wait_for_snapshot(program, client, SNAPSHOT_SESSIONS);
 		return;
 	case CONTROL_READY:
 		answer_ready(program, client);
@@ -142,8 +143,8 @@ static bool control_admit(struct server *server, struct server_client *client, i
 	return false;
 }
 
-/* It was understood when it came, and has waited for the report since. */
-static void control_report(struct program *program, struct server_client *client, const struct report *report)
+/* It was understood when it came, and has waited for the snapshot since. */
+static void control_report(struct program *program, struct server_client *client, const struct snapshot *snapshot)
 {
 	struct control_request request;
 	struct sentence why;
@@ -151,9 +152,9 @@ static void control_report(struct program *program, struct server_client *client
 	if (!control_request_parse(&request, client->request, &why))
 		answer_error(client, why.text);
 	else if (request.command == CONTROL_SESSIONS)
-		answer_sessions(client, report, request.json);
+		answer_sessions(client, snapshot, request.json);
 	else
-		answer_status(program, client, report, request.json);
+		answer_status(program, client, snapshot, request.json);
 }
 
 struct server requests_control_server(struct program *program)
@@ -176,7 +177,7 @@ static void metrics_request(struct server *server, struct server_client *client,
 
 	status = http_request_parse(request, &head);
 	if (status == HTTP_OK)
-		wait_for_report(server->context, client, REPORT_COUNTERS);
+		wait_for_snapshot(server->context, client, SNAPSHOT_COUNTERS);
 	else
 		http_refuse(server_answer(client), status);
 }
@@ -187,19 +188,19 @@ static void metrics_refuse(struct server *server, struct server_client *client)
 	http_refuse(server_answer(client), HTTP_TOO_LARGE);
 }
 
-static void metrics_report(struct program *program, struct server_client *client, const struct report *report)
+static void metrics_report(struct program *program, struct server_client *client, const struct snapshot *snapshot)
 {
 	struct text body = {0};
 	bool head = false;
 
 	http_request_parse(client->request, &head);
-	if (report->failed) /* counters would seem to go back */
+	if (snapshot->failed) /* counters would seem to go back */
 		http_refuse(server_answer(client), HTTP_UNAVAILABLE);
 	else
-		metrics_write(&body, program, report);
+		metrics_write(&body, program, snapshot);
 	if (body.failed)
 		http_refuse(server_answer(client), HTTP_UNAVAILABLE);
-	else if (!report->failed)
+	else if (!snapshot->failed)
 		http_answer(server_answer(client), &body, head);
 	text_free(&body);
 }
@@ -218,45 +219,45 @@ struct server requests_metrics_server(struct program *program)
 
 static void round_ends(struct program *program)
 {
-	struct report_round *round = &program->round;
+	struct snapshot_round *round = &program->round;
 	struct server_client *client;
-	struct report report;
+	struct snapshot snapshot;
 
-	report_add_up(&report, &program->engine, round->asked);
-	program_add_counters(program, &report.counters);
+	snapshot_add_up(&snapshot, &program->engine, round->asked);
+	program_add_counters(program, &snapshot.counters);
 	while ((client = servers_waiting(&program->servers, SUBJECT_REPORT, round->turn))) {
 		if (client->server == &program->metrics_server)
-			metrics_report(program, client, &report);
+			metrics_report(program, client, &snapshot);
 		else
-			control_report(program, client, &report);
+			control_report(program, client, &snapshot);
 		server_reply(&program->servers, client);
 	}
-	report_free(&report);
-	round->asked = REPORT_NONE;
+	snapshot_free(&snapshot);
+	round->asked = SNAPSHOT_NONE;
 }
 
 static void round_begins(struct program *program)
 {
-	struct report_round *round = &program->round;
+	struct snapshot_round *round = &program->round;
 
 	round->turn++;
 	round->asked = round->next;
-	round->next = REPORT_NONE;
-	round->until = monotonic_us() + REPORT_MS * US_PER_MS;
-	report_ask(&program->engine, round->asked);
+	round->next = SNAPSHOT_NONE;
+	round->until = monotonic_us() + SNAPSHOT_MS * US_PER_MS;
+	snapshot_ask(&program->engine, round->asked);
 }
 
 static void run_rounds(struct program *program)
 {
-	struct report_round *round = &program->round;
+	struct snapshot_round *round = &program->round;
 
 	do {
-		if (round->asked != REPORT_NONE &&
-		    (report_is_complete(&program->engine) || monotonic_us() >= round->until))
+		if (round->asked != SNAPSHOT_NONE &&
+		    (snapshot_is_complete(&program->engine) || monotonic_us() >= round->until))
 			round_ends(program);
-		if (round->asked == REPORT_NONE && round->next != REPORT_NONE)
+		if (round->asked == SNAPSHOT_NONE && round->next != SNAPSHOT_NONE)
 			round_begins(program);
-	} while (round->asked != REPORT_NONE && report_is_complete(&program->engine));
+	} while (round->asked != SNAPSHOT_NONE && snapshot_is_complete(&program->engine));
 }
 
 void requests_run(struct program *program)
@@ -275,7 +276,7 @@ uint64_t requests_next(const struct program *program)
 {
 	uint64_t next = reload_next(&program->reload);
 
-	if (program->round.asked != REPORT_NONE && program->round.until < next)
+	if (program->round.asked != SNAPSHOT_NONE && program->round.until < next)
 		next = program->round.until;
 	return next;
 }

@@ -12,12 +12,12 @@ static const char *const state_names[] = {[SESSION_FREE] = "free",
 					  [SESSION_OPEN] = "open",
 					  [SESSION_CLOSING] = "closing"};
 
-static const char *backend_name(const struct session_report *session, char *name, size_t size)
+static const char *backend_name(const struct session_snapshot *session, char *name, size_t size)
 {
 	return session->backend.len ? address_format(&session->backend, name, size) : NULL;
 }
 
-static void add_flow(struct json *json, const char *name, const struct session_report *session, enum side side)
+static void add_flow(struct json *json, const char *name, const struct session_snapshot *session, enum side side)
 {
 	json_begin_object(json, name);
 	json_number(json, "kernel", session->redirected[side]);
@@ -27,7 +27,7 @@ static void add_flow(struct json *json, const char *name, const struct session_r
 }
 
 /* As a line of its own: a reader of many can begin with the first. */
-static void write_json(struct text *out, const struct session_report *session)
+static void write_json(struct text *out, const struct session_snapshot *session)
 {
 	struct json json = {.out = out};
 	char client[ADDRESS_TEXT_MAX], backend[ADDRESS_TEXT_MAX];
@@ -53,7 +53,7 @@ static unsigned long long sum(uint64_t a, uint64_t b)
 	return a + b;
 }
 
-static void write_row(struct text *out, const struct session_report *session)
+static void write_row(struct text *out, const struct session_snapshot *session)
 {
 	char client[ADDRESS_TEXT_MAX], backend[ADDRESS_TEXT_MAX];
 	const char *to = backend_name(session, backend, sizeof(backend));
@@ -68,15 +68,15 @@ static void write_row(struct text *out, const struct session_report *session)
 		 *session->server_name ? session->server_name : "-");
 }
 
-void sessions_write(struct text *out, const struct report *report, bool json)
+void sessions_write(struct text *out, const struct snapshot *snapshot, bool json)
 {
 	if (!json)
 		text_add(out, "%-8s %-24s %-10s %-9s %-22s %-6s %8s %8s %12s %12s %9s  %s\n", "SESSION", "CLIENT",
 			 "STATE", "ROUTE", "BACKEND", "PATH", "AGE s", "IDLE s", "UP", "DOWN", "OWED", "SNI");
-	for (size_t i = 0; i < report->session_count; i++) {
+	for (size_t i = 0; i < snapshot->session_count; i++) {
 		if (json)
-			write_json(out, &report->sessions[i]);
+			write_json(out, &snapshot->sessions[i]);
 		else
-			write_row(out, &report->sessions[i]);
+			write_row(out, &snapshot->sessions[i]);
 	}
 }

@@ -16,7 +16,7 @@
 
 struct facts {
 	struct program *program;
-	const struct report *report;
+	const struct snapshot *snapshot;
 	uint64_t now; /* us */
 	bool armed;
 	unsigned int descriptors;
@@ -51,12 +51,12 @@ bool status_is_armed(struct program *program)
 	return !steer->state || arming_is_armed(steer);
 }
 
-static void collect(struct facts *facts, struct program *program, const struct report *report)
+static void collect(struct facts *facts, struct program *program, const struct snapshot *snapshot)
 {
 	struct rlimit limit;
 
 	*facts = (struct facts){
-		.program = program, .report = report, .now = monotonic_us(), .armed = status_is_armed(program)};
+		.program = program, .snapshot = snapshot, .now = monotonic_us(), .armed = status_is_armed(program)};
 	facts->descriptors = status_descriptors();
 	facts->descriptor_limit = getrlimit(RLIMIT_NOFILE, &limit) ? 0 : limit.rlim_cur;
 }
@@ -104,11 +104,11 @@ static bool is_in_use(const struct program *program, int route)
 
 static void write_json_routes(struct json *json, const struct facts *facts)
 {
-	const struct report *report = facts->report;
+	const struct snapshot *snapshot = facts->snapshot;
 
 	json_begin_array(json, "routes");
 	for (int route = ROUTE_HTTPS; route < ROUTES; route++) {
-		const struct backend_state *state = &report->backends[route];
+		const struct backend_state *state = &snapshot->backends[route];
 
 		if (!is_in_use(facts->program, route))
 			continue;
@@ -122,8 +122,8 @@ static void write_json_routes(struct json *json, const struct facts *facts)
 			json_real(json, "failed_seconds_ago", seconds_since(facts, state->failed_at));
 			json_string(json, "error", strerror(-state->error));
 		}
-		json_number(json, "sessions", report->live_by_route[route]);
-		counters_write_json(json, &report->counters, COUNTER_ROUTES, (enum route)route);
+		json_number(json, "sessions", snapshot->live_by_route[route]);
+		counters_write_json(json, &snapshot->counters, COUNTER_ROUTES, (enum route)route);
 		json_end_object(json);
 	}
 	json_end_array(json);
@@ -188,21 +188,21 @@ static void write_json(struct text *out, const struct facts *facts)
 	write_json_listeners(&json, program);
 	write_json_routes(&json, facts);
 	json_begin_object(&json, "sessions");
-	json_number(&json, "now", facts->report->live);
-	counters_write_json(&json, &facts->report->counters, COUNTER_SESSIONS, ROUTE_UNDECIDED);
+	json_number(&json, "now", facts->snapshot->live);
+	counters_write_json(&json, &facts->snapshot->counters, COUNTER_SESSIONS, ROUTE_UNDECIDED);
 	json_number(&json, "limit", atomic_load(&program->engine.configuration)->max_sessions);
 	json_end_object(&json);
-	write_json_counters(&json, &facts->report->counters);
+	write_json_counters(&json, &facts->snapshot->counters);
 	json_begin_object(&json, "descriptors");
 	json_number(&json, "open", facts->descriptors);
 	json_number(&json, "limit", facts->descriptor_limit);
 	json_end_object(&json);
 	json_begin_object(&json, "reloads");
-	counters_write_json(&json, &facts->report->counters, COUNTER_RELOADS, ROUTE_UNDECIDED);
+	counters_write_json(&json, &facts->snapshot->counters, COUNTER_RELOADS, ROUTE_UNDECIDED);
 	json_bool(&json, "last_failed", program->reload.failed);
 	json_end_object(&json);
 	json_number(&json, "watchers", server_followers(&program->servers));
-	json_bool(&json, "complete", !facts->report->failed);
+	json_bool(&json, "complete", !facts->snapshot->failed);
 	json_end_object(&json);
 	text_add(out, "\n");
 }
@@ -229,17 +229,17 @@ static void write_text_group(struct text *out, const char *name, const struct co
 
 static void write_text_routes(struct text *out, const struct facts *facts)
 {
-	const struct report *report = facts->report;
+	const struct snapshot *snapshot = facts->snapshot;
 
 	for (int route = ROUTE_HTTPS; route < ROUTES; route++) {
-		const struct backend_state *state = &report->backends[route];
+		const struct backend_state *state = &snapshot->backends[route];
 
 		if (!is_in_use(facts->program, route))
 			continue;
 		text_add(out, "route        %s -> %s: %s, sessions %llu now, ", route_name((enum route)route),
 			 facts->program->options.backends[route].text, state_name(state),
-			 (unsigned long long)report->live_by_route[route]);
-		counters_write_text(out, &report->counters, COUNTER_ROUTES, (enum route)route);
+			 (unsigned long long)snapshot->live_by_route[route]);
+		counters_write_text(out, &snapshot->counters, COUNTER_ROUTES, (enum route)route);
 		if (state->failed_at)
 			text_add(out, "; %.0f s ago: %s", seconds_since(facts, state->failed_at),
 				 strerror(-state->error));
@@ -251,7 +251,7 @@ static void write_text(struct text *out, const struct facts *facts)
 {
 	const struct program *program = facts->program;
 	const struct options *options = &program->options;
-	const struct counters *counters = &facts->report->counters;
+	const struct counters *counters = &facts->snapshot->counters;
 	char name[ADDRESS_TEXT_MAX];
 
 	text_add(out, "alpnbpf      %s, name %s, pid %d, %s for ", ALPNBPF_VERSION, program->control.name,
@@ -271,7 +271,7 @@ static void write_text(struct text *out, const struct facts *facts)
 			 options->in_place[i] ? " in place" : "");
 	text_add(out, "\n");
 	write_text_routes(out, facts);
-	text_add(out, "sessions     %llu now, %u at most, ", (unsigned long long)facts->report->live,
+	text_add(out, "sessions     %llu now, %u at most, ", (unsigned long long)facts->snapshot->live,
 		 atomic_load(&program->engine.configuration)->max_sessions);
 	counters_write_text(out, counters, COUNTER_SESSIONS, ROUTE_UNDECIDED);
 	text_add(out, "\n");
@@ -282,15 +282,15 @@ static void write_text(struct text *out, const struct facts *facts)
 		text_add(out, "             the last reload failed\n");
 	text_add(out, "watchers     %u\n", server_followers(&program->servers));
 	text_add(out, "descriptors  %u of %llu\n", facts->descriptors, (unsigned long long)facts->descriptor_limit);
-	if (facts->report->failed)
+	if (facts->snapshot->failed)
 		text_add(out, "incomplete   a worker did not answer in time\n");
 }
 
-void status_write(struct text *out, struct program *program, const struct report *report, bool json)
+void status_write(struct text *out, struct program *program, const struct snapshot *snapshot, bool json)
 {
 	struct facts facts;
 
-	collect(&facts, program, report);
+	collect(&facts, program, snapshot);
 	if (json)
 		write_json(out, &facts);
 	else

@@ -4,12 +4,12 @@
 #define ALPNBPF_OPERATE_STATUS_H
 
 #include "operate/program.h"
-#include "engine/report.h"
+#include "engine/snapshot.h"
 
-/* A report of the workers' counters, with program_add_counters(). */
-void status_write(struct text *out, struct program *program, const struct report *report, bool json);
-/* A report of sessions. */
-void sessions_write(struct text *out, const struct report *report, bool json);
+/* A snapshot of the workers' counters, with program_add_counters(). */
+void status_write(struct text *out, struct program *program, const struct snapshot *snapshot, bool json);
+/* A snapshot of sessions. */
+void sessions_write(struct text *out, const struct snapshot *snapshot, bool json);
 
 /* Open descriptors of this process; 0 if they cannot be counted. */
 unsigned int status_descriptors(void);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Reports of workers: filled by each on its own thread, asked for and added up by the main thread. */
-#include "engine/report.h"
+/* Snapshots of workers: each fills its own, on its thread, when the main thread has asked; that adds them up. */
+#include "engine/snapshot.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,11 +17,11 @@
 
 /* --- the worker's side --- */
 
-static void describe_session(struct session *session, struct session_report *out)
+static void describe_session(struct session *session, struct session_snapshot *out)
 {
 	uint64_t now = session->worker->now;
 
-	*out = (struct session_report){
+	*out = (struct session_snapshot){
 		.number = session->number,
 		.state = session->state,
 		.route = session->route,
@@ -52,60 +52,61 @@ static bool is_live(const struct session *session)
 	return session->state != SESSION_FREE && session->state != SESSION_CLOSING;
 }
 
-static void fill(struct worker *worker, struct report *report, enum report_kind kind)
+static void snapshot_fill(struct worker *worker, struct snapshot *snapshot, enum snapshot_kind kind)
 {
-	*report = (struct report){.counters = worker->counters};
-	memcpy(report->backends, worker->backends, sizeof(report->backends));
-	if (kind == REPORT_SESSIONS) {
-		report->sessions = calloc(worker->slots.live ? worker->slots.live : 1, sizeof(struct session_report));
-		report->failed = report->sessions == NULL;
+	*snapshot = (struct snapshot){.counters = worker->counters};
+	memcpy(snapshot->backends, worker->backends, sizeof(snapshot->backends));
+	if (kind == SNAPSHOT_SESSIONS) {
+		snapshot->sessions =
+			calloc(worker->slots.live ? worker->slots.live : 1, sizeof(struct session_snapshot));
+		snapshot->failed = snapshot->sessions == NULL;
 	}
 	for (unsigned int i = 0; i < worker->slots.ever_used; i++) {
 		struct session *session = &worker->slots.sessions[i];
 
 		if (!is_live(session))
 			continue;
-		report->live++;
-		report->live_by_route[session->route]++;
+		snapshot->live++;
+		snapshot->live_by_route[session->route]++;
 		for (int side = CLIENT; side < SIDES; side++) {
-			report->counters.bytes_kernel += flow_load(&session->flows[side].redirected);
-			report->counters.bytes_user += flow_load(&session->flows[side].forwarded);
-			report->counters.trimmed += flow_load(&session->flows[side].trimmed);
+			snapshot->counters.bytes_kernel += flow_load(&session->flows[side].redirected);
+			snapshot->counters.bytes_user += flow_load(&session->flows[side].forwarded);
+			snapshot->counters.trimmed += flow_load(&session->flows[side].trimmed);
 		}
-		if (report->sessions)
-			describe_session(session, &report->sessions[report->session_count++]);
+		if (snapshot->sessions)
+			describe_session(session, &snapshot->sessions[snapshot->session_count++]);
 	}
 }
 
-void report_answer(struct worker *worker)
+void snapshot_answer(struct worker *worker)
 {
 	int asked = atomic_load(&worker->asked);
 
-	if (asked == REPORT_NONE)
+	if (asked == SNAPSHOT_NONE)
 		return;
-	fill(worker, &worker->report, (enum report_kind)asked);
-	atomic_store(&worker->asked, REPORT_NONE);
+	snapshot_fill(worker, &worker->snapshot, (enum snapshot_kind)asked);
+	atomic_store(&worker->asked, SNAPSHOT_NONE);
 	worker_answered(worker);
 }
 
 /* --- the main thread's side --- */
 
-bool report_is_complete(const struct engine *engine)
+bool snapshot_is_complete(const struct engine *engine)
 {
 	for (unsigned int i = 0; i < engine->running; i++)
 		if (worker_loops(&engine->workers[i]) != WORKER_ENDED &&
-		    atomic_load(&engine->workers[i].asked) != REPORT_NONE)
+		    atomic_load(&engine->workers[i].asked) != SNAPSHOT_NONE)
 			return false;
 	return true;
 }
 
-static void add(struct report *sum, const struct report *report)
+static void snapshot_add(struct snapshot *sum, const struct snapshot *snapshot)
 {
-	counters_add(&sum->counters, &report->counters);
+	counters_add(&sum->counters, &snapshot->counters);
 	for (int route = 0; route < ROUTES; route++) {
-		const struct backend_state *state = &report->backends[route];
+		const struct backend_state *state = &snapshot->backends[route];
 
-		sum->live_by_route[route] += report->live_by_route[route];
+		sum->live_by_route[route] += snapshot->live_by_route[route];
 		if (state->connected_at > sum->backends[route].connected_at)
 			sum->backends[route].connected_at = state->connected_at;
 		if (state->failed_at > sum->backends[route].failed_at) {
@@ -113,66 +114,66 @@ static void add(struct report *sum, const struct report *report)
 			sum->backends[route].error = state->error;
 		}
 	}
-	sum->live += report->live;
-	sum->failed = sum->failed || report->failed;
+	sum->live += snapshot->live;
+	sum->failed = sum->failed || snapshot->failed;
 }
 
-static void take_sessions(struct report *sum, struct report *report)
+static void snapshot_add_sessions(struct snapshot *sum, struct snapshot *snapshot)
 {
-	struct session_report *both =
-		realloc(sum->sessions, (sum->session_count + report->session_count + 1) * sizeof(*both));
+	struct session_snapshot *both =
+		realloc(sum->sessions, (sum->session_count + snapshot->session_count + 1) * sizeof(*both));
 
 	if (both) {
-		if (report->session_count)
-			memcpy(both + sum->session_count, report->sessions, report->session_count * sizeof(*both));
+		if (snapshot->session_count)
+			memcpy(both + sum->session_count, snapshot->sessions, snapshot->session_count * sizeof(*both));
 		sum->sessions = both;
-		sum->session_count += report->session_count;
+		sum->session_count += snapshot->session_count;
 	} else {
 		sum->failed = true;
 	}
-	free(report->sessions);
-	report->sessions = NULL;
+	free(snapshot->sessions);
+	snapshot->sessions = NULL;
 }
 
-void report_ask(struct engine *engine, enum report_kind kind)
+void snapshot_ask(struct engine *engine, enum snapshot_kind kind)
 {
 	for (unsigned int i = 0; i < engine->running; i++) {
 		struct worker *worker = &engine->workers[i];
 
 		/* One that did not answer in time last time is still asked. */
-		if (worker_loops(worker) == WORKER_ENDED || atomic_load(&worker->asked) != REPORT_NONE)
+		if (worker_loops(worker) == WORKER_ENDED || atomic_load(&worker->asked) != SNAPSHOT_NONE)
 			continue;
-		report_free(&worker->report); /* an answer that came too late */
+		snapshot_free(&worker->snapshot); /* an answer that came too late */
 		atomic_store(&worker->asked, (int)kind);
 		worker_wake(worker);
 	}
 }
 
-void report_add_up(struct report *sum, struct engine *engine, enum report_kind kind)
+void snapshot_add_up(struct snapshot *sum, struct engine *engine, enum snapshot_kind kind)
 {
-	*sum = (struct report){0};
+	*sum = (struct snapshot){0};
 	for (unsigned int i = 0; i < engine->running; i++) {
 		struct worker *worker = &engine->workers[i];
 
 		if (worker_loops(worker) == WORKER_ENDED) {
-			report_free(&worker->report);
-			fill(worker, &worker->report, kind);
-		} else if (atomic_load(&worker->asked) != REPORT_NONE) {
+			snapshot_free(&worker->snapshot);
+			snapshot_fill(worker, &worker->snapshot, kind);
+		} else if (atomic_load(&worker->asked) != SNAPSHOT_NONE) {
 			sum->failed = true;
 			continue;
 		}
-		add(sum, &worker->report);
-		if (kind != REPORT_SESSIONS)
+		snapshot_add(sum, &worker->snapshot);
+		if (kind != SNAPSHOT_SESSIONS)
 			continue;
-		if (worker->report.sessions)
-			take_sessions(sum, &worker->report);
+		if (worker->snapshot.sessions)
+			snapshot_add_sessions(sum, &worker->snapshot);
 		else /* it answered what it was asked before */
 			sum->failed = true;
 	}
 }
 
-void report_free(struct report *report)
+void snapshot_free(struct snapshot *snapshot)
 {
-	free(report->sessions);
-	report->sessions = NULL;
+	free(snapshot->sessions);
+	snapshot->sessions = NULL;
 }
