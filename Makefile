@@ -1,5 +1,6 @@
 # alpnbpf: build, test, install. Quiet unless V=1; SANITIZE=1 builds the user half with ASan, UBSan and
-# its assertions, FUZZ=1 the fuzzers, STATIC=1 (`make static`) a stripped binary without any library.
+# its assertions, FUZZ=1 the fuzzers, COVERAGE=1 what counts its lines, STATIC=1 (`make static`) a stripped
+# binary without any library.
 # SPDX-License-Identifier: BSD-2-Clause
 
 VERSION := 0.1.0
@@ -21,6 +22,12 @@ override CC := $(CLANG)
 CFLAGS ?= -O1 -g
 SANFLAGS := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined -w
 BIN    := build-fuzz/alpnbpf
+else ifeq ($(COVERAGE),1)
+OUT    := build-coverage
+CFLAGS ?= -O0 -g -DNDEBUG --coverage -fprofile-abs-path -fprofile-update=atomic
+BIN    := build-coverage/alpnbpf
+BIN_OBJS = $(OUT)/tests/coverage/without_sandbox.o
+LDFLAGS += -Wl,--wrap=sandbox_files,--wrap=sandbox_calls
 else ifeq ($(STATIC),1)
 # Still position independent: what stands in front of the internet keeps its random addresses.
 OUT    := build-static
@@ -75,7 +82,7 @@ BPF_SKELS := $(OUT)/sockmap.skel.h $(OUT)/steer.skel.h
 
 all: $(BIN)
 
-$(BIN): $(OUT)/main.o $(LIBS_DOWN)
+$(BIN): $(OUT)/main.o $(BIN_OBJS) $(LIBS_DOWN)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(SECCOMP_LIBS) $(LINK_SAID)
 
 # One a room; made anew, so that a source that is gone leaves no object behind.
@@ -125,6 +132,6 @@ deps:
 	$(Q)tools/deps
 
 clean:
-	$(Q)rm -rf build build-fuzz build-san build-static alpnbpf alpnbpf-san
+	$(Q)rm -rf build build-coverage build-fuzz build-san build-static alpnbpf alpnbpf-san
 
 -include $(wildcard $(OUT)/*.d $(OUT)/*/*.d $(OUT)/*/*/*.d)

@@ -12,7 +12,7 @@ FUZZERS    := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_OBJS  := $(patsubst %.c,$(OUT)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
 
 .PHONY: check check-quick check-build check-unit check-engine check-bpf check-fuzz check-e2e check-e2e-quick check-kernels \
-	check-package fuzz fuzz-build
+	check-package fuzz fuzz-build coverage coverage-run
 
 SUITES := unit engine bpf fuzz e2e
 QUICK_SUITES := unit engine bpf e2e-quick
@@ -92,3 +92,10 @@ check-kernels: $(BIN)
 # Builds, installs, removes and purges it; in a copy-on-write view of this machine.
 check-package:
 	$(Q)$(PYTEST) -q tests/package
+
+# How much of user/ the tests run, a folder a line: a build of its own, the suites in C, then the end-to-end tests.
+coverage: $(BIN)
+	$(Q)$(MAKE) --no-print-directory $(PARALLEL) SANITIZE=0 COVERAGE=1 coverage-run
+
+coverage-run: $(BIN) $(UNIT_TESTS) $(ENGINE_TESTS) $(BPF_TESTS)
+	$(Q)tools/coverage $(OUT) $(UNIT_TESTS) $(ENGINE_TESTS) $(BPF_TESTS)
