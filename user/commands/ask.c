@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* `alpnbpf status`, `sessions`, `trace`, `reload`, `detach`: what is asked of a running attach through its control
- * socket. */
-#include <errno.h>
-#include <stdlib.h>
+/*
+ * `alpnbpf status`, `sessions`, `trace`, `reload`, `detach`: what is asked of a running attach through its control
+ * socket. Owns nothing; a short-lived process with one thread.
+ */
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +13,23 @@
 #include "options/command_line.h"
 
 #define NAME_USAGE "  --name NAME  of the instance, where several run\n  --help       this text\n"
+
+static int print_error(const char *command, const struct sentence *why)
+{
+	fprintf(stderr, "alpnbpf %s: %s\n", command, why->text);
+	return EXIT_FAILED;
+}
+
+/* The exit code. */
+static int ask_and_print(const char *command, const char *name, const char *request, enum client_answer how)
+{
+	struct sentence why;
+	FILE *answer = client_ask(name, request, how, &why);
+
+	if (!answer || client_copy(answer, &why))
+		return print_error(command, &why);
+	return EXIT_DONE;
+}
 
 /* --- status --- */
 
@@ -24,51 +42,57 @@ static const char status_usage[] =
 	"  --watch      again every second, until interrupted\n"
 	"  --ready      print nothing; exit code 0 if it accepts connections, else 1\n" NAME_USAGE;
 
-/* What a terminal showed before is cleared; elsewhere one follows the other. */
-static int watch(const char *name, const char *request, bool json)
+/* What a terminal showed before is cleared; elsewhere one follows the other. Ends when it cannot go on. */
+static int repeat_status(const char *name, const char *request, bool json)
 {
 	const struct timespec second = {.tv_sec = 1};
+	struct sentence why;
+	FILE *answer;
 
-	for (;;) {
-		FILE *answer = client_ask("status", name, request, false, false);
-
-		if (!answer)
-			return EXIT_FAILED;
+	while ((answer = client_ask(name, request, CLIENT_AT_ONCE, &why))) {
 		if (!json && isatty(STDOUT_FILENO))
 			fputs("\033[H\033[2J", stdout);
-		if (!client_copy("status", answer) || fflush(stdout))
-			return EXIT_FAILED;
+		if (client_copy(answer, &why))
+			break;
 		nanosleep(&second, NULL);
 	}
+	return print_error("status", &why);
+}
+
+/* Whatever the reason why not: that is what the exit code says. */
+static int is_ready(const char *name)
+{
+	struct sentence why;
+	FILE *answer = client_ask(name, "ready\n", CLIENT_AT_ONCE, &why);
+
+	if (!answer)
+		return EXIT_FAILED;
+	fclose(answer);
+	return EXIT_DONE;
 }
 
 int status_main(int argc, char **argv)
 {
-	bool json = false, watches = false, ready = false;
+	bool json = false, repeats = false, ready = false;
 	const struct client_option options[] = {{.name = "--json", .flag = &json},
-						{.name = "--watch", .flag = &watches},
+						{.name = "--watch", .flag = &repeats},
 						{.name = "--ready", .flag = &ready},
 						{0}};
-	const char *name = NULL;
-	FILE *answer;
+	const char *name = NULL, *request;
 	int code;
 
 	if (!client_options(argc, argv, options, status_usage, &name, &code))
 		return code;
-	if (ready && (json || watches)) {
+	request = json ? "status json\n" : "status text\n";
+	if (ready && (json || repeats)) {
 		fprintf(stderr, "alpnbpf status: --ready prints nothing; leave out --json and --watch\n");
 		return EXIT_USAGE;
 	}
-	if (ready) {
-		answer = client_ask("status", name, "ready\n", false, true);
-		if (answer)
-			fclose(answer);
-		return answer ? EXIT_DONE : EXIT_FAILED;
-	}
-	if (watches)
-		return watch(name, json ? "status json\n" : "status text\n", json);
-	answer = client_ask("status", name, json ? "status json\n" : "status text\n", false, false);
-	return answer && client_copy("status", answer) ? EXIT_DONE : EXIT_FAILED;
+	if (ready)
+		return is_ready(name);
+	if (repeats)
+		return repeat_status(name, request, json);
+	return ask_and_print("status", name, request, CLIENT_AT_ONCE);
 }
 
 /* --- sessions --- */
@@ -84,13 +108,11 @@ int sessions_main(int argc, char **argv)
 	bool json = false;
 	const struct client_option options[] = {{.name = "--json", .flag = &json}, {0}};
 	const char *name = NULL;
-	FILE *answer;
 	int code;
 
 	if (!client_options(argc, argv, options, sessions_usage, &name, &code))
 		return code;
-	answer = client_ask("sessions", name, json ? "sessions json\n" : "sessions text\n", false, false);
-	return answer && client_copy("sessions", answer) ? EXIT_DONE : EXIT_FAILED;
+	return ask_and_print("sessions", name, json ? "sessions json\n" : "sessions text\n", CLIENT_AT_ONCE);
 }
 
 /* --- trace --- */
@@ -112,7 +134,6 @@ int trace_main(int argc, char **argv)
 	const struct client_option options[] = {
 		{.name = "--json", .flag = &json}, {.name = "--route", .value = &route}, {0}};
 	char request[128];
-	FILE *answer;
 	int code;
 
 	if (!client_options(argc, argv, options, trace_usage, &name, &code))
@@ -123,8 +144,7 @@ int trace_main(int argc, char **argv)
 	}
 	snprintf(request, sizeof(request), "trace %s%s%s\n", json ? "json" : "text", route ? " " : "",
 		 route ? route : "");
-	answer = client_ask("trace", name, request, true, false);
-	return answer && client_copy("trace", answer) ? EXIT_DONE : EXIT_FAILED;
+	return ask_and_print("trace", name, request, CLIENT_FOLLOWED);
 }
 
 /* --- reload --- */
@@ -140,13 +160,11 @@ int reload_main(int argc, char **argv)
 {
 	const struct client_option options[] = {{0}};
 	const char *name = NULL;
-	FILE *answer;
 	int code;
 
 	if (!client_options(argc, argv, options, reload_usage, &name, &code))
 		return code;
-	answer = client_ask("reload", name, "reload\n", false, false);
-	return answer && client_copy("reload", answer) ? EXIT_DONE : EXIT_FAILED;
+	return ask_and_print("reload", name, "reload\n", CLIENT_LATER);
 }
 
 /* --- detach --- */
@@ -164,11 +182,9 @@ int detach_main(int argc, char **argv)
 	bool now = false;
 	const struct client_option options[] = {{.name = "--now", .flag = &now}, {0}};
 	const char *name = NULL;
-	FILE *answer;
 	int code;
 
 	if (!client_options(argc, argv, options, detach_usage, &name, &code))
 		return code;
-	answer = client_ask("detach", name, now ? "detach now\n" : "detach\n", true, false);
-	return answer && client_copy("detach", answer) ? EXIT_DONE : EXIT_FAILED;
+	return ask_and_print("detach", name, now ? "detach now\n" : "detach\n", CLIENT_FOLLOWED);
 }

@@ -30,20 +30,21 @@
 
 enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL, VERDICTS };
 
-struct report {
+/* Printed as they come. */
+struct findings {
 	const struct options *options;
 	unsigned int count[VERDICTS];
 };
 
-static void say(struct report *report, enum verdict verdict, const char *format, ...)
+static void add_finding(struct findings *findings, enum verdict verdict, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-static void say(struct report *report, enum verdict verdict, const char *format, ...)
+static void add_finding(struct findings *findings, enum verdict verdict, const char *format, ...)
 {
 	static const char *const prefixes[VERDICTS] = {"ok   ", "warn ", "FAIL "};
 	va_list arguments;
 
-	report->count[verdict]++;
+	findings->count[verdict]++;
 	fputs(prefixes[verdict], stdout);
 	va_start(arguments, format);
 	vprintf(format, arguments);
@@ -52,12 +53,12 @@ static void say(struct report *report, enum verdict verdict, const char *format,
 }
 
 /* What a missing part of the kernel data plane means depends on whether attach may do without it. */
-static enum verdict verdict_without_sockmap(const struct report *report)
+static enum verdict verdict_without_sockmap(const struct findings *findings)
 {
-	return report->options->dataplane == DATAPLANE_SOCKMAP ? VERDICT_FAIL : VERDICT_WARN;
+	return findings->options->dataplane == DATAPLANE_SOCKMAP ? VERDICT_FAIL : VERDICT_WARN;
 }
 
-static void check_kernel(struct report *report)
+static void check_kernel(struct findings *findings)
 {
 	struct utsname names;
 	char name[sizeof(names.release)];
@@ -65,65 +66,68 @@ static void check_kernel(struct report *report)
 	if (uname(&names))
 		return;
 	if (kernel_is_too_old(names.release, names.version, name, sizeof(name)))
-		say(report, VERDICT_WARN, "kernel %s: " KERNEL_FAULT "%s", name,
-		    report->options->dataplane == DATAPLANE_SOCKMAP ? "" : "; the user data plane would be used");
+		add_finding(findings, VERDICT_WARN, "kernel %s: " KERNEL_FAULT "%s", name,
+			    findings->options->dataplane == DATAPLANE_SOCKMAP ? ""
+									      : "; the user data plane would be used");
 	else
-		say(report, VERDICT_OK, "kernel %s", name);
+		add_finding(findings, VERDICT_OK, "kernel %s", name);
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		say(report, verdict_without_sockmap(report),
-		    "kernel types (BTF): /sys/kernel/btf/vmlinux: %s; the kernel needs CONFIG_DEBUG_INFO_BTF",
-		    strerror(errno));
+		add_finding(findings, verdict_without_sockmap(findings),
+			    "kernel types (BTF): /sys/kernel/btf/vmlinux: %s; the kernel needs CONFIG_DEBUG_INFO_BTF",
+			    strerror(errno));
 	else
-		say(report, VERDICT_OK, "kernel types (BTF) are readable");
+		add_finding(findings, VERDICT_OK, "kernel types (BTF) are readable");
 }
 
-static void check_sockmap(struct report *report)
+static void check_sockmap(struct findings *findings)
 {
 	char names[CAPABILITIES_TEXT_MAX];
 	const char *missing = capabilities_missing(CAPABILITIES_BPF, names, sizeof(names));
 	struct sentence why;
 
 	if (missing)
-		say(report, verdict_without_sockmap(report), "capabilities for BPF: %s", missing);
+		add_finding(findings, verdict_without_sockmap(findings), "capabilities for BPF: %s", missing);
 	else
-		say(report, VERDICT_OK, "capabilities for BPF: present");
-	if (dataplane_selftest(report->options->routes.count > 0, &why) == 0)
-		say(report, VERDICT_OK, "sockmap: the self-test moved bytes in the kernel");
-	else if (report->options->dataplane == DATAPLANE_SOCKMAP)
-		say(report, VERDICT_FAIL, "sockmap: %s; without --dataplane sockmap, user space would move the bytes",
-		    why.text);
+		add_finding(findings, VERDICT_OK, "capabilities for BPF: present");
+	if (dataplane_selftest(findings->options->routes.count > 0, &why) == 0)
+		add_finding(findings, VERDICT_OK, "sockmap: the self-test moved bytes in the kernel");
+	else if (findings->options->dataplane == DATAPLANE_SOCKMAP)
+		add_finding(findings, VERDICT_FAIL,
+			    "sockmap: %s; without --dataplane sockmap, user space would move the bytes", why.text);
 	else
-		say(report, VERDICT_WARN, "sockmap: %s; user space would move all bytes", why.text);
+		add_finding(findings, VERDICT_WARN, "sockmap: %s; user space would move all bytes", why.text);
 }
 
-static void check_descriptors(struct report *report)
+static void check_descriptors(struct findings *findings)
 {
-	const struct options *options = report->options;
+	const struct options *options = findings->options;
 	unsigned int wanted = options->max_connections ? options->max_connections : 1, sessions;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit)) {
-		say(report, VERDICT_FAIL, "descriptors: the limit cannot be read: %s", strerror(errno));
+		add_finding(findings, VERDICT_FAIL, "descriptors: the limit cannot be read: %s", strerror(errno));
 		return;
 	}
 	sessions = needs_session_limit(options, limit.rlim_max);
 	if (sessions == 0 || sessions < options->max_connections)
-		say(report, VERDICT_FAIL,
-		    "descriptors: the limit of %llu allows %u sessions; --max-connections %u needs %llu (LimitNOFILE=, ulimit -Hn)",
-		    (unsigned long long)limit.rlim_max, sessions, wanted,
-		    (unsigned long long)needs_descriptors(options, wanted));
+		add_finding(
+			findings, VERDICT_FAIL,
+			"descriptors: the limit of %llu allows %u sessions; --max-connections %u needs %llu (LimitNOFILE=, ulimit -Hn)",
+			(unsigned long long)limit.rlim_max, sessions, wanted,
+			(unsigned long long)needs_descriptors(options, wanted));
 	else if (options->max_connections)
-		say(report, VERDICT_OK, "descriptors: --max-connections %u needs %llu of %llu", wanted,
-		    (unsigned long long)needs_descriptors(options, wanted), (unsigned long long)limit.rlim_max);
+		add_finding(findings, VERDICT_OK, "descriptors: --max-connections %u needs %llu of %llu", wanted,
+			    (unsigned long long)needs_descriptors(options, wanted), (unsigned long long)limit.rlim_max);
 	else
-		say(report, sessions < FEW_SESSIONS ? VERDICT_WARN : VERDICT_OK,
-		    "descriptors: the limit of %llu allows %u sessions%s", (unsigned long long)limit.rlim_max, sessions,
-		    sessions < FEW_SESSIONS ? ", which is few; raise it (LimitNOFILE=, ulimit -Hn)" : "");
+		add_finding(findings, sessions < FEW_SESSIONS ? VERDICT_WARN : VERDICT_OK,
+			    "descriptors: the limit of %llu allows %u sessions%s", (unsigned long long)limit.rlim_max,
+			    sessions,
+			    sessions < FEW_SESSIONS ? ", which is few; raise it (LimitNOFILE=, ulimit -Hn)" : "");
 }
 
-static void check_listeners(struct report *report)
+static void check_listeners(struct findings *findings)
 {
-	const struct options *options = report->options;
+	const struct options *options = findings->options;
 	char name[ADDRESS_TEXT_MAX], names[CAPABILITIES_TEXT_MAX];
 	const char *missing;
 	struct sentence why;
@@ -132,9 +136,9 @@ static void check_listeners(struct report *report)
 
 	missing = capabilities_missing(wanted, names, sizeof(names));
 	if (missing)
-		say(report, VERDICT_FAIL, "capabilities for listening: %s", missing);
+		add_finding(findings, VERDICT_FAIL, "capabilities for listening: %s", missing);
 	else if (wanted)
-		say(report, VERDICT_OK, "capabilities for listening: present");
+		add_finding(findings, VERDICT_OK, "capabilities for listening: present");
 	for (unsigned int i = 0; i < options->listener_count; i++) {
 		const struct address *address = &options->listeners[i];
 		int error;
@@ -145,7 +149,8 @@ static void check_listeners(struct report *report)
 		}
 		address_format(address, name, sizeof(name));
 		if (options->activated) {
-			say(report, VERDICT_OK, "listen %s: a socket of the service manager's (LISTEN_FDS)", name);
+			add_finding(findings, VERDICT_OK, "listen %s: a socket of the service manager's (LISTEN_FDS)",
+				    name);
 			usable++;
 			continue;
 		}
@@ -153,48 +158,50 @@ static void check_listeners(struct report *report)
 		usable += error == 0;
 		if (error == -EAFNOSUPPORT && options->listener_implied[i])
 			/* Nobody asked for this family by name: attach goes on with the other one. */
-			say(report, VERDICT_WARN, "listen %s: %s; left out", name, why.text);
+			add_finding(findings, VERDICT_WARN, "listen %s: %s; left out", name, why.text);
 		else if (error)
-			say(report, VERDICT_FAIL, "listen %s: %s", name, why.text);
+			add_finding(findings, VERDICT_FAIL, "listen %s: %s", name, why.text);
 		else
-			say(report, VERDICT_OK, "listen %s: free", name);
+			add_finding(findings, VERDICT_OK, "listen %s: free", name);
 	}
 	if (!usable)
-		say(report, VERDICT_FAIL, "listen: no address is left to listen on");
+		add_finding(findings, VERDICT_FAIL, "listen: no address is left to listen on");
 }
 
 /* Which way would attach serve, and what stands in the way of what was asked for? */
-static void check_steering(struct report *report)
+static void check_steering(struct findings *findings)
 {
-	const struct options *options = report->options;
+	const struct options *options = findings->options;
 	struct steer steer;
 	struct sentence why = {0};
 	int error = steer_open(&steer, options, needs_workers(options), FEW_SESSIONS, &why);
 
 	if (error && options->in_place_count)
-		say(report, VERDICT_FAIL,
-		    "in place: %s; the web server could be moved to another port instead (--https 8443)", why.text);
+		add_finding(findings, VERDICT_FAIL,
+			    "in place: %s; the web server could be moved to another port instead (--https 8443)",
+			    why.text);
 	else if (error)
-		say(report, VERDICT_FAIL, "%s", why.text);
+		add_finding(findings, VERDICT_FAIL, "%s", why.text);
 	else if (steer_wants_bypass(options) && !steer.bypass)
-		say(report, VERDICT_WARN, "bypass: not possible: %s; all connections would go through alpnbpf",
-		    why.text);
+		add_finding(findings, VERDICT_WARN,
+			    "bypass: not possible: %s; all connections would go through alpnbpf", why.text);
 	else if (*why.text)
-		say(report, VERDICT_WARN, "mode: %s: %s", steer.mode, why.text);
+		add_finding(findings, VERDICT_WARN, "mode: %s: %s", steer.mode, why.text);
 	else if (*steer.cannot_watch)
-		say(report, VERDICT_WARN,
-		    "mode: %s; while armed, all connections would go through alpnbpf: hellos cannot be read as they pass: %s",
-		    steer.mode, steer.cannot_watch);
+		add_finding(
+			findings, VERDICT_WARN,
+			"mode: %s; while armed, all connections would go through alpnbpf: hellos cannot be read as they pass: %s",
+			steer.mode, steer.cannot_watch);
 	else
-		say(report, VERDICT_OK, "mode: %s", steer.mode);
+		add_finding(findings, VERDICT_OK, "mode: %s", steer.mode);
 	if (!error)
 		steer_close(&steer);
 }
 
 /* In place: who has the port, and does another alpnbpf serve it already? */
-static void check_web_server(struct report *report)
+static void check_web_server(struct findings *findings)
 {
-	const struct options *options = report->options;
+	const struct options *options = findings->options;
 	unsigned int port = address_port(&options->backends[ROUTE_HTTPS].addresses[0]);
 	char name[ADDRESS_TEXT_MAX], holder[PROCESS_TEXT_MAX], lock[32];
 	struct sentence other;
@@ -204,15 +211,17 @@ static void check_web_server(struct report *report)
 	snprintf(lock, sizeof(lock), LOCK_IN_PLACE, port);
 	held = lock_find(lock, &other);
 	if (held == -EADDRINUSE)
-		say(report, VERDICT_FAIL, "in place: %s serves port %u in this network namespace already", other.text,
-		    port);
+		add_finding(findings, VERDICT_FAIL, "in place: %s serves port %u in this network namespace already",
+			    other.text, port);
 	else if (held == -EPERM)
-		say(report, VERDICT_WARN,
-		    "in place: %s, of another user, has the name by which alpnbpf processes keep out of each other's way",
-		    other.text);
+		add_finding(
+			findings, VERDICT_WARN,
+			"in place: %s, of another user, has the name by which alpnbpf processes keep out of each other's way",
+			other.text);
 	if (count <= 0)
-		say(report, VERDICT_WARN,
-		    "web server: nobody listens on port %u; connections are refused until the web server does", port);
+		add_finding(findings, VERDICT_WARN,
+			    "web server: nobody listens on port %u; connections are refused until the web server does",
+			    port);
 	for (int i = 0; i < count && i < LISTENERS_SHOWN; i++) {
 		const struct address *address = &listeners[i].address;
 		bool again = false;
@@ -222,11 +231,11 @@ static void check_web_server(struct report *report)
 		if (again) /* SO_REUSEPORT */
 			continue;
 		port_find_holder(address, holder, sizeof(holder));
-		say(report, VERDICT_OK, "web server: %s listens on %s (%s)", holder,
-		    address_format(address, name, sizeof(name)),
-		    address->sa.sa_family == AF_INET ? "IPv4"
-		    : listeners[i].dual_stack        ? "IPv6 and IPv4"
-						     : "IPv6");
+		add_finding(findings, VERDICT_OK, "web server: %s listens on %s (%s)", holder,
+			    address_format(address, name, sizeof(name)),
+			    address->sa.sa_family == AF_INET ? "IPv4"
+			    : listeners[i].dual_stack        ? "IPv6 and IPv4"
+							     : "IPv6");
 	}
 }
 
@@ -245,11 +254,11 @@ static const char *connect_reason(int error, unsigned int timeout_ms, char *out,
  * Addresses are tried in order at every connection. One that answers makes the backend work; those before it cost an
  * attempt each, those after it are spare. When none answers, `dead` says how bad that is for this route.
  */
-static void check_backend(struct report *report, enum route route, const char *name, enum verdict dead,
+static void check_backend(struct findings *findings, enum route route, const char *name, enum verdict dead,
 			  const char *remedy)
 {
-	const struct endpoint *backend = &report->options->backends[route];
-	unsigned int timeout_ms = report->options->connect_timeout_ms, first = backend->count;
+	const struct endpoint *backend = &findings->options->backends[route];
+	unsigned int timeout_ms = findings->options->connect_timeout_ms, first = backend->count;
 	char address[ADDRESS_TEXT_MAX], reason[128];
 	int errors[ENDPOINT_ADDRESSES_MAX] = {0};
 
@@ -262,43 +271,44 @@ static void check_backend(struct report *report, enum route route, const char *n
 		address_format(&backend->addresses[i], address, sizeof(address));
 		connect_reason(errors[i], timeout_ms, reason, sizeof(reason));
 		if (errors[i] == 0)
-			say(report, VERDICT_OK, "%s %s: %s accepts", name, backend->text, address);
+			add_finding(findings, VERDICT_OK, "%s %s: %s accepts", name, backend->text, address);
 		else if (first == backend->count && (errors[i] == -ECONNREFUSED || errors[i] == -ENOENT))
-			say(report, dead, "%s %s: %s: %s; %s", name, backend->text, address, reason, remedy);
+			add_finding(findings, dead, "%s %s: %s: %s; %s", name, backend->text, address, reason, remedy);
 		else if (first == backend->count)
-			say(report, dead, "%s %s: %s: %s", name, backend->text, address, reason);
+			add_finding(findings, dead, "%s %s: %s: %s", name, backend->text, address, reason);
 		else if (i < first)
-			say(report, VERDICT_WARN, "%s %s: %s: %s; every connection tries it before one that accepts",
-			    name, backend->text, address, reason);
+			add_finding(findings, VERDICT_WARN,
+				    "%s %s: %s: %s; every connection tries it before one that accepts", name,
+				    backend->text, address, reason);
 		else
-			say(report, VERDICT_OK, "%s %s: %s: %s; not needed, one before it accepts", name, backend->text,
-			    address, reason);
+			add_finding(findings, VERDICT_OK, "%s %s: %s: %s; not needed, one before it accepts", name,
+				    backend->text, address, reason);
 	}
 }
 
-static void check_rules(struct report *report)
+static void check_rules(struct findings *findings)
 {
-	const struct routes *routes = &report->options->routes;
+	const struct routes *routes = &findings->options->routes;
 	char text[ROUTE_TEXT_MAX], name[ROUTE_TEXT_MAX + 32];
 
 	for (unsigned int i = 0; i < routes->count; i++) {
 		snprintf(name, sizeof(name), "%s (%s) ->", route_name(ROUTE_RULE + i),
 			 routes_format(routes, i, text, sizeof(text)));
-		check_backend(report, ROUTE_RULE + i, name, VERDICT_FAIL, "start its server there");
+		check_backend(findings, ROUTE_RULE + i, name, VERDICT_FAIL, "start its server there");
 	}
 }
 
 /* What attach would start: found as execvp(3) would find it. */
-static void check_command(struct report *report)
+static void check_command(struct findings *findings)
 {
-	const char *name = report->options->command[0], *folders = getenv("PATH");
+	const char *name = findings->options->command[0], *folders = getenv("PATH");
 	char path[4096];
 
 	if (strchr(name, '/')) {
 		if (access(name, X_OK))
-			say(report, VERDICT_FAIL, "command: %s: %s", name, strerror(errno));
+			add_finding(findings, VERDICT_FAIL, "command: %s: %s", name, strerror(errno));
 		else
-			say(report, VERDICT_OK, "command: %s", name);
+			add_finding(findings, VERDICT_OK, "command: %s", name);
 		return;
 	}
 	for (const char *at = folders ? folders : "/bin:/usr/bin"; *at;) {
@@ -306,18 +316,18 @@ static void check_command(struct report *report)
 
 		snprintf(path, sizeof(path), "%.*s/%s", length, at, name);
 		if (access(path, X_OK) == 0) {
-			say(report, VERDICT_OK, "command: %s", path);
+			add_finding(findings, VERDICT_OK, "command: %s", path);
 			return;
 		}
 		at += length + (at[length] == ':');
 	}
-	say(report, VERDICT_FAIL, "command: %s is in no folder of PATH", name);
+	add_finding(findings, VERDICT_FAIL, "command: %s is in no folder of PATH", name);
 }
 
 int check_main(int argc, char **argv)
 {
 	struct options options;
-	struct report report = {.options = &options};
+	struct findings findings = {.options = &options};
 	int code;
 
 	if (!command_line_parse(&options, argc, argv, &code))
@@ -326,22 +336,22 @@ int check_main(int argc, char **argv)
 	bpf_log_to_ours();
 
 	if (options.dataplane != DATAPLANE_USER) {
-		check_kernel(&report);
-		check_sockmap(&report);
+		check_kernel(&findings);
+		check_sockmap(&findings);
 	}
-	check_descriptors(&report);
-	check_listeners(&report);
-	check_steering(&report);
+	check_descriptors(&findings);
+	check_listeners(&findings);
+	check_steering(&findings);
 	if (options.in_place_count)
-		check_web_server(&report);
+		check_web_server(&findings);
 	else
-		check_backend(&report, ROUTE_HTTPS, "--https", VERDICT_FAIL, "start the web server there");
-	check_backend(&report, ROUTE_ACME, "--acme", VERDICT_WARN,
+		check_backend(&findings, ROUTE_HTTPS, "--https", VERDICT_FAIL, "start the web server there");
+	check_backend(&findings, ROUTE_ACME, "--acme", VERDICT_WARN,
 		      "as long as no validation is under way this is as it should be");
-	check_rules(&report);
+	check_rules(&findings);
 	if (options.command)
-		check_command(&report);
-	printf("check: %u failed, %u warned, %u fine\n", report.count[VERDICT_FAIL], report.count[VERDICT_WARN],
-	       report.count[VERDICT_OK]);
-	return report.count[VERDICT_FAIL] ? EXIT_FAILED : EXIT_DONE;
+		check_command(&findings);
+	printf("check: %u failed, %u warned, %u fine\n", findings.count[VERDICT_FAIL], findings.count[VERDICT_WARN],
+	       findings.count[VERDICT_OK]);
+	return findings.count[VERDICT_FAIL] ? EXIT_FAILED : EXIT_DONE;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Finds an instance and asks it. A short-lived process: may block, for some seconds at most before an answer begins. */
+/* Finds an instance, asks it, copies its answer. Owns nothing; a short-lived process with one thread. */
 #include "commands/client.h"
 
 #include <dirent.h>
@@ -11,12 +11,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "commands/commands.h"
+#include "base/descriptor.h"
 #include "options/command_line.h"
 #include "system/run_directory.h"
 
-#define PATIENCE_S 10
-#define NAMES_MAX  16
+#define PATIENCE_S       10
+#define PATIENCE_LATER_S 30
+#define NAME_MAX_BYTES   64
 
 bool client_options(int argc, char **argv, const struct client_option *options, const char *usage, const char **name,
 		    int *code)
@@ -53,18 +54,19 @@ bool client_options(int argc, char **argv, const struct client_option *options, 
 	return true;
 }
 
+/* --- finding an instance --- */
+
 /* A descriptor, or -errno. */
 static int connect_to(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct timeval patience = {.tv_sec = PATIENCE_S};
+	struct timeval patience = {.tv_sec = PATIENCE_S}; /* for a place in its queue */
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), error;
 
 	if (fd < 0)
 		return -errno;
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)); /* for a place in its queue, too */
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
 		return fd;
 	error = -errno;
@@ -72,123 +74,128 @@ static int connect_to(const char *path)
 	return error;
 }
 
-struct found {
-	unsigned int count; /* may be more than there are names */
-	char names[NAMES_MAX][64];
-	int fd; /* to the first */
-};
-
-/* Those that answer; a killed one leaves its file. */
-static int find_instances(struct found *found)
+/* The instance whose socket this file is, in name; false: it is none. */
+static bool name_of_socket(const char *file, char name[NAME_MAX_BYTES])
 {
 	static const char suffix[] = ".sock";
-	DIR *directory = opendir(run_directory());
-	struct dirent *entry;
-	int denied = 0;
+	size_t length = strlen(file), end = sizeof(suffix) - 1;
 
-	*found = (struct found){.fd = -1};
-	if (!directory)
-		return -errno;
-	while ((entry = readdir(directory))) {
-		size_t length = strlen(entry->d_name);
-		char path[sizeof(((struct sockaddr_un *)0)->sun_path)], name[64];
-		int fd;
-
-		if (length <= sizeof(suffix) - 1 || length - (sizeof(suffix) - 1) >= sizeof(name) ||
-		    strcmp(entry->d_name + length - (sizeof(suffix) - 1), suffix) != 0)
-			continue;
-		snprintf(name, sizeof(name), "%.*s", (int)(length - (sizeof(suffix) - 1)), entry->d_name);
-		if (!run_directory_socket(name, path, sizeof(path)))
-			continue;
-		fd = connect_to(path);
-		if (fd == -EACCES || fd == -EPERM)
-			denied = fd;
-		if (fd < 0)
-			continue;
-		if (found->count == 0)
-			found->fd = fd;
-		else
-			close(fd);
-		if (found->count < NAMES_MAX)
-			memcpy(found->names[found->count], name, sizeof(name));
-		found->count++;
-	}
-	closedir(directory);
-	return found->count ? 0 : denied ? denied : -ESRCH;
+	if (length <= end || length - end >= NAME_MAX_BYTES || strcmp(file + length - end, suffix) != 0)
+		return false;
+	snprintf(name, NAME_MAX_BYTES, "%.*s", (int)(length - end), file);
+	return true;
 }
 
-static void print_several(const char *command, const struct found *found)
-{
-	fprintf(stderr, "alpnbpf %s: several are running; say which with --name:", command);
-	for (unsigned int i = 0; i < found->count && i < NAMES_MAX; i++)
-		fprintf(stderr, " %s", found->names[i]);
-	fputc('\n', stderr);
-}
+struct found {
+	unsigned int count;
+	int fd;          /* to the first, or NO_DESCRIPTOR */
+	char names[256]; /* of all, as far as there is room; each after a blank */
+	int error;       /* why another could not be asked; 0: none was */
+};
 
-/* A descriptor, or -1 after an error was printed. */
-static int find(const char *command, const char *name, bool quiet)
+static void try_instance(struct found *found, const char *name)
 {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	struct found found;
+	size_t length = strlen(found->names);
 	int fd;
 
-	if (name) {
-		if (strchr(name, '/') || !run_directory_socket(name, path, sizeof(path))) {
-			if (!quiet)
-				fprintf(stderr, "alpnbpf %s: --name %s: is not the name of an instance\n", command,
-					name);
-			return -1;
-		}
-		fd = connect_to(path);
-		if (fd < 0 && !quiet)
-			fprintf(stderr, "alpnbpf %s: cannot reach the instance \"%s\" at %s: %s%s\n", command, name,
-				path, strerror(-fd),
-				fd == -ENOENT || fd == -ECONNREFUSED ? "; is it running, as this --name?" : "");
-		return fd < 0 ? -1 : fd;
+	if (!run_directory_socket(name, path, sizeof(path)))
+		return;
+	fd = connect_to(path);
+	if (fd < 0) {
+		if (fd == -EACCES || fd == -EPERM) /* a killed one leaves its file, which refuses */
+			found->error = fd;
+		return;
 	}
-	fd = find_instances(&found);
-	if (fd) {
-		if (!quiet)
-			fprintf(stderr, "alpnbpf %s: no instance found in %s: %s\n", command, run_directory(),
-				fd == -ESRCH || fd == -ENOENT ? "none is running" : strerror(-fd));
-		return -1;
-	}
-	if (found.count > 1) {
-		if (!quiet)
-			print_several(command, &found);
-		close(found.fd);
-		return -1;
-	}
-	return found.fd;
+	if (found->count++ == 0)
+		found->fd = fd;
+	else
+		close(fd);
+	snprintf(found->names + length, sizeof(found->names) - length, " %s", name);
 }
 
-FILE *client_ask(const char *command, const char *name, const char *request, bool last, bool quiet)
+static struct found find_instances(void)
 {
-	int fd = find(command, name, quiet);
-	struct timeval forever = {0};
-	char line[600];
+	struct found found = {.fd = NO_DESCRIPTOR};
+	DIR *directory = opendir(run_directory());
+	struct dirent *entry;
+	char name[NAME_MAX_BYTES];
+
+	if (!directory)
+		found.error = errno == ENOENT ? 0 : -errno;
+	while (directory && (entry = readdir(directory)))
+		if (name_of_socket(entry->d_name, name))
+			try_instance(&found, name);
+	if (directory)
+		closedir(directory);
+	return found;
+}
+
+/* A descriptor, or -errno and why. */
+static int connect_to_only(struct sentence *why)
+{
+	struct found found = find_instances();
+
+	if (found.count == 1)
+		return found.fd;
+	descriptor_close(&found.fd);
+	if (found.count)
+		return sentence_error(why, -EEXIST, "several are running; say which with --name:%s", found.names);
+	return sentence_error(why, found.error ? found.error : -ESRCH, "no instance found in %s: %s", run_directory(),
+			      found.error ? strerror(-found.error) : "none is running");
+}
+
+static int connect_to_named(const char *name, struct sentence *why)
+{
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	int fd;
+
+	if (strchr(name, '/') || !run_directory_socket(name, path, sizeof(path)))
+		return sentence_error(why, -EINVAL, "--name %s: is not the name of an instance", name);
+	fd = connect_to(path);
+	if (fd >= 0)
+		return fd;
+	return sentence_error(why, fd, "cannot reach the instance \"%s\" at %s: %s%s", name, path, strerror(-fd),
+			      fd == -ENOENT || fd == -ECONNREFUSED ? "; is it running, as this --name?" : "");
+}
+
+/* --- asking --- */
+
+/* Until the answer begins: "ok", or why not. */
+static int read_verdict(FILE *answer, struct sentence *why)
+{
+	char line[SENTENCE_MAX + 16];
+
+	if (!fgets(line, sizeof(line), answer))
+		return sentence_error(why, -EIO, "no answer: %s",
+				      ferror(answer) && errno == EAGAIN ? "it is busy starting, or stuck"
+									: "the connection was closed");
+	if (strcmp(line, "ok\n") == 0)
+		return 0;
+	line[strcspn(line, "\n")] = '\0';
+	return sentence_error(why, -EREMOTEIO, "%s", strncmp(line, "error: ", 7) == 0 ? line + 7 : line);
+}
+
+FILE *client_ask(const char *name, const char *request, enum client_answer how, struct sentence *why)
+{
+	struct timeval patience = {.tv_sec = how == CLIENT_LATER ? PATIENCE_LATER_S : PATIENCE_S}, forever = {0};
+	int fd = name ? connect_to_named(name, why) : connect_to_only(why);
 	FILE *answer;
 
 	if (fd < 0)
 		return NULL;
 	answer = fdopen(fd, "r");
 	if (!answer) {
+		sentence_set(why, "cannot ask: %s", strerror(errno));
 		close(fd);
 		return NULL;
 	}
-	/* An answer may have come before the request: a refusal. */
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	/* A refusal may have come before the request. */
 	if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0 && errno != EPIPE) {
-		if (!quiet)
-			fprintf(stderr, "alpnbpf %s: cannot ask: %s\n", command, strerror(errno));
-	} else if (!fgets(line, sizeof(line), answer)) {
-		if (!quiet)
-			fprintf(stderr, "alpnbpf %s: no answer: %s\n", command,
-				errno == EAGAIN ? "it is busy starting, or stuck" : "the connection was closed");
-	} else if (strcmp(line, "ok\n") != 0) {
-		if (!quiet)
-			fprintf(stderr, "alpnbpf %s: %s", command, strncmp(line, "error: ", 7) == 0 ? line + 7 : line);
-	} else {
-		if (last)
+		sentence_set(why, "cannot ask: %s", strerror(errno));
+	} else if (read_verdict(answer, why) == 0) {
+		if (how == CLIENT_FOLLOWED)
 			setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
 		return answer;
 	}
@@ -196,19 +203,18 @@ FILE *client_ask(const char *command, const char *name, const char *request, boo
 	return NULL;
 }
 
-bool client_copy(const char *command, FILE *answer)
+int client_copy(FILE *answer, struct sentence *why)
 {
 	char *line = NULL;
 	size_t size = 0;
-	bool good;
+	int error = 0;
 
-	while (getline(&line, &size, answer) > 0)
+	while (!error && getline(&line, &size, answer) > 0)
 		if (fputs(line, stdout) < 0 || fflush(stdout))
-			break;
-	good = !ferror(answer) && !ferror(stdout);
-	if (ferror(answer))
-		fprintf(stderr, "alpnbpf %s: the answer broke off: %s\n", command, strerror(errno));
+			error = sentence_error(why, -EIO, "cannot write the output: %s", strerror(errno));
+	if (!error && ferror(answer))
+		error = sentence_error(why, -EIO, "the answer broke off: %s", strerror(errno));
 	free(line);
 	fclose(answer);
-	return good;
+	return error;
 }

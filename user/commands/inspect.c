@@ -2,7 +2,7 @@
 /*
  * `alpnbpf inspect`: reads one ClientHello, raw or as hex text, and says what it asks for and where it would go, with
  * the rules of a configuration file or of the command line. Touches no BPF, and the network only to resolve the names
- * in them; needs no privileges.
+ * in them; needs no privileges. Owns its input; a short-lived process with one thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -244,20 +244,23 @@ static bool parse_words(struct request *request, int argc, char **argv, char **f
 	return false;
 }
 
-static bool parse(struct request *request, int argc, char **argv, int *code)
+static bool parse_command_line(struct request *request, int argc, char **argv, int *code)
 {
 	char **for_options = calloc((size_t)argc + 1, sizeof(char *));
-	bool good = false;
+	bool good;
 
-	*code = EXIT_FAILED;
-	if (for_options)
-		good = parse_words(request, argc, argv, for_options, code);
+	if (!for_options) {
+		fprintf(stderr, "alpnbpf inspect: no memory for the command line\n");
+		*code = EXIT_FAILED;
+		return false;
+	}
+	good = parse_words(request, argc, argv, for_options, code);
 	free(for_options);
 	return good;
 }
 
 /* The table of the rules there are; NULL: none, or no memory. */
-static struct clienthello_rules *compile(const struct routes *routes)
+static struct clienthello_rules *compile_rules(const struct routes *routes)
 {
 	struct clienthello_rules *rules = routes->count ? calloc(1, sizeof(*rules)) : NULL;
 
@@ -278,7 +281,7 @@ int inspect_main(int argc, char **argv)
 	size_t length;
 	int code;
 
-	if (!parse(&request, argc, argv, &code))
+	if (!parse_command_line(&request, argc, argv, &code))
 		return code;
 	size = read_input(request.path, input, sizeof(input));
 	if (size < 0) {
@@ -298,7 +301,7 @@ int inspect_main(int argc, char **argv)
 			"alpnbpf inspect: the dump has lines left out (\"*\"): make it with hexdump -v or od -v\n");
 		return EXIT_FAILED;
 	}
-	rules = compile(&request.options.routes);
+	rules = compile_rules(&request.options.routes);
 	if (!rules && request.options.routes.count) {
 		fprintf(stderr, "alpnbpf inspect: %s\n", strerror(ENOMEM));
 		return EXIT_FAILED;

@@ -26,8 +26,10 @@ void watchdog_open(struct watchdog *watchdog, unsigned int workers)
 	if (interval < LOOKS_AGAIN || (pid && text_number(pid) != (uint64_t)getpid()))
 		return;
 	watchdog->seen = calloc(workers, sizeof(*watchdog->seen));
-	if (!watchdog->seen)
+	if (!watchdog->seen) {
+		log_warn("no memory for the watchdog of the service manager, which will restart alpnbpf");
 		return;
+	}
 	watchdog->interval = interval;
 	watchdog->next = 0;
 }
