@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The control socket: makes it, locks it, removes it, and tells who may use it. */
+/* The control socket: makes it, locks it, removes it, and tells who may use it. Owns both files. Main thread. */
 #include "operate/control.h"
 
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "system/run_directory.h"
 
 #define BACKLOG    64
@@ -61,7 +62,7 @@ static int listen_there(struct control *control)
 	int error, bound;
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", control->path);
-	unlink(control->path); /* the lock is ours: whoever made it is dead */
+	unlink(control->path); /* the lock is ours: the process that made it is dead */
 	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (control->fd < 0)
 		return -errno;
@@ -74,8 +75,7 @@ static int listen_there(struct control *control)
 	    (control->has_group && fchownat(AT_FDCWD, control->path, (uid_t)-1, control->group, AT_SYMLINK_NOFOLLOW)) ||
 	    listen(control->fd, BACKLOG)) {
 		error = -errno;
-		close(control->fd);
-		control->fd = -1;
+		descriptor_close(&control->fd);
 		return error;
 	}
 	return 0;
@@ -88,7 +88,7 @@ static bool find_group(struct control *control, const char *name)
 	unsigned long number;
 
 #ifdef ALPNBPF_STATIC
-	__nss_configure_lookup("group", "files"); /* as for names of hosts, in sockaddr.c */
+	__nss_configure_lookup("group", "files"); /* as for names of hosts, in base/address.c */
 #endif
 	group = getgrnam(name);
 	if (group) {
@@ -120,51 +120,50 @@ static int take_some_name(struct control *control, const struct options *options
 	return take_name(control, name);
 }
 
-int control_open(struct control *control, const struct options *options, char *reason, size_t reason_size)
+static int explain_error(const struct control *control, const struct options *options, int error, struct sentence *why)
+{
+	if (error == -EADDRINUSE && control->lock == NO_DESCRIPTOR)
+		return sentence_error(
+			why, error, "another alpnbpf has the name \"%s\" (%s is locked); give this one another --name",
+			control->name, control->lock_path);
+	if (error == -EPERM && control->has_group)
+		return sentence_error(why, error, "--control-group %s: %s cannot be given to it: %s",
+				      options->control_group, control->path, strerror(-error));
+	return sentence_error(why, error, "cannot make the control socket %s: %s", control->path, strerror(-error));
+}
+
+int control_open(struct control *control, const struct options *options, struct sentence *why)
 {
 	int error;
 
-	*control = (struct control){.fd = -1, .lock = -1};
-	if (*options->control_group && !find_group(control, options->control_group)) {
-		snprintf(reason, reason_size, "--control-group %s: there is no such group", options->control_group);
-		return -EINVAL;
-	}
-	/* Systems without a service manager have nobody else who makes it; its parent is there, or it is not ours. */
+	*control = (struct control){.fd = NO_DESCRIPTOR, .lock = NO_DESCRIPTOR};
+	if (*options->control_group && !find_group(control, options->control_group))
+		return sentence_error(why, -EINVAL, "--control-group %s: there is no such group",
+				      options->control_group);
+	/* Without a service manager nobody else makes it; its parent is there, or it is not ours. */
 	if (mkdir(run_directory(), 0755) && errno != EEXIST) {
 		error = -errno;
-		snprintf(reason, reason_size, "cannot make the run directory %s: %s", run_directory(),
-			 strerror(-error));
-		return error;
+		return sentence_error(why, error, "cannot make the run directory %s: %s", run_directory(),
+				      strerror(-error));
 	}
 	error = take_some_name(control, options);
 	if (!error)
 		error = listen_there(control);
 	if (!error)
 		return 0;
-	if (error == -EADDRINUSE && control->lock < 0)
-		snprintf(reason, reason_size,
-			 "another alpnbpf has the name \"%s\" (%s is locked); give this one another --name",
-			 control->name, control->lock_path);
-	else if (error == -EPERM && control->has_group)
-		snprintf(reason, reason_size, "--control-group %s: %s cannot be given to it: %s",
-			 options->control_group, control->path, strerror(-error));
-	else
-		snprintf(reason, reason_size, "cannot make the control socket %s: %s", control->path, strerror(-error));
+	explain_error(control, options, error, why);
 	control_close(control);
 	return error;
 }
 
 void control_close(struct control *control)
 {
-	if (control->fd >= 0) {
+	if (control->fd != NO_DESCRIPTOR)
 		unlink(control->path);
-		close(control->fd);
-	}
-	if (control->lock >= 0) {
+	descriptor_close(&control->fd);
+	if (control->lock != NO_DESCRIPTOR)
 		unlink(control->lock_path);
-		close(control->lock);
-	}
-	control->fd = control->lock = -1;
+	descriptor_close(&control->lock);
 }
 
 bool control_admits(const struct control *control, int fd)

@@ -12,10 +12,9 @@
 #include <sys/un.h>
 
 #include "options/options.h"
-#include "operate/server.h"
 
 struct control {
-	int fd, lock; /* -1: not open */
+	int fd, lock; /* NO_DESCRIPTOR: not open */
 	char name[sizeof(((struct options *)0)->name) + 16];
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char lock_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -24,10 +23,10 @@ struct control {
 };
 
 /*
- * Takes the name of the options, or one made of the first port, and listens. 0; or -errno with a sentence in reason:
+ * Takes the name of the options, or one made of the first port, and listens. 0; or -errno with a sentence in why:
  * -EADDRINUSE when the name asked for is taken. control_close() removes what was made.
  */
-int control_open(struct control *control, const struct options *options, char *reason, size_t reason_size);
+int control_open(struct control *control, const struct options *options, struct sentence *why);
 void control_close(struct control *control);
 
 /* May the process at the other end use it: root, our own user, or a member of the group? */

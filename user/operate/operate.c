@@ -85,8 +85,8 @@ static int open_metrics(struct program *program)
 static int open_control(struct program *program)
 {
 	const struct options *options = &program->options;
-	char reason[512];
-	int error = control_open(&program->control, options, reason, sizeof(reason));
+	struct sentence why;
+	int error = control_open(&program->control, options, &why);
 
 	if (!error) {
 		program->control_server = requests_control_server(program);
@@ -94,10 +94,10 @@ static int open_control(struct program *program)
 		return add_server(program, &program->control_server);
 	}
 	if (*options->name || *options->control_group) {
-		log_error("%s", reason);
+		log_error("%s", why.text);
 		return error;
 	}
-	log_warn("no control socket, \"alpnbpf status\" and the like cannot be asked: %s", reason);
+	log_warn("no control socket, \"alpnbpf status\" and the like cannot be asked: %s", why.text);
 	return 0;
 }
 
