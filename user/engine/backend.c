@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "engine/connect.h"
+#include "engine/deadlines.h"
 #include "engine/hints.h"
 #include "base/log.h"
 #include "engine/peek.h"
@@ -74,7 +75,7 @@ static enum backend_step all_failed(struct session *session, int error)
 			return BACKEND_GAVE_UP;
 		}
 		worker->counters.acme_fallbacks++;
-		timer_cancel(&worker->timers, &session->deadline);
+		deadline_for_nothing(session);
 		session->route = ROUTE_HTTPS;
 		return backend_connect(session);
 	}
@@ -92,16 +93,6 @@ static enum backend_step all_failed(struct session *session, int error)
 	return BACKEND_WAITS;
 }
 
-/* The time this attempt may take: its share of what is left. */
-static uint64_t attempt_end(const struct session *session)
-{
-	uint64_t now = session->worker->now;
-
-	if (session->connecting.deadline <= now)
-		return now;
-	return now + (session->connecting.deadline - now) / session->connecting.left;
-}
-
 static enum backend_step try_addresses(struct session *session, int error)
 {
 	struct worker *worker = session->worker;
@@ -111,7 +102,8 @@ static enum backend_step try_addresses(struct session *session, int error)
 
 		error = connect_start(session, &address);
 		if (error == -EALREADY) {
-			timer_set(&worker->timers, &session->retry, attempt_end(session));
+			timer_set(&worker->timers, &session->retry,
+				  deadline_of_attempt(session, session->connecting.deadline, session->connecting.left));
 			return BACKEND_WAITS;
 		}
 		if (error == 0)
@@ -143,7 +135,7 @@ static enum backend_step attempt_failed(struct session *session, int error)
 static enum backend_step aim_at(struct session *session, enum route route)
 {
 	session->connecting.aim = route;
-	session->connecting.deadline = session->worker->now + session_options(session)->connect_timeout_ms * US_PER_MS;
+	session->connecting.deadline = deadline_of_connecting(session);
 	return start_round(session);
 }
 

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "engine/backend.h"
+#include "engine/deadlines.h"
 #include "engine/flow.h"
 #include "engine/peek.h"
 #include "engine/worker.h"
@@ -163,7 +164,6 @@ ssize_t first_bytes_look(struct session *session, bool *ahead)
 
 enum route first_bytes_start(struct session *session, bool ahead)
 {
-	struct worker *worker = session->worker;
 	enum route route = ROUTE_UNDECIDED;
 
 	if (session->sides[CLIENT].in_map)
@@ -171,8 +171,7 @@ enum route first_bytes_start(struct session *session, bool ahead)
 	if (session->state == SESSION_HELLO)
 		route = first_bytes_progress(session);
 	if (session->state == SESSION_HELLO && route == ROUTE_UNDECIDED)
-		timer_set(&worker->timers, &session->deadline,
-			  session->started + session_options(session)->hello_timeout_ms * US_PER_MS);
+		deadline_for_hello(session);
 	return route;
 }
 

@@ -12,9 +12,9 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "engine/deadlines.h"
+#include "engine/flow.h"
 #include "engine/worker.h"
-
-#define LOST_AFTER_US (5000 * US_PER_MS)
 
 uint64_t in_flight_unacknowledged(const struct socket_side *sock)
 {
@@ -26,7 +26,7 @@ uint64_t in_flight_unacknowledged(const struct socket_side *sock)
 }
 
 /* Sequence space its TCP has taken since the connection began, never too high: what was acknowledged is read first. */
-static uint64_t accepted(const struct socket_side *sock)
+static uint64_t taken_by_tcp(const struct socket_side *sock)
 {
 	struct tcp_info info = {0};
 	socklen_t length = sizeof(info);
@@ -40,11 +40,11 @@ bool in_flight_is_empty(struct session *session, enum side from)
 {
 	struct socket_side *target = &session->sides[!from];
 	const struct flow *flow = &session->flows[from];
-	uint64_t redirected = __atomic_load_n(&flow->redirected, __ATOMIC_SEQ_CST), taken;
+	uint64_t redirected = flow_load(&flow->redirected), taken;
 
 	if (redirected == target->delivered)
 		return true;
-	taken = accepted(target);
+	taken = taken_by_tcp(target);
 	taken = taken > target->sent_apart ? taken - target->sent_apart : 0;
 	if (taken < redirected + flow->forwarded) {
 		if (session->in_flight[from].taken != taken || !session->in_flight[from].since) {
@@ -60,7 +60,7 @@ bool in_flight_is_empty(struct session *session, enum side from)
 }
 
 /* Does the socket's send queue have a quarter of its buffer free? Then nothing redirected can be waiting for room. */
-static bool has_room(const struct socket_side *sock)
+static bool has_send_room(const struct socket_side *sock)
 {
 	uint32_t memory[SK_MEMINFO_VARS] = {0};
 	socklen_t length = sizeof(memory);
@@ -73,6 +73,6 @@ static bool has_room(const struct socket_side *sock)
 bool in_flight_is_lost(const struct session *session, enum side from)
 {
 	return session->in_flight[from].since &&
-	       session->worker->now - session->in_flight[from].since > LOST_AFTER_US &&
-	       has_room(&session->sides[!from]);
+	       session->worker->now - session->in_flight[from].since > DEADLINE_LOST_US &&
+	       has_send_room(&session->sides[!from]);
 }

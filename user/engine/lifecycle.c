@@ -15,6 +15,7 @@
 
 #include "base/descriptor.h"
 #include "engine/backend.h"
+#include "engine/deadlines.h"
 #include "engine/first_bytes.h"
 #include "engine/hints.h"
 #include "engine/peek.h"
@@ -24,8 +25,6 @@
 #include "engine/side.h"
 #include "engine/validation.h"
 #include "engine/worker.h"
-
-#define IDLE_LOOKS 4 /* how often within --idle-timeout a session is looked at */
 
 /* A new session in a free slot; what the worker's lists and late events rely on stays as it is. */
 static struct session *new_session(struct worker *worker)
@@ -87,19 +86,16 @@ static bool open_client(struct session *session, bool *ahead)
 /* What connecting the backend has come to: the session is open when it stands. */
 static void follow_backend(struct session *session, enum backend_step step)
 {
-	struct worker *worker = session->worker;
-	uint64_t idle = session_options(session)->idle_timeout_ms * US_PER_MS;
-
 	if (step != BACKEND_STANDS || !backend_take_over(session))
 		return;
 	if (session->state != SESSION_CONNECTING)
 		return; /* ahead of the hello */
 	session->state = SESSION_OPEN;
-	session->idle.since = worker->now;
+	session->idle.since = session->worker->now;
 	trace_settled(session);
-	timer_cancel(&worker->timers, &session->retry);
-	if (session->route != ROUTE_ACME && idle)
-		timer_set(&worker->timers, &session->deadline, worker->now + idle / IDLE_LOOKS);
+	timer_cancel(&session->worker->timers, &session->retry);
+	if (session->route != ROUTE_ACME)
+		deadline_for_idleness(session);
 	relay_progress(session);
 }
 
@@ -116,7 +112,6 @@ static void take_route(struct session *session, enum route route)
 	session->route = route;
 	session->worker->counters.routed[route]++;
 	trace_decided(session);
-	timer_cancel(&session->worker->timers, &session->deadline);
 	/* Before the route is published: from then on the verdict would redirect what another backend says to the
 	 * client. */
 	backend_drop_other(session, route);
@@ -124,8 +119,9 @@ static void take_route(struct session *session, enum route route)
 	leave_hello(session);
 	session->state = SESSION_CONNECTING;
 	if (route == ROUTE_ACME)
-		timer_set(&session->worker->timers, &session->deadline,
-			  session->started + session_options(session)->acme_timeout_ms * US_PER_MS);
+		deadline_for_validation(session);
+	else
+		deadline_for_nothing(session);
 	follow_backend(session, backend_connect(session));
 }
 
@@ -179,30 +175,6 @@ void session_progress(struct session *session)
 	}
 }
 
-void session_look_at_activity(struct session *session)
-{
-	uint64_t activity = relay_activity(session);
-
-	if (activity == session->idle.activity)
-		return;
-	session->idle.activity = activity;
-	session->idle.since = session->worker->now;
-}
-
-/* --idle-timeout is over when nothing has moved: no counter, and no byte out of a send buffer either. */
-static void look_at_idleness(struct session *session)
-{
-	struct worker *worker = session->worker;
-	uint64_t idle = session_options(session)->idle_timeout_ms * US_PER_MS;
-
-	session_look_at_activity(session);
-	if (worker->now - session->idle.since >= idle) {
-		session_end(session, CAUSE_IDLE_TIMEOUT, relay_holds_bytes(session));
-		return;
-	}
-	timer_set(&worker->timers, &session->deadline, worker->now + idle / IDLE_LOOKS);
-}
-
 void session_deadline(struct session *session)
 {
 	switch (session->state) {
@@ -216,8 +188,10 @@ void session_deadline(struct session *session)
 	case SESSION_OPEN:
 		if (session->route == ROUTE_ACME)
 			session_end(session, CAUSE_ACME_TIMEOUT, true);
-		else if (session->state == SESSION_OPEN)
-			look_at_idleness(session);
+		else if (deadline_is_idle(session))
+			session_end(session, CAUSE_IDLE_TIMEOUT, relay_holds_bytes(session));
+		else
+			deadline_for_idleness(session);
 		return;
 	}
 }

@@ -18,9 +18,6 @@ void session_open(struct worker *worker, int fd, const struct address *client, c
 /* Do all that can be done now. Called by the worker for a session that had an event. */
 void session_progress(struct session *session);
 
-/* Brings last_active up to now if anything has moved since the last look. */
-void session_look_at_activity(struct session *session);
-
 /* Both timers. */
 void session_deadline(struct session *session);
 void session_retry(struct session *session);

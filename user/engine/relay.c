@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "engine/deadlines.h"
 #include "engine/flow.h"
 #include "engine/in_flight.h"
 #include "engine/side.h"
@@ -16,8 +17,6 @@
 #include "engine/worker.h"
 
 #define ROUNDS_AT_ONCE 8 /* recv/send rounds of a flow before others have their turn */
-/* Of a side whose peer is gone, while nothing of the last bytes is acknowledged. */
-#define LINGER_US (5000 * US_PER_MS)
 
 static bool owes(const struct session *session, enum side from)
 {
@@ -32,20 +31,25 @@ static bool owes(const struct session *session, enum side from)
 	return source->fin_seen || flow_load(&flow->passed) != flow->forwarded;
 }
 
+/* What was redirected is on its way still, or lost for good: that ends the session. False then. */
+static bool wait_for_in_flight(struct session *session, enum side from)
+{
+	if (in_flight_is_lost(session, from)) {
+		session_end(session, CAUSE_LOST, true);
+		return false;
+	}
+	session_look_again(session);
+	return true;
+}
+
 /* recv() said end. Pass it on once it is one: nothing owed, nothing on its way. False when that ended the session. */
 static bool end_flow(struct session *session, enum side from)
 {
 	struct socket_side *source = &session->sides[from], *target = &session->sides[!from];
 	const struct flow *flow = &session->flows[from];
 
-	if ((source->in_map && flow_load(&flow->passed) != flow->forwarded) || !in_flight_is_empty(session, from)) {
-		if (in_flight_is_lost(session, from)) {
-			session_end(session, CAUSE_LOST, true);
-			return false;
-		}
-		session_look_again(session);
-		return true;
-	}
+	if ((source->in_map && flow_load(&flow->passed) != flow->forwarded) || !in_flight_is_empty(session, from))
+		return wait_for_in_flight(session, from);
 	/* After the second one both are closed at once, which says the same. */
 	if (!target->read_ended && shutdown(target->fd, SHUT_WR))
 		return side_fail(session, !from, -errno);
@@ -64,7 +68,7 @@ static bool end_broken(struct session *session, enum side from)
 	return false;
 }
 
-/* The other side of a broken one takes nothing for LINGER_US. */
+/* Has the other side of a broken one taken nothing for DEADLINE_LINGER_US? */
 static bool lingered(struct session *session, enum side side)
 {
 	uint64_t left = in_flight_unacknowledged(&session->sides[!side]), now = session->worker->now;
@@ -73,7 +77,7 @@ static bool lingered(struct session *session, enum side side)
 		session->lingering.since = now;
 		session->lingering.left = left;
 	}
-	return now - session->lingering.since > LINGER_US;
+	return now - session->lingering.since > DEADLINE_LINGER_US;
 }
 
 /* False when the session has ended. */
@@ -88,14 +92,8 @@ static bool relay_flow(struct session *session, enum side from)
 	for (int round = 0; owes(session, from); round++) {
 		if (target->blocked)
 			return true;
-		if (!in_flight_is_empty(session, from)) {
-			if (in_flight_is_lost(session, from)) {
-				session_end(session, CAUSE_LOST, true);
-				return false;
-			}
-			session_look_again(session);
-			return true;
-		}
+		if (!in_flight_is_empty(session, from))
+			return wait_for_in_flight(session, from);
 		if (round == ROUNDS_AT_ONCE) {
 			worker_mark(session);
 			return true;
@@ -135,21 +133,6 @@ void relay_progress(struct session *session)
 		session_end(session, CAUSE_DONE, false);
 	else if (promote_is_due(session))
 		promote_session(session);
-}
-
-/* --- idleness --- */
-
-uint64_t relay_activity(const struct session *session)
-{
-	uint64_t sum = 0;
-
-	for (int side = CLIENT; side < SIDES; side++) {
-		const struct flow *flow = &session->flows[side];
-
-		/* What leaves a send buffer moves as well; arrivals count double, so that the two never cancel out. */
-		sum += 2 * (flow_arrived(flow) + flow->forwarded) - in_flight_unacknowledged(&session->sides[side]);
-	}
-	return sum;
 }
 
 bool relay_holds_bytes(const struct session *session)

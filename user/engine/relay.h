@@ -11,9 +11,6 @@
 /* Moves all that can be moved now, both ways, and ends what has ended. */
 void relay_progress(struct session *session);
 
-/* A number that is another one whenever a byte has moved, in user space, in the kernel, or out of a send buffer. */
-uint64_t relay_activity(const struct session *session);
-
 /* Are there bytes on their way, so that ending the session now would cut something off? */
 bool relay_holds_bytes(const struct session *session);
 

@@ -11,8 +11,8 @@
 
 #include "engine/connect.h"
 #include "base/log.h"
+#include "engine/deadlines.h"
 #include "engine/flow.h"
-#include "engine/lifecycle.h"
 #include "engine/worker.h"
 
 /* --- the worker's side --- */
@@ -30,7 +30,7 @@ static void describe_session(struct session *session, struct session_snapshot *o
 		.in_kernel = session->sides[CLIENT].in_map && session->sides[BACKEND].in_map,
 	};
 	if (session->state == SESSION_OPEN)
-		session_look_at_activity(session);
+		deadline_look_at_activity(session);
 	out->idle = now - session->idle.since;
 	if (session->sides[BACKEND].fd >= 0)
 		out->backend = connect_address(session);

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The deadlines of a session: how long is waited for what. Runs on the thread of the session's worker. */
+#include "engine/deadlines.h"
+
+#include "engine/flow.h"
+#include "engine/in_flight.h"
+#include "engine/worker.h"
+
+#define IDLE_LOOKS 4 /* how often within --idle-timeout a session is looked at */
+
+static void set_deadline(struct session *session, uint64_t due)
+{
+	timer_set(&session->worker->timers, &session->deadline, due);
+}
+
+void deadline_for_hello(struct session *session)
+{
+	set_deadline(session, session->started + session_options(session)->hello_timeout_ms * US_PER_MS);
+}
+
+void deadline_for_validation(struct session *session)
+{
+	set_deadline(session, session->started + session_options(session)->acme_timeout_ms * US_PER_MS);
+}
+
+void deadline_for_idleness(struct session *session)
+{
+	uint64_t timeout = session_options(session)->idle_timeout_ms * US_PER_MS;
+
+	if (timeout)
+		set_deadline(session, session->worker->now + timeout / IDLE_LOOKS);
+	else
+		deadline_for_nothing(session);
+}
+
+void deadline_for_nothing(struct session *session)
+{
+	timer_cancel(&session->worker->timers, &session->deadline);
+}
+
+uint64_t deadline_of_connecting(const struct session *session)
+{
+	return session->worker->now + session_options(session)->connect_timeout_ms * US_PER_MS;
+}
+
+uint64_t deadline_of_attempt(const struct session *session, uint64_t connecting, unsigned int left)
+{
+	uint64_t now = session->worker->now;
+
+	return connecting > now ? now + (connecting - now) / left : now;
+}
+
+/* A number that is another one whenever a byte has moved. */
+static uint64_t activity_of(const struct session *session)
+{
+	uint64_t sum = 0;
+
+	for (int side = CLIENT; side < SIDES; side++) {
+		const struct flow *flow = &session->flows[side];
+
+		/* What leaves a send buffer moves as well; arrivals count double, so that the two never cancel out. */
+		sum += 2 * (flow_arrived(flow) + flow->forwarded) - in_flight_unacknowledged(&session->sides[side]);
+	}
+	return sum;
+}
+
+void deadline_look_at_activity(struct session *session)
+{
+	uint64_t activity = activity_of(session);
+
+	if (activity == session->idle.activity)
+		return;
+	session->idle.activity = activity;
+	session->idle.since = session->worker->now;
+}
+
+bool deadline_is_idle(struct session *session)
+{
+	deadline_look_at_activity(session);
+	return session->worker->now - session->idle.since >= session_options(session)->idle_timeout_ms * US_PER_MS;
+}
