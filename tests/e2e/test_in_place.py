@@ -289,9 +289,9 @@ def test_another_user_takes_our_name(ground):
                              stdin=subprocess.PIPE)
     other.wait_line("held")
     code, out = check("--https", "443")
-    assert code == 0 and re.search(r"warn in place: python3\S* \(pid \d+\), of another user, has the name", out), out
+    assert code == 0 and re.search(r"warn in place: python3\S* \(pid \d+\), running as another user, holds alpnbpf's instance lock", out), out
     router = ground.attach()
-    router.wait_line(r"warn python3\S* \(pid \d+\), of another user, has the name")
+    router.wait_line(r"warn python3\S* \(pid \d+\), running as another user, holds alpnbpf's instance lock")
     with responder():
         assert ground.ask()[0] == ground.veth.client4
     other.stop()

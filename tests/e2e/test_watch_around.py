@@ -255,7 +255,7 @@ def test_without_a_right(lab, veth, rights, why):
     web = lab.listener(host="0.0.0.0", port=443)
     prefix = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
     report = command("check", "--acme", ACME, "--https", 443, prefix=prefix)[1]
-    assert re.search(rf"^warn mode: .* hellos cannot be read as they pass: .*{why}", report, re.MULTILINE), report
+    assert re.search(rf"^warn mode: .* ClientHellos cannot be inspected in passing: .*{why}", report, re.MULTILINE), report
     router = lab.router(ACME, 443, prefix=prefix, listen=[("0.0.0.0", 443)], bypass=True)
     assert router.find(rf"info while armed, all connections go through alpnbpf: .*{why}")
     assert not router.find("hellos read in passing")

@@ -209,7 +209,7 @@ void lab_open(struct lab *lab, const char *const *words)
 	assert_int_equal(engine_set_up(&lab->engine, &lab->options, &why), 0);
 	lab->worker = &lab->engine.workers[0];
 	lab->worker->now = now;
-	if (listener_open(lab->worker, &lab->options.listeners[0], why.text, sizeof(why.text)))
+	if (listener_open(lab->worker, &lab->options.listeners[0], &why))
 		fail_msg("%s", why.text);
 	worker_resume_accept(lab->worker);
 }

@@ -126,9 +126,9 @@ static void test_listeners_come_and_go(void **state)
 	configuration->opened = calloc(1, sizeof(struct listener));
 	assert_non_null(configuration->opened);
 	configuration->opened_count = 1;
-	assert_int_equal(listener_prepare(&configuration->opened[0], &lab.engine.steer, &options, &options.listeners[0],
-					  why.text, sizeof(why.text)),
-			 0);
+	assert_int_equal(
+		listener_prepare(&configuration->opened[0], &lab.engine.steer, &options, &options.listeners[0], &why),
+		0);
 	waiting = lab_dial(&lab);
 	lab_send(&lab, waiting, "GET", 3);
 	adopt(&lab, configuration);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Sets attach up: limits, ports, routing, data plane, steering, listeners. Every error is said here, with its remedy.
- * attach_start.c goes on. Main thread only.
+ * Sets attach up: limits, ports, routing, data plane, steering, listeners. Every error is logged here, with its remedy.
+ * Owns what it opens until attach_tear_down(); start.c goes on. Main thread, before any other runs.
  */
 #include "attach/attach.h"
 
@@ -66,7 +66,7 @@ static int decide_limits(struct attach *attach)
 /* --- the data plane --- */
 
 /* Exactness comes before speed: `auto` does not use a sockmap that is known to lose data, `sockmap` warns of it. */
-static int check_kernel(enum dataplane_choice choice, struct sentence *why)
+static int check_sockmap_kernel(enum dataplane_choice choice, struct sentence *why)
 {
 	struct utsname names;
 	char name[sizeof(names.release)];
@@ -89,7 +89,7 @@ static int open_dataplane(struct attach *attach)
 	int error = 0;
 
 	if (choice != DATAPLANE_USER) {
-		error = check_kernel(choice, &why);
+		error = check_sockmap_kernel(choice, &why);
 		if (!error)
 			error = dataplane_selftest(rules, &why);
 		if (!error)
@@ -111,7 +111,7 @@ static int open_dataplane(struct attach *attach)
 	if (error)
 		log_error("no memory for %u sessions", engine->max_sessions);
 	snprintf(attach->program.dataplane_text, sizeof(attach->program.dataplane_text), "user (%s)",
-		 choice == DATAPLANE_USER ? "asked for" : "as said above");
+		 choice == DATAPLANE_USER ? "asked for" : "sockmap unavailable, see the log");
 	return error;
 }
 
@@ -148,8 +148,8 @@ static int check_listeners(struct attach *attach)
 	return 0;
 }
 
-/* What only one alpnbpf of a network namespace can have. False: another has it, or why else is logged. */
-static int take(struct attach *attach, const char *name, const char *what)
+/* What only one alpnbpf of a network namespace can have; it `does` that. 0, or -errno after an error was logged. */
+static int hold_lock(struct attach *attach, const char *name, const char *does)
 {
 	struct sentence holder;
 	int lock = lock_take(name, &holder);
@@ -159,23 +159,23 @@ static int take(struct attach *attach, const char *name, const char *what)
 		return 0;
 	}
 	if (lock == -EPERM) {
-		log_warn("%s, of another user, has the name by which alpnbpf processes keep out of each other's way: "
-			 "nothing stops a second one that %s",
-			 holder.text, what);
+		log_warn("%s, running as another user, holds alpnbpf's instance lock: a second alpnbpf that %s cannot "
+			 "be ruled out",
+			 holder.text, does);
 		return 0;
 	}
 	if (lock == -EADDRINUSE)
-		log_error("%s %s in this network namespace already; stop it first", holder.text, what);
+		log_error("%s %s in this network namespace already; stop it first", holder.text, does);
 	else
-		log_error("cannot keep other alpnbpf processes away: %s", holder.text);
+		log_error("cannot take the instance lock: %s", holder.text);
 	return lock;
 }
 
 /* The ports whose web server we serve in place are no port of ours, so nothing else keeps a second alpnbpf away. */
-static int take_ports(struct attach *attach)
+static int hold_ports(struct attach *attach)
 {
 	const struct options *options = &attach->program.options;
-	char name[32], what[64];
+	char name[32], does[64];
 	int error = 0;
 
 	for (unsigned int i = 0; !error && i < options->listener_count; i++) {
@@ -188,8 +188,8 @@ static int take_ports(struct attach *attach)
 		if (!options->in_place[i] || taken)
 			continue;
 		snprintf(name, sizeof(name), LOCK_IN_PLACE, port);
-		snprintf(what, sizeof(what), "serves port %u in place", port);
-		error = take(attach, name, what);
+		snprintf(does, sizeof(does), "serves port %u in place", port);
+		error = hold_lock(attach, name, does);
 	}
 	return error;
 }
@@ -201,7 +201,7 @@ static int open_policy_route(struct attach *attach)
 
 	if (attach->program.options.client_address != CLIENT_ADDRESS_TRANSPARENT)
 		return 0;
-	error = take(attach, "transparent", "makes transparent connections");
+	error = hold_lock(attach, "transparent", "makes transparent connections");
 	if (error)
 		return error;
 	error = policy_route_add(&why);
@@ -248,7 +248,7 @@ static int open_steering(struct attach *attach)
 }
 
 /* For connections that are steered to us; a family is left out where the machine does not have it. */
-static int open_private_listeners(struct attach *attach, struct worker *worker, char *reason, size_t reason_size)
+static int open_private_listeners(struct attach *attach, struct worker *worker, struct sentence *why)
 {
 	const struct options *options = &attach->program.options;
 	bool wanted[STEER_FAMILIES] = {false}, by_name[STEER_FAMILIES] = {false};
@@ -266,10 +266,10 @@ static int open_private_listeners(struct attach *attach, struct worker *worker, 
 
 		if (!wanted[family])
 			continue;
-		error = listener_open_private(worker, (enum steer_family)family, reason, reason_size);
+		error = listener_open_private(worker, (enum steer_family)family, why);
 		if ((error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL) && !by_name[family]) {
 			if (worker->index == 0)
-				log_warn("%s; left out", reason);
+				log_warn("%s; left out", why->text);
 		} else if (error) {
 			return error;
 		}
@@ -280,30 +280,28 @@ static int open_private_listeners(struct attach *attach, struct worker *worker, 
 static int open_listeners(struct attach *attach, struct worker *worker)
 {
 	const struct options *options = &attach->program.options;
-	char reason[SENTENCE_MAX];
+	struct sentence why = {0};
 	int error = 0;
 
 	for (unsigned int i = 0; !error && options->activated && i < options->activated->count; i++)
 		error = listener_share(worker, options->activated->sockets[i].fd,
-				       &options->activated->sockets[i].address, reason, sizeof(reason));
+				       &options->activated->sockets[i].address, &why);
 	for (unsigned int i = 0; !options->activated && i < options->listener_count; i++) {
 		if (options->in_place[i])
 			continue;
-		error = listener_open(worker, &options->listeners[i], reason, sizeof(reason));
+		error = listener_open(worker, &options->listeners[i], &why);
 		if (error && !is_absent(options, i, error))
 			break;
 		if (error && worker->index == 0)
-			log_warn("%s; left out", reason);
+			log_warn("%s; left out", why.text);
 		error = 0;
 	}
 	if (!error)
-		error = open_private_listeners(attach, worker, reason, sizeof(reason));
-	if (!error && worker->accepting.count == 0) {
-		snprintf(reason, sizeof(reason), "this machine has neither IPv4 nor IPv6");
-		error = -EAFNOSUPPORT;
-	}
+		error = open_private_listeners(attach, worker, &why);
+	if (!error && worker->accepting.count == 0)
+		error = sentence_error(&why, -EAFNOSUPPORT, "this machine has neither IPv4 nor IPv6");
 	if (error)
-		log_error("%s", reason);
+		log_error("%s", why.text);
 	return error;
 }
 
@@ -360,7 +358,7 @@ int attach_set_up(struct attach *attach)
 	if (!error)
 		error = check_listeners(attach);
 	if (!error)
-		error = take_ports(attach);
+		error = hold_ports(attach);
 	if (!error)
 		error = open_policy_route(attach);
 	if (!error)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The step from setting up to serving: gives up what only setting up took (sandbox.c), then starts the workers. Main
- * thread only.
+ * The step from setting up to serving: gives up the rights that only setting up took (system/sandbox.h), then starts
+ * the workers. Owns nothing. Main thread, before any other runs.
  */
 #include "attach/attach.h"
 
@@ -88,7 +88,7 @@ static const char *metrics_folder(const struct attach *attach, char *out, size_t
 	return out;
 }
 
-/* Root is everybody's equal by now. */
+/* Permissions count for root too by now: it has no CAP_DAC_OVERRIDE any more. */
 static void warn_of_unix_backends(const struct options *options)
 {
 	for (int route = 0; route < ROUTES; route++) {
@@ -97,8 +97,8 @@ static void warn_of_unix_backends(const struct options *options)
 		if (backend->count && backend->addresses[0].sa.sa_family == AF_UNIX &&
 		    access(backend->addresses[0].un.sun_path, W_OK) && errno == EACCES)
 			log_warn(
-				"%s -> %s: this user may not connect there, and root's right to everything was given up: make "
-				"the socket writable for its group or for all",
+				"%s -> %s: this user cannot write to the socket and root's override has been dropped: make it "
+				"group- or world-writable",
 				route_name((enum route)route), backend->text);
 	}
 }

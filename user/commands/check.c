@@ -190,7 +190,7 @@ static void check_steering(struct findings *findings)
 	else if (*steer.cannot_watch)
 		add_finding(
 			findings, VERDICT_WARN,
-			"mode: %s; while armed, all connections would go through alpnbpf: hellos cannot be read as they pass: %s",
+			"mode: %s; while armed, new connections would be proxied, because ClientHellos cannot be inspected in passing: %s",
 			steer.mode, steer.cannot_watch);
 	else
 		add_finding(findings, VERDICT_OK, "mode: %s", steer.mode);
@@ -214,10 +214,8 @@ static void check_web_server(struct findings *findings)
 		add_finding(findings, VERDICT_FAIL, "in place: %s serves port %u in this network namespace already",
 			    other.text, port);
 	else if (held == -EPERM)
-		add_finding(
-			findings, VERDICT_WARN,
-			"in place: %s, of another user, has the name by which alpnbpf processes keep out of each other's way",
-			other.text);
+		add_finding(findings, VERDICT_WARN,
+			    "in place: %s, running as another user, holds alpnbpf's instance lock", other.text);
 	if (count <= 0)
 		add_finding(findings, VERDICT_WARN,
 			    "web server: nobody listens on port %u; connections are refused until the web server does",
@@ -346,8 +344,7 @@ int check_main(int argc, char **argv)
 		check_web_server(&findings);
 	else
 		check_backend(&findings, ROUTE_HTTPS, "--https", VERDICT_FAIL, "start the web server there");
-	check_backend(&findings, ROUTE_ACME, "--acme", VERDICT_WARN,
-		      "as long as no validation is under way this is as it should be");
+	check_backend(&findings, ROUTE_ACME, "--acme", VERDICT_WARN, "normal while no validation is running");
 	check_rules(&findings);
 	if (options.command)
 		check_command(&findings);

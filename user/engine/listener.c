@@ -51,37 +51,35 @@ close:
 }
 
 int listener_prepare(struct listener *listener, const struct steer *steer, const struct options *options,
-		     const struct address *address, char *error, size_t error_size)
+		     const struct address *address, struct sentence *why)
 {
 	char name[ADDRESS_TEXT_MAX];
-	struct sentence why;
 	int fd = open_socket(steer, options, address);
 
 	if (fd < 0) {
-		port_explain(address, fd, &why);
-		snprintf(error, error_size, "cannot listen on %s: %s", address_format(address, name, sizeof(name)),
-			 why.text);
-		return fd;
+		port_explain(address, fd, why);
+		return sentence_error(why, fd, "cannot listen on %s: %s", address_format(address, name, sizeof(name)),
+				      why->text);
 	}
 	*listener = (struct listener){.fd = fd, .address = *address};
 	return 0;
 }
 
-int listener_open(struct worker *worker, const struct address *address, char *error, size_t error_size)
+int listener_open(struct worker *worker, const struct address *address, struct sentence *why)
 {
-	int result = listener_prepare(&worker->accepting.listeners[worker->accepting.count], &worker->engine->steer,
-				      &worker->configuration->options, address, error, error_size);
+	int error = listener_prepare(&worker->accepting.listeners[worker->accepting.count], &worker->engine->steer,
+				     &worker->configuration->options, address, why);
 
-	if (!result)
+	if (!error)
 		worker->accepting.count++;
-	return result;
+	return error;
 }
 
-int listener_share(struct worker *worker, int from, const struct address *address, char *error, size_t error_size)
+int listener_share(struct worker *worker, int from, const struct address *address, struct sentence *why)
 {
 	const struct options *options = &worker->configuration->options;
 	socklen_t length = sizeof(int);
-	int deferred = 0, failed, fd;
+	int deferred = 0, error, fd;
 
 	/* A descriptor of its own, so that each worker can close its listeners whatever the others do. */
 	fd = fcntl(from, F_DUPFD_CLOEXEC, 0);
@@ -93,18 +91,17 @@ int listener_share(struct worker *worker, int from, const struct address *addres
 			(struct listener){.fd = fd, .address = *address, .shared = true};
 		return 0;
 	}
-	failed = -errno;
-	snprintf(error, error_size, "cannot use descriptor %d of LISTEN_FDS: %s", from, strerror(-failed));
+	error = -errno;
 	if (fd >= 0)
 		close(fd);
-	return failed;
+	return sentence_error(why, error, "cannot use descriptor %d of LISTEN_FDS: %s", from, strerror(-error));
 }
 
-int listener_open_private(struct worker *worker, enum steer_family family, char *error, size_t error_size)
+int listener_open_private(struct worker *worker, enum steer_family family, struct sentence *why)
 {
 	unsigned int *port = &worker->engine->private_ports[family];
 	struct address address = {.len = sizeof(address.in)};
-	int fd, failed = 0;
+	int fd, error = 0;
 
 	if (family == STEER_V4) {
 		address.in.sin_family = AF_INET;
@@ -118,17 +115,16 @@ int listener_open_private(struct worker *worker, enum steer_family family, char 
 	}
 	fd = open_socket(&worker->engine->steer, &worker->configuration->options, &address);
 	if (fd < 0)
-		failed = fd;
+		error = fd;
 	else if (getsockname(fd, &address.sa, &address.len))
-		failed = -errno;
+		error = -errno;
 	else
-		failed = steer_set_private(&worker->engine->steer, worker->index, family, fd);
-	if (failed) {
-		snprintf(error, error_size, "cannot make the private listener for %s: %s",
-			 family == STEER_V4 ? "IPv4" : "IPv6", strerror(-failed));
+		error = steer_set_private(&worker->engine->steer, worker->index, family, fd);
+	if (error) {
 		if (fd >= 0)
 			close(fd);
-		return failed;
+		return sentence_error(why, error, "cannot make the private listener for %s: %s",
+				      family == STEER_V4 ? "IPv4" : "IPv6", strerror(-error));
 	}
 	*port = address_port(&address);
 	worker->accepting.listeners[worker->accepting.count++] =

@@ -96,7 +96,7 @@ static int open_listeners(const struct program *program, struct configuration *c
 	for (unsigned int worker = 0; worker < workers; worker++) {
 		for (unsigned int i = 0; i < count; i++, opened++) {
 			int error = listener_prepare(&configuration->opened[opened], &program->engine.steer, new,
-						     added[i], why->text, sizeof(why->text));
+						     added[i], why);
 
 			if (error && !(error == -EAFNOSUPPORT && implied[i]))
 				return error;
