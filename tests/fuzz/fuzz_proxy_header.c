@@ -168,7 +168,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *authority = (char *)read_value(&input, &tlvs.authority_length);
 	struct said said = {0};
 	bool with_tlvs = size % 2;
-	int length;
+	ssize_t length;
 
 	assert(header);
 	tlvs.alpn = alpn;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,7 +63,7 @@ static void test_v1(void **state)
 		assert_int_equal(proxy_header_encode(out, sizeof(out), PROXY_V1, &source, &destination, NULL), length);
 		assert_memory_equal(out, cases[i].header, length);
 		assert_int_equal(proxy_header_encode(out, length, PROXY_V1, &source, &destination, NULL), length);
-		assert_int_equal(proxy_header_encode(out, length - 1, PROXY_V1, &source, &destination, NULL), -1);
+		assert_int_equal(proxy_header_encode(out, length - 1, PROXY_V1, &source, &destination, NULL), -ENOSPC);
 	}
 }
 
@@ -78,7 +79,7 @@ static void expect_v2(const char *source_text, const char *destination_text, con
 	assert_memory_equal(out, header, length);
 	assert_int_equal(proxy_header_encode(out, length, PROXY_V2, &source, &destination, tlvs), length);
 	for (size_t size = 0; size < length; size++)
-		assert_int_equal(proxy_header_encode(out, size, PROXY_V2, &source, &destination, tlvs), -1);
+		assert_int_equal(proxy_header_encode(out, size, PROXY_V2, &source, &destination, tlvs), -ENOSPC);
 }
 
 static const uint8_t v2_tcp4[] = {
@@ -173,7 +174,7 @@ static void test_v2_longest(void **state)
 			 16 + 36 + 3 + 255 + 3 + 255);
 	assert_int_equal(out[14] << 8 | out[15], 36 + 3 + 255 + 3 + 255);
 	tlvs.authority_length = sizeof(long_value);
-	assert_int_equal(proxy_header_encode(out, sizeof(out), PROXY_V2, &source, &destination, &tlvs), -1);
+	assert_int_equal(proxy_header_encode(out, sizeof(out), PROXY_V2, &source, &destination, &tlvs), -ENOSPC);
 }
 
 static void test_none(void **state)

@@ -227,8 +227,7 @@ static bool send_header(struct session *session)
 	uint8_t header[PROXY_HEADER_MAX];
 	struct proxy_tlvs tlvs = {0};
 	struct hello hello;
-	ssize_t sent;
-	int length;
+	ssize_t length, sent;
 
 	if (session->connecting.header_sent || version == PROXY_NONE)
 		return true;

@@ -24,28 +24,37 @@
 
 #define BACKLOG 4096 /* the kernel takes the smaller of this and net.core.somaxconn */
 
-static int open_socket(const struct steer *steer, const struct options *options, const struct address *address)
+/* --- opening --- */
+
+static int bind_and_listen(int fd, const struct options *options, const struct address *address)
 {
 	int on = 1, error;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) ||
+	    (address->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))))
+		return -errno;
+	error = socket_set_client_options(fd, options);
+	if (!error)
+		error = socket_set_defer_accept(fd, options);
+	if (error)
+		return error;
+	return bind(fd, &address->sa, address->len) || listen(fd, BACKLOG) ? -errno : 0;
+}
+
+/* The socket, or -errno. */
+static int open_socket(const struct steer *steer, const struct options *options, const struct address *address)
+{
 	/* IPPROTO_TCP by name: a socket that could be MPTCP cannot be in a sockmap. */
-	int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP), error;
 
 	if (fd < 0)
 		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) || socket_set_client_options(fd, options) ||
-	    (address->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) ||
-	    socket_set_defer_accept(fd, options))
-		goto fail;
-	if (bind(fd, &address->sa, address->len) || listen(fd, BACKLOG))
-		goto fail;
-	error = hello_watch_own(steer, fd);
-	if (error)
-		goto close;
-	return fd;
-fail:
-	error = -errno;
-close:
+	error = bind_and_listen(fd, options, address);
+	if (!error)
+		error = hello_watch_own(steer, fd);
+	if (!error)
+		return fd;
 	close(fd);
 	return error;
 }
@@ -65,108 +74,118 @@ int listener_prepare(struct listener *listener, const struct steer *steer, const
 	return 0;
 }
 
+/* One more of the worker's, which does not run yet. */
+static void add_listener(struct worker *worker, const struct listener *listener)
+{
+	worker->accepting.listeners[worker->accepting.count++] = *listener;
+}
+
 int listener_open(struct worker *worker, const struct address *address, struct sentence *why)
 {
-	int error = listener_prepare(&worker->accepting.listeners[worker->accepting.count], &worker->engine->steer,
-				     &worker->configuration->options, address, why);
+	struct listener listener;
+	int error = listener_prepare(&listener, &worker->engine->steer, &worker->configuration->options, address, why);
 
 	if (!error)
-		worker->accepting.count++;
+		add_listener(worker, &listener);
 	return error;
+}
+
+/* As one of our own, but for what the socket unit says of it. */
+static int take_inherited(const struct worker *worker, int fd)
+{
+	const struct options *options = &worker->configuration->options;
+	socklen_t length = sizeof(int);
+	int deferred = 0, error = socket_set_client_options(fd, options);
+
+	if (!error && getsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &deferred, &length) == 0 && !deferred)
+		error = socket_set_defer_accept(fd, options);
+	return error ? error : hello_watch_own(&worker->engine->steer, fd);
 }
 
 int listener_share(struct worker *worker, int from, const struct address *address, struct sentence *why)
 {
-	const struct options *options = &worker->configuration->options;
-	socklen_t length = sizeof(int);
-	int deferred = 0, error, fd;
-
 	/* A descriptor of its own, so that each worker can close its listeners whatever the others do. */
-	fd = fcntl(from, F_DUPFD_CLOEXEC, 0);
-	if (fd >= 0 && socket_set_client_options(fd, options) == 0 &&
-	    (getsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &deferred, &length) || deferred ||
-	     socket_set_defer_accept(fd, options) == 0) &&
-	    hello_watch_own(&worker->engine->steer, fd) == 0) {
-		worker->accepting.listeners[worker->accepting.count++] =
-			(struct listener){.fd = fd, .address = *address, .shared = true};
+	int fd = fcntl(from, F_DUPFD_CLOEXEC, 0), error = fd < 0 ? -errno : take_inherited(worker, fd);
+
+	if (!error) {
+		add_listener(worker, &(struct listener){.fd = fd, .address = *address, .shared = true});
 		return 0;
 	}
-	error = -errno;
-	if (fd >= 0)
-		close(fd);
+	descriptor_close(&fd);
 	return sentence_error(why, error, "cannot use descriptor %d of LISTEN_FDS: %s", from, strerror(-error));
 }
 
 int listener_open_private(struct worker *worker, enum steer_family family, struct sentence *why)
 {
 	unsigned int *port = &worker->engine->private_ports[family];
-	struct address address = {.len = sizeof(address.in)};
-	int fd, error = 0;
+	struct address address = family == STEER_V4 ? address_v4(INADDR_LOOPBACK, (uint16_t)*port)
+						    : address_v6(&in6addr_loopback, (uint16_t)*port);
+	int fd = open_socket(&worker->engine->steer, &worker->configuration->options, &address), error = 0;
 
-	if (family == STEER_V4) {
-		address.in.sin_family = AF_INET;
-		address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-		address.in.sin_port = htons((uint16_t)*port);
-	} else {
-		address.len = sizeof(address.in6);
-		address.in6.sin6_family = AF_INET6;
-		address.in6.sin6_addr = in6addr_loopback;
-		address.in6.sin6_port = htons((uint16_t)*port);
-	}
-	fd = open_socket(&worker->engine->steer, &worker->configuration->options, &address);
 	if (fd < 0)
 		error = fd;
 	else if (getsockname(fd, &address.sa, &address.len))
 		error = -errno;
 	else
 		error = steer_set_private(&worker->engine->steer, worker->index, family, fd);
-	if (error) {
-		if (fd >= 0)
-			close(fd);
-		return sentence_error(why, error, "cannot make the private listener for %s: %s",
-				      family == STEER_V4 ? "IPv4" : "IPv6", strerror(-error));
+	if (!error) {
+		*port = address_port(&address);
+		add_listener(worker, &(struct listener){.fd = fd, .address = address, .in_place = true});
+		return 0;
 	}
-	*port = address_port(&address);
-	worker->accepting.listeners[worker->accepting.count++] =
-		(struct listener){.fd = fd, .address = address, .in_place = true};
-	return 0;
+	if (fd >= 0)
+		close(fd);
+	return sentence_error(why, error, "cannot make the private listener for %s: %s",
+			      family == STEER_V4 ? "IPv4" : "IPv6", strerror(-error));
 }
 
-/* After what waits there. It is out of the epoll set. */
+/* --- changing and closing --- */
+
+/* It is out of the epoll set. What waits there is served first; in a shared one the service manager keeps it. */
 static void close_listener(struct worker *worker, struct listener *listener)
 {
-	/* What waits in a shared one the service manager keeps for the next of us. */
-	for (int taken = 0; taken < BACKLOG && worker->slots.free_count && !listener->shared; taken++)
+	for (int taken = 0; taken < BACKLOG && !listener->shared; taken++)
 		if (!accept_one(worker, listener))
 			break;
 	close(listener->fd);
 }
 
-void listener_change(struct worker *worker, struct configuration *configuration)
+/* The listeners that the new configuration has as well, and those that it brings. */
+static void replace_listeners(struct worker *worker, struct configuration *configuration)
 {
-	const struct options *options = &configuration->options;
 	struct listener *opened = configuration->opened + (size_t)worker->index * configuration->opened_count;
+	struct accepting *accepting = &worker->accepting;
 	unsigned int kept = 0;
 
-	worker_pause_accept(worker, 0);
-	for (unsigned int i = 0; i < worker->accepting.count; i++) {
-		struct listener listener = worker->accepting.listeners[i];
+	for (unsigned int i = 0; i < accepting->count; i++) {
+		struct listener listener = accepting->listeners[i];
 
-		if (listener.in_place || options_has_listener(options, &listener.address))
-			worker->accepting.listeners[kept++] = listener;
+		if (listener.in_place || options_has_listener(&configuration->options, &listener.address))
+			accepting->listeners[kept++] = listener;
 		else
 			close_listener(worker, &listener);
 	}
-	for (unsigned int i = 0; i < configuration->opened_count; i++)
-		if (opened[i].fd >= 0) {
-			worker->accepting.listeners[kept++] = opened[i];
-			opened[i].fd = NO_DESCRIPTOR;
-		}
-	worker->accepting.count = kept;
-	for (unsigned int i = 0; i < kept; i++) {
-		if (!worker->accepting.listeners[i].shared) /* there the socket unit says it */
-			socket_set_defer_accept(worker->accepting.listeners[i].fd, options);
-		socket_change_buffers(worker->accepting.listeners[i].fd, &worker->configuration->options, options);
+	for (unsigned int i = 0; i < configuration->opened_count; i++) {
+		if (opened[i].fd == NO_DESCRIPTOR)
+			continue;
+		accepting->listeners[kept++] = opened[i];
+		opened[i].fd = NO_DESCRIPTOR;
+	}
+	accepting->count = kept;
+}
+
+void listener_change(struct worker *worker, struct configuration *configuration)
+{
+	const struct options *old = &worker->configuration->options, *new = &configuration->options;
+
+	worker_pause_accept(worker, 0);
+	replace_listeners(worker, configuration);
+	for (unsigned int i = 0; i < worker->accepting.count; i++) {
+		const struct listener *listener = &worker->accepting.listeners[i];
+
+		if (!listener->shared) /* there the socket unit says it */
+			socket_set_defer_accept(listener->fd, new);
+		socket_change_buffers(listener->fd, old, new);
 	}
 	if (!timer_is_set(&worker->accepting.timer))
 		worker_resume_accept(worker);

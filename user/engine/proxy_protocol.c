@@ -6,6 +6,7 @@
 #include "engine/proxy_protocol.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,7 +55,7 @@ static void format_v6(const struct in6_addr *address, char *out, size_t size)
 					   (unsigned int)(byte[i] << 8 | byte[i + 1]));
 }
 
-static int encode_v1(uint8_t *out, size_t size, const struct pair *pair)
+static ssize_t encode_v1(uint8_t *out, size_t size, const struct pair *pair)
 {
 	char source[INET6_ADDRSTRLEN], destination[INET6_ADDRSTRLEN], line[108];
 	int length;
@@ -73,7 +74,7 @@ static int encode_v1(uint8_t *out, size_t size, const struct pair *pair)
 				  pair->family == AF_INET ? "TCP4" : "TCP6", source, destination,
 				  address_port(&pair->source), address_port(&pair->destination));
 	if (length < 0 || (size_t)length > size || (size_t)length >= sizeof(line))
-		return -1;
+		return -ENOSPC;
 	memcpy(out, line, (size_t)length);
 	return length;
 }
@@ -85,7 +86,7 @@ struct cursor {
 	bool full;
 };
 
-static void put(struct cursor *cursor, const void *bytes, size_t length)
+static void put_bytes(struct cursor *cursor, const void *bytes, size_t length)
 {
 	if (cursor->full || length > cursor->size - cursor->length) {
 		cursor->full = true;
@@ -99,16 +100,16 @@ static void put_u16(struct cursor *cursor, size_t value)
 {
 	uint8_t bytes[2] = {(uint8_t)(value >> 8), (uint8_t)value};
 
-	put(cursor, bytes, sizeof(bytes));
+	put_bytes(cursor, bytes, sizeof(bytes));
 }
 
 static void put_tlv(struct cursor *cursor, uint8_t type, const void *value, size_t length)
 {
 	if (!value || length == 0)
 		return;
-	put(cursor, &type, 1);
+	put_bytes(cursor, &type, 1);
 	put_u16(cursor, length);
-	put(cursor, value, length);
+	put_bytes(cursor, value, length);
 	if (length > UINT16_MAX)
 		cursor->full = true;
 }
@@ -116,11 +117,11 @@ static void put_tlv(struct cursor *cursor, uint8_t type, const void *value, size
 static void put_addresses(struct cursor *cursor, const struct pair *pair)
 {
 	if (pair->family == AF_INET) {
-		put(cursor, &pair->source.in.sin_addr, 4);
-		put(cursor, &pair->destination.in.sin_addr, 4);
+		put_bytes(cursor, &pair->source.in.sin_addr, 4);
+		put_bytes(cursor, &pair->destination.in.sin_addr, 4);
 	} else if (pair->family == AF_INET6) {
-		put(cursor, &pair->source.in6.sin6_addr, 16);
-		put(cursor, &pair->destination.in6.sin6_addr, 16);
+		put_bytes(cursor, &pair->source.in6.sin6_addr, 16);
+		put_bytes(cursor, &pair->destination.in6.sin6_addr, 16);
 	} else {
 		return; /* AF_UNSPEC has no address block */
 	}
@@ -128,15 +129,15 @@ static void put_addresses(struct cursor *cursor, const struct pair *pair)
 	put_u16(cursor, address_port(&pair->destination));
 }
 
-static int encode_v2(uint8_t *out, size_t size, const struct pair *pair, const struct proxy_tlvs *tlvs)
+static ssize_t encode_v2(uint8_t *out, size_t size, const struct pair *pair, const struct proxy_tlvs *tlvs)
 {
 	uint8_t family = pair->family == AF_INET ? V2_TCP4 : pair->family == AF_INET6 ? V2_TCP6 : V2_UNSPEC;
 	uint8_t start[2] = {V2_VERSION_COMMAND, family};
 	struct cursor cursor = {.out = out, .size = size};
 	size_t payload;
 
-	put(&cursor, v2_signature, sizeof(v2_signature));
-	put(&cursor, start, sizeof(start));
+	put_bytes(&cursor, v2_signature, sizeof(v2_signature));
+	put_bytes(&cursor, start, sizeof(start));
 	put_u16(&cursor, 0); /* the length, known below */
 	put_addresses(&cursor, pair);
 	if (tlvs) {
@@ -144,15 +145,15 @@ static int encode_v2(uint8_t *out, size_t size, const struct pair *pair, const s
 		put_tlv(&cursor, V2_TYPE_AUTHORITY, tlvs->authority, tlvs->authority_length);
 	}
 	if (cursor.full || cursor.length - V2_HEADER_BYTES > UINT16_MAX)
-		return -1;
+		return -ENOSPC;
 	payload = cursor.length - V2_HEADER_BYTES;
 	out[14] = (uint8_t)(payload >> 8);
 	out[15] = (uint8_t)payload;
-	return (int)cursor.length;
+	return (ssize_t)cursor.length;
 }
 
-int proxy_header_encode(uint8_t *out, size_t size, enum proxy_version version, const struct address *source,
-			const struct address *destination, const struct proxy_tlvs *tlvs)
+ssize_t proxy_header_encode(uint8_t *out, size_t size, enum proxy_version version, const struct address *source,
+			    const struct address *destination, const struct proxy_tlvs *tlvs)
 {
 	struct pair pair = pair_of(source, destination);
 
@@ -164,5 +165,5 @@ int proxy_header_encode(uint8_t *out, size_t size, enum proxy_version version, c
 	case PROXY_V2:
 		return encode_v2(out, size, &pair, tlvs);
 	}
-	return -1;
+	return -EINVAL;
 }

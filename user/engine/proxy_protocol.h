@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "options/options.h"
 #include "base/address.h"
@@ -24,10 +25,10 @@ struct proxy_tlvs {
 
 /*
  * Encode the header for a connection from source to destination (as the client made it). v4-mapped pairs are sent as
- * IPv4. Families that differ, or AF_UNIX, become "PROXY UNKNOWN" / AF_UNSPEC. Returns the length in bytes, or -1 if
- * size is too small.
+ * IPv4. Families that differ, or AF_UNIX, become "PROXY UNKNOWN" / AF_UNSPEC. Returns the length in bytes, or -ENOSPC
+ * if it is longer than size, or than a header can say.
  */
-int proxy_header_encode(uint8_t *out, size_t size, enum proxy_version version, const struct address *source,
-			const struct address *destination, const struct proxy_tlvs *tlvs);
+ssize_t proxy_header_encode(uint8_t *out, size_t size, enum proxy_version version, const struct address *source,
+			    const struct address *destination, const struct proxy_tlvs *tlvs);
 
 #endif
