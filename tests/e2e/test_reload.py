@@ -258,7 +258,7 @@ def test_a_port_that_is_taken(lab, config):
     other, holder = lab.backends()
     free = free_port()
     error = config.refused(https=other.endpoint, listen=[f"127.0.0.1:{free}", holder.endpoint])
-    assert f"cannot listen on {holder.endpoint}: " in error and "is held by " in error
+    assert f"cannot listen on {holder.endpoint}: " in error and "is in use by " in error
     with pytest.raises(ConnectionRefusedError):
         connect(("127.0.0.1", free))
     before = router.descriptors()

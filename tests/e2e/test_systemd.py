@@ -216,7 +216,7 @@ def test_not_in_place(lab):
     (lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM), "not a stream socket"),
     (lambda: socket.socket(socket.AF_INET), "not listening"),
     (lambda: socket.socket(socket.AF_UNIX), "neither IPv4 nor IPv6"),
-    (lambda: open("/dev/null", "rb"), "no socket"),
+    (lambda: open("/dev/null", "rb"), "not a socket"),
 ], ids=["udp", "not-listening", "unix", "file"])
 def test_what_is_no_listener(lab, make, text):
     acme, https = lab.backends()

@@ -140,7 +140,7 @@ static void none(void)
 static void too_many(void)
 {
 	give("33", getpid());
-	EXPECT(!activation_get(&why) && strstr(why.text, "33 sockets are too many; 32 is the most"));
+	EXPECT(!activation_get(&why) && strstr(why.text, "33 sockets are too many; the limit is 32"));
 }
 
 static void refused(int fd, const char *says)
@@ -153,7 +153,7 @@ static void refused(int fd, const char *says)
 
 static void no_socket(void)
 {
-	refused(open("/dev/null", O_RDONLY), "no socket");
+	refused(open("/dev/null", O_RDONLY), "not a socket");
 }
 
 static void datagrams(void)

@@ -82,10 +82,10 @@ static void test_endpoints_refused(void **state)
 		{":443", "the host is missing; write 443 for this machine"},
 		{"::1", "in brackets"},
 		{"2001:db8::1:443", "in brackets"},
-		{"[::1]", "followed by a port"},
-		{"[::1]443", "followed by a port"},
-		{"[::1:443", "followed by a port"},
-		{"[]:443", "no address in the brackets"},
+		{"[::1]", "needs a port after it"},
+		{"[::1]443", "needs a port after it"},
+		{"[::1:443", "needs a port after it"},
+		{"[]:443", "the brackets are empty"},
 		{"[127.0.0.1]:443", "\"127.0.0.1\" is not an IPv6 address"},
 		{"[localhost]:443", "\"localhost\" is not an IPv6 address"},
 		{"1:443", "\"1\" is not an IPv4 address"},
@@ -119,13 +119,13 @@ static void test_lengths(void **state)
 	assert_string_equal(text_of(&endpoint.addresses[0]), text);
 	snprintf(text, sizeof(text), "unix:/%0107d", 0);
 	assert_false(endpoint_parse(&endpoint, text, &why));
-	assert_non_null(strstr(why.text, "at most 107 bytes, this one has 108"));
+	assert_non_null(strstr(why.text, "107 bytes at most; this one has 108"));
 	snprintf(text, sizeof(text), "a%0255d:443", 0);
 	assert_false(endpoint_parse(&endpoint, text, &why));
-	assert_non_null(strstr(why.text, "more than 255 characters"));
+	assert_non_null(strstr(why.text, "longer than 255 characters"));
 	snprintf(text, sizeof(text), "%0300d", 0);
 	assert_false(endpoint_parse(&endpoint, text, &why));
-	assert_non_null(strstr(why.text, "more than 299 characters"));
+	assert_non_null(strstr(why.text, "longer than 299 characters"));
 }
 
 static void test_listen(void **state)

@@ -170,7 +170,7 @@ static void test_errors(void **state)
 	assert_int_equal(port_explain(&at, -EACCES, &why), -EACCES);
 	assert_non_null(strstr(why.text, "port 443 needs CAP_NET_BIND_SERVICE"));
 	port_explain(&at, -EADDRNOTAVAIL, &why);
-	assert_string_equal(why.text, "this machine does not have the address");
+	assert_string_equal(why.text, "the address is not assigned to this machine");
 	port_explain(&at, -EAFNOSUPPORT, &why);
 	assert_string_equal(why.text, "this machine has no IPv4");
 	port_explain(&six, -EAFNOSUPPORT, &why);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Addresses as users write them and as log lines show them. Owns nothing. Any thread; but parsing a host name asks the
- * resolver, and blocks for as long as that takes.
+ * Addresses as users write them and as log lines show them. Owns nothing. Any thread; parsing a host name calls the
+ * resolver and blocks until it answers.
  */
 #include "base/address.h"
 
@@ -16,7 +16,7 @@
 
 #define UNIX_PREFIX "unix:"
 
-/* A host and a port as the text has them; the host may be anything yet. */
+/* A host and a port as written; the host is not checked yet. */
 struct host_port {
 	char host[256]; /* "" when there was none */
 	bool bracketed;
@@ -34,7 +34,7 @@ static bool parse_port(uint16_t *port, const char *text, struct sentence *why)
 
 	if (!*text)
 		return sentence_refuse(why, "the port is missing; write a number from 1 to 65535");
-	/* Five digits cannot overflow; strtoul alone would take signs and blanks as well. */
+	/* Five digits cannot overflow; strtoul alone would accept signs and blanks. */
 	if (all_of(text, "0123456789") && strlen(text) <= 5)
 		value = strtoul(text, NULL, 10);
 	if (value < 1 || value > 65535)
@@ -55,24 +55,24 @@ static bool split_host_port(struct host_port *out, const char *text, struct sent
 
 		if (!close || close[1] != ':')
 			return sentence_refuse(why,
-					       "an address in brackets is followed by a port, as in [2001:db8::1]:443");
+					       "an address in brackets needs a port after it, as in [2001:db8::1]:443");
 		out->bracketed = true;
 		host = text + 1;
 		length = (size_t)(close - host);
 		port = close + 2;
 		if (length == 0)
-			return sentence_refuse(why, "there is no address in the brackets");
+			return sentence_refuse(why, "the brackets are empty");
 	} else if (strchr(text, ':')) {
 		port = strrchr(text, ':') + 1;
 		length = (size_t)(port - 1 - text);
 		if (memchr(text, ':', length))
 			return sentence_refuse(
-				why, "an IPv6 address is written in brackets before its port, as in [2001:db8::1]:443");
+				why, "an IPv6 address needs brackets before the port, as in [2001:db8::1]:443");
 	} else if (*text && !all_of(text, "0123456789")) {
 		return sentence_refuse(why, "the port is missing; write %s:PORT", text);
 	}
 	if (length >= sizeof(out->host))
-		return sentence_refuse(why, "the host name has more than %zu characters", sizeof(out->host) - 1);
+		return sentence_refuse(why, "the host name is longer than %zu characters", sizeof(out->host) - 1);
 	memcpy(out->host, host, length);
 	return parse_port(&out->port, port, why);
 }
@@ -110,7 +110,7 @@ static bool parse_unix(struct address *out, const char *path, struct sentence *w
 	if (length == 0)
 		return sentence_refuse(why, "the socket's path is missing; write unix:/path/of/the/socket");
 	if (length >= sizeof(out->un.sun_path))
-		return sentence_refuse(why, "a unix socket's path has at most %zu bytes, this one has %zu",
+		return sentence_refuse(why, "a unix socket's path can have %zu bytes at most; this one has %zu",
 				       sizeof(out->un.sun_path) - 1, length);
 	memset(out, 0, sizeof(*out));
 	out->un.sun_family = AF_UNIX;
@@ -119,7 +119,7 @@ static bool parse_unix(struct address *out, const char *path, struct sentence *w
 	return true;
 }
 
-/* All addresses of a host, in the resolver's order, each once. Numeric hosts never leave the process. */
+/* All addresses of a host in the resolver's order, without duplicates. Numeric hosts are not looked up. */
 static bool resolve_host(struct address *out, unsigned int most, unsigned int *count, const struct host_port *from,
 			 bool numeric, struct sentence *why)
 {
@@ -127,8 +127,7 @@ static bool resolve_host(struct address *out, unsigned int most, unsigned int *c
 	struct in_addr strict;
 	int rc;
 
-	/* The resolver reads "443" and "127.1" as IPv4 addresses in their historic forms, which are never meant here.
-	 */
+	/* The resolver accepts "443" and "127.1" as historic forms of IPv4 addresses, which no one means here. */
 	if (!from->bracketed && all_of(from->host, "0123456789.") && inet_pton(AF_INET, from->host, &strict) != 1)
 		return sentence_refuse(why, "\"%s\" is not an IPv4 address", from->host);
 	if (from->bracketed)
@@ -137,8 +136,10 @@ static bool resolve_host(struct address *out, unsigned int most, unsigned int *c
 		hints.ai_flags = AI_NUMERICHOST;
 
 #ifdef ALPNBPF_STATIC
-	/* These two are part of a static glibc. Others, which nsswitch.conf may name, are shared objects of the
-	 * machine's own glibc, and can crash the process when that is not the version linked here. */
+	/*
+	 * A static glibc includes these two. Any other that nsswitch.conf names is a shared object of the machine's
+	 * glibc, and can crash the process if its version differs from the one linked here.
+	 */
 	__nss_configure_lookup("hosts", "files dns");
 #endif
 	rc = getaddrinfo(from->host, NULL, &hints, &list);
@@ -177,7 +178,7 @@ bool endpoint_parse(struct endpoint *endpoint, const char *text, struct sentence
 	if (!*text)
 		return sentence_refuse(why, "is empty; write PORT, HOST:PORT, [V6]:PORT or unix:PATH");
 	if (strlen(text) >= sizeof(endpoint->text))
-		return sentence_refuse(why, "has more than %zu characters", sizeof(endpoint->text) - 1);
+		return sentence_refuse(why, "is longer than %zu characters", sizeof(endpoint->text) - 1);
 	memcpy(endpoint->text, text, strlen(text) + 1);
 
 	if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0) {
@@ -200,7 +201,7 @@ bool endpoint_parse(struct endpoint *endpoint, const char *text, struct sentence
 	for (unsigned int i = 0; i < endpoint->count; i++) {
 		struct address plain = address_unmapped(&endpoint->addresses[i]);
 
-		/* The kernel connects it to loopback: a mistake that would go unnoticed. */
+		/* The kernel would connect to loopback, and the mistake would go unnoticed. */
 		if (address_is_wildcard(&plain))
 			return sentence_refuse(
 				why, "%s is an address to listen on, not to connect to; write %u for this machine",
@@ -226,7 +227,7 @@ bool listen_parse(struct address out[2], unsigned int *count, const char *text, 
 	}
 	if (!resolve_host(out, 1, count, &from, true, why))
 		return false;
-	/* IPv6 listeners are V6ONLY, where a mapped address cannot be bound. */
+	/* IPv6 listeners are V6ONLY, and those cannot bind a mapped address. */
 	out[0] = address_unmapped(&out[0]);
 	return true;
 }
@@ -239,7 +240,7 @@ static const char *format_unix(const struct address *address, char *buffer, size
 
 	if (length == 0)
 		snprintf(buffer, size, UNIX_PREFIX);
-	else if (path[0] == '\0') /* abstract: not terminated, shown as the tools show it */
+	else if (path[0] == '\0') /* abstract: not NUL-terminated; shown with an @, as ss does */
 		snprintf(buffer, size, UNIX_PREFIX "@%.*s", (int)(length - 1), path + 1);
 	else
 		snprintf(buffer, size, UNIX_PREFIX "%.*s", (int)strnlen(path, length), path);
@@ -258,7 +259,7 @@ const char *address_format(const struct address *address, char *buffer, size_t s
 		return buffer;
 	case AF_INET6:
 		inet_ntop(AF_INET6, &plain.in6.sin6_addr, host, sizeof(host));
-		/* The scope as a number: its name would cost a system call, and log lines are written often. */
+		/* The scope as a number: its name would cost a system call per log line. */
 		if (plain.in6.sin6_scope_id)
 			snprintf(buffer, size, "[%s%%%u]:%u", host, plain.in6.sin6_scope_id, address_port(&plain));
 		else
@@ -294,7 +295,7 @@ unsigned int address_port(const struct address *address)
 	}
 }
 
-/* Hosts alone, without ports. A mapped address is not the IPv4 address it holds: unmap first where that is meant. */
+/* Compares hosts, not ports. A mapped address differs from its IPv4 address unless it is unmapped first. */
 static bool same_host(const struct address *a, const struct address *b)
 {
 	if (a->sa.sa_family != b->sa.sa_family)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Addresses: parsing what users write, resolving it, printing it. Owns nothing. Any thread; parsing a host name blocks
- * while the resolver works.
+ * Addresses: parsing, resolving and printing them. Owns nothing. Any thread; parsing a host name blocks until the
+ * resolver answers.
  */
 #ifndef ALPNBPF_BASE_ADDRESS_H
 #define ALPNBPF_BASE_ADDRESS_H
@@ -29,7 +29,7 @@ struct address {
 #define ADDRESS_TEXT_MAX       128 /* enough for "unix:" and sun_path, or "[v6%scope]:port" */
 #define ENDPOINT_ADDRESSES_MAX 8
 
-/* Where a BACKEND option leads: its text and the addresses to try, in order. */
+/* The value of a BACKEND option: its text, and the addresses to try in order. */
 struct endpoint {
 	char text[300];
 	unsigned int count;
@@ -38,25 +38,24 @@ struct endpoint {
 
 /*
  * Parses BACKEND: PORT (127.0.0.1, then ::1), HOST:PORT (resolved now, all addresses up to the maximum), [V6]:PORT or
- * unix:PATH. False: why says what is wrong with the text, without the name of an option.
+ * unix:PATH. On false, why says what is wrong with the text, and names no option.
  */
 bool endpoint_parse(struct endpoint *endpoint, const char *text, struct sentence *why);
 
-/* Parses ADDR:PORT, [V6]:PORT or :PORT / PORT for both wildcard families; numeric only. Fills out[0..1], sets *count.
- */
+/* Parses a numeric ADDR:PORT or [V6]:PORT, or PORT (also :PORT) for both wildcards. Fills out[], sets *count. */
 bool listen_parse(struct address out[2], unsigned int *count, const char *text, struct sentence *why);
 
-/* Of a host and a port; those of v4 and the port in host order. */
+/* An address from a host and a port. The IPv4 host and the ports are in host byte order. */
 struct address address_v4(uint32_t host, uint16_t port);
 struct address address_v6(const struct in6_addr *host, uint16_t port);
 
 /* "192.0.2.1:443", "[2001:db8::1]:443", "unix:/run/x". A v4-mapped IPv6 address prints as IPv4. Returns buffer. */
 const char *address_format(const struct address *address, char *buffer, size_t size);
 
-/* The same address with ::ffff:a.b.c.d turned into a.b.c.d; others are copied. */
+/* ::ffff:a.b.c.d becomes a.b.c.d; any other address is copied. */
 struct address address_unmapped(const struct address *address);
 
-/* Port in host order; 0 for AF_UNIX. */
+/* The port in host byte order; 0 for AF_UNIX. */
 unsigned int address_port(const struct address *address);
 
 /* Same family, host, scope and port. */

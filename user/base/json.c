@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The JSON writer (RFC 8259). Owns nothing but whether a comma is due. The thread of the text it writes to. */
+/* The JSON writer (RFC 8259): see json.h. Owns nothing. On the caller's thread. */
 #include "base/json.h"
 
 static void add_escaped(struct text *out, const char *value)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A streaming writer of JSON: members in the order of the calls, with commas and escapes. `name` is the member's name
- * in an object, NULL in an array and at the top. Writes into a text that it does not own, on that one's thread.
+ * in an object, NULL in an array and at the top. Writes into a text that its caller owns, on the caller's thread.
  */
 #ifndef ALPNBPF_BASE_JSON_H
 #define ALPNBPF_BASE_JSON_H
@@ -13,7 +13,7 @@
 
 struct json {
 	struct text *out;
-	bool comma; /* before the next value */
+	bool comma; /* due before the next value */
 };
 
 void json_begin_object(struct json *json, const char *name);

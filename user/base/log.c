@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Log lines. Owns the log settings, which are atomic: the main thread alone writes them, in log_init(), at the start
- * and at each reload; any thread may log meanwhile. A line is one write(2), so lines never interleave, and one thread
- * writes at a time.
+ * Log lines. Owns the log settings, which are atomic: only the main thread writes them, in log_init(), at start-up and
+ * at each reload, while any thread may log. A line is one write(2) and one thread writes at a time, so lines never
+ * interleave.
  */
 #include "base/log.h"
 
@@ -21,7 +21,7 @@
 #include "base/text.h"
 
 #define MESSAGE_MAX    1024
-#define LINE_MAX_BYTES (6 * MESSAGE_MAX + 128) /* every byte as \u00xx, and the rest of the line */
+#define LINE_MAX_BYTES (6 * MESSAGE_MAX + 128) /* every byte as \u00xx, plus the rest of the line */
 #define LIMIT_MS       1000
 
 #define STALL_MS        1000
@@ -29,11 +29,11 @@
 
 static _Atomic enum log_level threshold = LOG_LEVEL_INFO;
 static _Atomic enum log_format line_format = LOG_FORMAT_TEXT;
-static _Atomic bool journal; /* stderr is the journal's */
+static _Atomic bool journal; /* stderr goes to the journal */
 
-static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER; /* for the two below, and for stderr */
-static unsigned long dropped_lines;                         /* since the last one that was written */
-static long long stalled_ms;                                /* when the reader was last waited for in vain; 0: never */
+static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER; /* protects the two below, and writes to stderr */
+static unsigned long dropped_lines;                         /* since the last line written */
+static long long stalled_ms;                                /* when waiting for the reader last timed out; 0: never */
 
 static const struct {
 	const char *name;
@@ -50,7 +50,7 @@ struct line {
 	size_t length;
 };
 
-/* JOURNAL_STREAM is inherited by children that were given another stderr: only a match of device and inode counts. */
+/* Children inherit JOURNAL_STREAM even when their stderr is redirected: compare device and inode. */
 static bool stderr_is_journal(void)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
@@ -89,7 +89,7 @@ static void line_add(struct line *line, const char *format, ...)
 		line->length += (size_t)written < room ? (size_t)written : room - 1;
 }
 
-/* Messages quote names that clients sent: with any bytes in them, the line stays one line and valid UTF-8. */
+/* Messages quote names that clients sent. Whatever bytes they hold, the output is one line of valid UTF-8. */
 static void line_add_message(struct line *line, const char *message, enum text_escape how)
 {
 	char escaped[TEXT_ESCAPED_MAX];
@@ -142,8 +142,8 @@ static long long monotonic_ms(void)
 }
 
 /*
- * A reader that stalls costs lines, never connections: it is waited for a second at most, and not again for ten. With
- * the lock held, or another thread's line might take the room that was there.
+ * A stalled reader costs lines, never connections: wait for it one second at most, and not again for ten seconds.
+ * Called with the lock held; otherwise another thread's line could fill the room that poll() reported.
  */
 static bool reader_takes_a_line(void)
 {
@@ -154,7 +154,7 @@ static bool reader_takes_a_line(void)
 	do
 		ready = poll(&reader, 1, may_wait ? STALL_MS : 0);
 	while (ready < 0 && errno == EINTR);
-	if (ready) /* or it has gone away, which write() finds out */
+	if (ready) /* also if the reader is gone: write() reports that */
 		return true;
 	if (may_wait)
 		stalled_ms = monotonic_ms();
@@ -211,7 +211,7 @@ bool log_limit_pass(struct log_limit *limit, unsigned long *suppressed)
 	/* 0 in last_ms means "never": the clock may be younger than a second when a machine boots. */
 	long long now = monotonic_ms() + 1, last = __atomic_load_n(&limit->last_ms, __ATOMIC_RELAXED);
 
-	/* Of the threads that see the second over, the one whose exchange succeeds logs. */
+	/* If several threads see that the second is over, the one whose exchange succeeds logs. */
 	if ((last == 0 || now - last >= LIMIT_MS) &&
 	    __atomic_compare_exchange_n(&limit->last_ms, &last, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
 		*suppressed = __atomic_exchange_n(&limit->suppressed, 0, __ATOMIC_RELAXED);

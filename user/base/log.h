@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Log lines on stderr: text, or one JSON object a line; "<N>" priorities when the journal reads us. Any thread may log;
- * the main thread alone calls log_init(), also while others log. A reader that does not read costs lines, which are
- * counted; nobody waits for it for longer than a second.
+ * Log lines on stderr: text, or one JSON object per line, with "<N>" priorities when stderr is the journal. Any thread
+ * may log. Only the main thread calls log_init(), possibly while others log. If the reader of stderr stalls, lines are
+ * dropped and counted; no thread waits longer than a second for it.
  */
 #ifndef ALPNBPF_BASE_LOG_H
 #define ALPNBPF_BASE_LOG_H
@@ -19,7 +19,7 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_write(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...)  log_write(LOG_LEVEL_INFO, __VA_ARGS__)
-/* The arguments of a debug line are not evaluated unless debug lines are wanted. */
+/* The arguments of a debug line are not evaluated unless debug lines are enabled. */
 #define log_debug(...)                                                                                                 \
 	do {                                                                                                           \
 		if (log_enabled(LOG_LEVEL_DEBUG))                                                                      \
@@ -27,8 +27,8 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 	} while (0)
 
 /*
- * At most one line a second for a repeated failure: returns true when the caller may log now, and how many were left
- * out since the last line. One static struct a kind of failure; thread-safe.
+ * Limits a repeated failure to one log line per second. Returns true if the caller may log now, with the number of
+ * lines suppressed since the last one. One static struct per kind of failure; thread-safe.
  */
 struct log_limit {
 	long long last_ms;

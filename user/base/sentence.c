@@ -12,7 +12,7 @@ static void sentence_vset(struct sentence *sentence, const char *format, va_list
 	char text[SENTENCE_MAX];
 	int length = vsnprintf(text, sizeof(text), format, arguments);
 
-	if (length < 0) /* only a wide character that cannot be encoded, and there are none */
+	if (length < 0) /* only for a wide character that cannot be encoded; none is used */
 		text[0] = '\0';
 	else if ((size_t)length >= sizeof(text))
 		memcpy(text + sizeof(text) - sizeof(cut), cut, sizeof(cut));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Growing texts, and what is well-formed in one. Owns nothing; any thread, one at a time for a text. */
+/* Growing strings, and UTF-8 checks: see text.h. Owns nothing. Any thread, one at a time per text. */
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -10,7 +10,7 @@
 
 #define FIRST_SIZE 1024
 
-/* Room for `more` bytes and the NUL. */
+/* Makes room for `more` bytes and the NUL. */
 static bool text_reserve(struct text *text, size_t more)
 {
 	size_t size = text->size ? text->size : FIRST_SIZE;
@@ -125,7 +125,7 @@ size_t text_escape(const char **at, enum text_escape how, char out[TEXT_ESCAPED_
 		written = (size_t)snprintf(out, TEXT_ESCAPED_MAX, json ? "\\ufffd" : "\\x%02x", byte);
 	else if (json && (byte == '"' || byte == '\\'))
 		written = (size_t)snprintf(out, TEXT_ESCAPED_MAX, "\\%c", byte);
-	else if (text_is_control(*at, length)) /* in two bytes: U+0080 to U+009F, the second of which is its number */
+	else if (text_is_control(*at, length)) /* the second of two bytes is the code point */
 		written = (size_t)snprintf(out, TEXT_ESCAPED_MAX, json ? "\\u%04x" : "\\x%02x",
 					   length == 2 ? (unsigned char)(*at)[1] : byte);
 	else

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/*
- * The heap of a worker's deadlines. Owns the array of pointers, not the timers; the worker's thread alone touches it.
- */
+/* The heap of a worker's deadlines. Owns the array of pointers, not the timers. Only the worker's thread touches it. */
 #include "base/timer.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Deadlines of one worker: a binary heap of timers that live in their owners. Times are microseconds of
+ * Deadlines of one worker: a binary heap of timers, which are members of their owners. Times are microseconds of
  * CLOCK_MONOTONIC. One thread owns a heap; nothing here is locked.
  */
 #ifndef ALPNBPF_BASE_TIMER_H
@@ -22,7 +22,7 @@ struct timers {
 	size_t count, capacity;
 };
 
-/* Room for `capacity` timers, so that setting one cannot fail. 0 or -ENOMEM. */
+/* Makes room for `capacity` timers, so that setting one cannot fail. 0 or -ENOMEM. */
 int timers_init(struct timers *timers, size_t capacity);
 void timers_free(struct timers *timers);
 
@@ -31,14 +31,14 @@ static inline bool timer_is_set(const struct timer *timer)
 	return timer->heap_index != 0;
 }
 
-/* Sets or moves it. */
+/* Sets the timer, or moves it if it is set already. */
 void timer_set(struct timers *timers, struct timer *timer, uint64_t due);
 void timer_cancel(struct timers *timers, struct timer *timer);
 
-/* Takes out and returns a timer due at `now`, the earliest first; NULL when none is. */
+/* Removes and returns the earliest timer that is due at `now`; NULL if none is. */
 struct timer *timers_expired(struct timers *timers, uint64_t now);
 
-/* When the next one is due; UINT64_MAX when none is set. */
+/* When the next timer is due; UINT64_MAX if none is set. */
 uint64_t timers_next(const struct timers *timers);
 
 uint64_t monotonic_us(void);

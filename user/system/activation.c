@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Takes listening sockets over from the service manager. Owns what it remembers of them, which the main thread writes
- * at the start, once; after that a reload's thread may read it.
+ * Reads the listening sockets that the service manager passed. Owns the list of them: the main thread writes it once,
+ * at start-up; after that a reload's thread may read it.
  */
 #include "system/activation.h"
 
@@ -25,21 +25,21 @@ static int option_of(int fd, int level, int option)
 	return getsockopt(fd, level, option, &value, &length) ? -1 : value;
 }
 
-/* What is wrong with it; NULL: nothing. */
+/* What is wrong with the socket; NULL if nothing is. */
 static const char *socket_fault(int fd, struct address *address)
 {
 	address->len = sizeof(address->in6);
 	if (option_of(fd, SOL_SOCKET, SO_TYPE) < 0)
-		return "no socket";
+		return "not a socket";
 	if (option_of(fd, SOL_SOCKET, SO_TYPE) != SOCK_STREAM)
 		return "not a stream socket (ListenStream= makes one)";
 	if (getsockname(fd, &address->sa, &address->len) ||
 	    (address->sa.sa_family != AF_INET && address->sa.sa_family != AF_INET6))
 		return "neither IPv4 nor IPv6";
 	if (option_of(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_TCP)
-		return "not TCP (SocketProtocol= has to be left out)";
+		return "not TCP (remove SocketProtocol= from the socket unit)";
 	if (option_of(fd, SOL_SOCKET, SO_ACCEPTCONN) != 1)
-		return "not listening (Accept= has to be no)";
+		return "not listening (set Accept=no in the socket unit)";
 	return NULL;
 }
 
@@ -69,15 +69,15 @@ const struct activation *activation_get(struct sentence *why)
 
 	if (looked)
 		return &activation;
-	/* Of a parent, that it forgot to clear: not for us. */
+	/* Meant for a parent process, which did not clear the variables. */
 	if (text_number(getenv("LISTEN_PID")) != (uint64_t)getpid() || !count) {
 		looked = true;
 		return &activation;
 	}
 	for (uint64_t i = 0; i < count && fcntl((int)(FIRST_FD + i), F_SETFD, FD_CLOEXEC) == 0; i++)
-		; /* all of them, also those that are refused: none is for the command */
+		; /* all of them, refused ones too: the command must inherit none */
 	if (count > ACTIVATION_MAX) {
-		sentence_set(why, "LISTEN_FDS: %" PRIu64 " sockets are too many; %d is the most", count,
+		sentence_set(why, "LISTEN_FDS: %" PRIu64 " sockets are too many; the limit is %d", count,
 			     ACTIVATION_MAX);
 		return NULL;
 	}
@@ -115,7 +115,7 @@ bool activation_replace(const struct activation *activation, struct address *lis
 		return sentence_refuse(
 			why,
 			"--listen: the service manager passed sockets (LISTEN_FDS), and none of them listens on %s; "
-			"leave --listen out, or change the socket unit",
+			"leave out --listen, or change the socket unit",
 			address_format(&listeners[i], name, sizeof(name)));
 	}
 	for (unsigned int i = 0; *count && i < given_count; i++) {
@@ -124,7 +124,7 @@ bool activation_replace(const struct activation *activation, struct address *lis
 		return sentence_refuse(
 			why,
 			"--listen: the service manager passed a socket (LISTEN_FDS) that listens on %s, which --listen does "
-			"not name; leave --listen out, or change the socket unit",
+			"not name; leave out --listen, or change the socket unit",
 			address_format(&given[i], name, sizeof(name)));
 	}
 	memcpy(listeners, given, given_count * sizeof(*given));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* libbpf's words and the kernel's: see bpf.h. Owns nothing. Main thread, at start-up. */
+/* libbpf's log lines and BPF errors: see bpf.h. Owns nothing. Main thread, at start-up. */
 #include "system/bpf.h"
 
 #include <stdarg.h>

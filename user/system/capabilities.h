@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which capabilities this process has, and the one wording for those that it does not have. Owns nothing: reads
- * /proc/self/status in each call. Any thread, each of which has capabilities of its own.
+ * Which capabilities this process has, and the one wording for missing ones. Owns nothing: each call reads
+ * /proc/self/status. Any thread; each has capabilities of its own.
  */
 #ifndef ALPNBPF_SYSTEM_CAPABILITIES_H
 #define ALPNBPF_SYSTEM_CAPABILITIES_H
@@ -11,17 +11,17 @@
 #include <stdint.h>
 
 #define CAPABILITY(number) (1ULL << (number))
-/* What loading and attaching BPF programs takes (docs/KERNEL.md 9). */
+/* What loading and attaching BPF programs needs (docs/KERNEL.md 9). */
 #define CAPABILITIES_BPF (CAPABILITY(CAP_BPF) | CAPABILITY(CAP_NET_ADMIN) | CAPABILITY(CAP_PERFMON))
 
-#define CAPABILITIES_TEXT_MAX 160 /* what either of these writes */
+#define CAPABILITIES_TEXT_MAX 160 /* enough for either of the functions below */
 
-/* "missing CAP_BPF, CAP_NET_ADMIN": those of `wanted` that this process does not have. NULL when it has all. */
+/* "missing CAP_BPF, CAP_NET_ADMIN": those of `wanted` that this process lacks. NULL if it has all. */
 const char *capabilities_missing(uint64_t wanted, char *out, size_t size);
 
 /*
- * What `error` (-errno) of a call that takes the capabilities `wanted` means: strerror(), and behind it those that are
- * missing if the kernel refused: "Operation not permitted (missing CAP_NET_RAW)". Returns out.
+ * Words for `error` (-errno) of a call that needs the capabilities `wanted`: strerror(), and after a refusal those that
+ * are missing, as in "Operation not permitted (missing CAP_NET_RAW)". Returns out.
  */
 const char *capabilities_strerror(int error, uint64_t wanted, char *out, size_t size);
 

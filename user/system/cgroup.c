@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Finds the cgroup v2 mount: see cgroup.h. Owns nothing; what it opens within a call it closes. Main thread. */
+/* Finds the cgroup v2 mount: see cgroup.h. Owns nothing. Main thread. */
 #include "system/cgroup.h"
 
 #include <errno.h>
@@ -29,7 +29,7 @@ static void unescape(char *path)
 	*out = '\0';
 }
 
-/* The mount of the hierarchy's own root where there is one; else any, which shows a part of it. */
+/* Prefers the mount of the hierarchy's root; any other mount shows only a part of the hierarchy. */
 static bool find_mount(char *path, size_t path_size)
 {
 	FILE *file = fopen("/proc/self/mountinfo", "re");
@@ -61,12 +61,14 @@ int cgroup_open_root(char *path, size_t path_size, struct sentence *why)
 	int fd;
 
 	if (!find_mount(path, path_size))
-		return sentence_error(why, -ENOENT, "no cgroup v2 is mounted here");
+		return sentence_error(why, -ENOENT, "no cgroup v2 hierarchy is mounted");
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0 && fstat(fd, &status) == 0 && status.st_ino == ROOT_INODE)
 		return fd;
 	if (fd >= 0) {
-		/* Listeners outside of it would not be seen. mountinfo shows "/" in a cgroup namespace, too. */
+		/*
+		 * Listeners outside of it would go unseen. In a cgroup namespace, mountinfo shows "/" for this one too.
+		 */
 		close(fd);
 		return sentence_error(why, -EXDEV, "cgroup %s is not the root of the hierarchy", path);
 	}

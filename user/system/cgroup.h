@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The cgroup v2 hierarchy where it is mounted: unified, hybrid, or a container's view of it. Owns nothing. Main thread,
- * at the start.
+ * The mounted cgroup v2 hierarchy: unified, hybrid, or a container's view of it. Owns nothing. Main thread, at
+ * start-up.
  */
 #ifndef ALPNBPF_SYSTEM_CGROUP_H
 #define ALPNBPF_SYSTEM_CGROUP_H
@@ -10,7 +10,7 @@
 
 #include "base/sentence.h"
 
-/* Opens the root of the hierarchy. A descriptor, or -errno and why. path: where it is, for messages. */
+/* Opens the root of the hierarchy. A descriptor, or -errno and why. Fills path with its place, for messages. */
 int cgroup_open_root(char *path, size_t path_size, struct sentence *why);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Lists listening sockets: by NETLINK_SOCK_DIAG, or, where the kernel's inet_diag module is not there, from /proc/net,
- * which knows no cookies. Owns nothing; what it opens it closes within a call. Any thread.
+ * Lists listening sockets: by NETLINK_SOCK_DIAG or, if the kernel's inet_diag module is not available, from /proc/net,
+ * which has no cookies. Owns nothing. Any thread.
  */
 #include "system/listening.h"
 
@@ -19,7 +19,7 @@
 
 #define STATE_LISTEN 10 /* TCP_LISTEN */
 
-/* What is filled, and how many there are, which may be more. */
+/* The array to fill, and how many sockets were found, which may be more than fit. */
 struct found {
 	struct listening *out;
 	unsigned int most, count;
@@ -34,7 +34,7 @@ static bool is_v6only(const struct nlmsghdr *header)
 	for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left))
 		if (attribute->rta_type == INET_DIAG_SKV6ONLY)
 			return *(const uint8_t *)RTA_DATA(attribute) != 0;
-	return true; /* it does not say */
+	return true; /* the kernel did not say */
 }
 
 static void read_listener(void *context, const struct nlmsghdr *header)
@@ -61,7 +61,7 @@ static void read_listener(void *context, const struct nlmsghdr *header)
 	}
 }
 
-/* "0100007F" or 32 digits: words in host byte order, as the kernel prints them. */
+/* "0100007F", or 32 digits: words in host byte order, as the kernel prints them. */
 static bool parse_proc_address(struct address *out, const char *text, unsigned int port)
 {
 	struct in6_addr host;

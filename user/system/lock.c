@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The lock is a listening unix socket with an abstract name: such names belong to a network namespace, as ports do, go
- * with their process, and say who holds them. Owns nothing: the caller has the descriptor. Main thread.
+ * The lock is a listening unix socket with an abstract name. Such names belong to a network namespace, as ports do; the
+ * kernel frees them when the process ends, and tells which process holds one. Owns nothing: the caller owns the
+ * descriptor. Main thread.
  */
 #include "system/lock.h"
 
@@ -31,7 +32,7 @@ int lock_find(const char *name, struct sentence *holder)
 	struct sockaddr_un address;
 	socklen_t length = make_address(&address, name), credentials_length = sizeof(struct ucred);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct timeval patience = {.tv_sec = 1}; /* for a place in its queue */
+	struct timeval patience = {.tv_sec = 1}; /* the holder's queue may be full */
 	struct ucred credentials = {0};
 	bool known, connected;
 
@@ -46,7 +47,7 @@ int lock_find(const char *name, struct sentence *holder)
 	}
 	known = connected && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &credentials_length) == 0;
 	close(fd);
-	if (known && credentials.pid) /* 0: it cannot be seen from here */
+	if (known && credentials.pid) /* 0: in another PID namespace */
 		process_name((unsigned int)credentials.pid, holder->text, sizeof(holder->text));
 	return known && credentials.uid && credentials.uid != geteuid() ? -EPERM : -EADDRINUSE;
 }
@@ -62,7 +63,7 @@ int lock_take(const char *name, struct sentence *why)
 	error = -errno;
 	if (error == -EADDRINUSE) {
 		error = lock_find(name, why);
-		if (error == 0) /* it has gone, or does not listen yet */
+		if (error == 0) /* the holder is gone, or does not listen yet */
 			error = -EADDRINUSE;
 	} else {
 		sentence_set(why, "%s", strerror(-error));

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What one alpnbpf of a network namespace has for itself where no listening socket says so: a port that it serves in
- * place, the routing for transparent connections. Main thread; taken at the start, answered for as long as it runs.
+ * Locks for what only one alpnbpf per network namespace may have and no listening socket shows: a port served in place,
+ * the routing for transparent connections. Main thread; taken at start-up, answered while it runs.
  */
 #ifndef ALPNBPF_SYSTEM_LOCK_H
 #define ALPNBPF_SYSTEM_LOCK_H
 
 #include "base/sentence.h"
 
-#define LOCK_IN_PLACE "in-place/%u" /* a port */
+#define LOCK_IN_PLACE "in-place/%u" /* the port */
 
 /*
- * Takes the lock `name` ("in-place/443") for as long as the descriptor is open, at most as long as this process lives.
- * The descriptor, or -errno, and why is the process that has it, or the error: -EADDRINUSE when that process is root's
- * or of our own user, -EPERM when it is another user's, who may have taken the name to keep us away.
+ * Takes the lock `name` ("in-place/443") until the descriptor is closed or the process ends. Returns the descriptor, or
+ * -errno with the holder or the error in why. -EADDRINUSE: the holder runs as root or as our own user. -EPERM: it runs
+ * as another user, and may have taken the name to keep us out.
  */
 int lock_take(const char *name, struct sentence *why);
-/* A process that asks for the holder of that descriptor waits in its queue: makes room. Whenever it is readable. */
+/* Empties the lock's queue, in which processes wait that look for its holder. Call whenever it is readable. */
 void lock_answer(int lock);
-/* Who has it: -EADDRINUSE or -EPERM as above with the process in holder; 0 if no process has. Takes nothing. */
+/* Looks for the holder without taking the lock: -EADDRINUSE or -EPERM as above, with the process in holder; 0: free. */
 int lock_find(const char *name, struct sentence *holder);
 
 #endif

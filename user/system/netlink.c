@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Talks netlink: see netlink.h. Owns nothing. Any thread. */
+/* Netlink requests: see netlink.h. Owns nothing. Any thread. */
 #include "system/netlink.h"
 
 #include <errno.h>
@@ -26,12 +26,12 @@ void netlink_add(struct nlmsghdr *message, unsigned short type, const void *data
 	message->nlmsg_len = (uint32_t)(NLMSG_ALIGN(message->nlmsg_len) + RTA_ALIGN(attribute->rta_len));
 }
 
-/* One datagram of the answer. 1 when there is more to come, 0 at the end, or -errno. */
+/* Reads one datagram of the answer. 1 if more follow, 0 at the end, or -errno. */
 static int read_answer(int fd, void (*seen)(void *context, const struct nlmsghdr *message), void *context)
 {
 	union {
 		struct nlmsghdr header;
-		char bytes[16384]; /* a dump has as much in one as the kernel's page allows */
+		char bytes[16384]; /* more than the kernel puts into one datagram of a dump */
 	} buffer;
 	ssize_t received = recv(fd, &buffer, sizeof(buffer), 0);
 	size_t left;
@@ -40,7 +40,7 @@ static int read_answer(int fd, void (*seen)(void *context, const struct nlmsghdr
 		return errno == EINTR ? 1 : -errno;
 	left = (size_t)received;
 	for (struct nlmsghdr *header = &buffer.header; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
-		if (header->nlmsg_type == NLMSG_DONE) /* it carries how the dump went */
+		if (header->nlmsg_type == NLMSG_DONE) /* it carries the result of the dump */
 			return header->nlmsg_len < NLMSG_LENGTH(sizeof(int)) ? 0 : *(const int *)NLMSG_DATA(header);
 		if (header->nlmsg_type == NLMSG_ERROR) /* 0: an acknowledgement */
 			return ((const struct nlmsgerr *)NLMSG_DATA(header))->error;

@@ -21,13 +21,14 @@ void notify_service_manager(const char *message)
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	size_t length = path ? strlen(path) : 0;
-	const struct timeval patience = {.tv_sec = 1}; /* its queue may be full; the main loop does not wait for it */
+	const struct timeval patience = {
+		.tv_sec = 1}; /* the manager's queue may be full; the main loop must not wait for it */
 	int fd;
 
 	if (length == 0 || length >= sizeof(address.sun_path))
 		return;
 	memcpy(address.sun_path, path, length);
-	if (path[0] == '@') /* the abstract name space */
+	if (path[0] == '@') /* an abstract name */
 		address.sun_path[0] = '\0';
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience))) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the service manager is told, by the protocol of sd_notify(3). Owns nothing. Main thread. */
+/* Messages to the service manager, by the protocol of sd_notify(3). Owns nothing. Main thread. */
 #ifndef ALPNBPF_SYSTEM_NOTIFY_H
 #define ALPNBPF_SYSTEM_NOTIFY_H
 
-/* One datagram to $NOTIFY_SOCKET ("READY=1"). Does nothing where there is none; what fails is logged. */
+/* Sends one datagram ("READY=1") to $NOTIFY_SOCKET, if that is set. Logs a failure. */
 void notify_service_manager(const char *message);
-/* STATUS=, for `systemctl status`: one line, cut where it is too long. */
+/* Sends STATUS=, for `systemctl status`: one line, cut if it is too long. */
 void notify_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

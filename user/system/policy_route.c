@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Rules and routes by rtnetlink(7). Owns one rule and one route a family, known by their table, priority and protocol.
- * Main thread.
+ * Rules and routes by rtnetlink(7). Owns one rule and one route per family, marked by their table, priority and
+ * protocol. Main thread.
  */
 #include "system/policy_route.h"
 
@@ -17,8 +17,8 @@
 #include "system/netlink.h"
 
 #define TABLE    10443U
-#define PRIORITY 10443U /* behind the local table, ahead of main */
-#define PROTOCOL 0xac   /* so that ours can be told from others */
+#define PRIORITY 10443U /* after the local table, before main */
+#define PROTOCOL 0xac   /* marks our rules and routes */
 
 struct message {
 	struct nlmsghdr header;
@@ -112,8 +112,8 @@ int policy_route_add(struct sentence *why)
 		return sentence_error(why, error4, "cannot set up the routing for transparent connections: %s",
 				      capabilities_strerror(error4, CAPABILITY(CAP_NET_ADMIN), text, sizeof(text)));
 	if (error4 || error6)
-		sentence_set(why, "no routing for transparent connections by %s: %s", error4 ? "IPv4" : "IPv6",
-			     strerror(error4 ? -error4 : -error6));
+		sentence_set(why, "cannot set up the routing for transparent connections over %s: %s",
+			     error4 ? "IPv4" : "IPv6", strerror(error4 ? -error4 : -error6));
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Ports of this machine: see ports.h. Owns the range of ephemeral ports, read once; what it opens otherwise it closes
- * within a call. Main thread, but for port_connected_to_itself().
+ * Ports of this machine: see ports.h. Owns the range of ephemeral ports, which is read once. Main thread, except for
+ * port_connected_to_itself().
  */
 #include "system/ports.h"
 
@@ -16,7 +16,7 @@
 #include "system/process.h"
 #include "system/sysctl.h"
 
-#define HOLDERS_MAX 64 /* listening sockets looked at for one port */
+#define HOLDERS_MAX 64 /* of one port, that are looked at */
 
 unsigned int port_first_unprivileged(void)
 {
@@ -36,10 +36,10 @@ static bool conflicts(const struct address *held, const struct address *wanted)
 		return true;
 	if (plain.sa.sa_family == AF_INET)
 		return plain.in.sin_addr.s_addr == wanted->in.sin_addr.s_addr;
-	return IN6_ARE_ADDR_EQUAL(&plain.in6.sin6_addr, &wanted->in6.sin6_addr); /* the scope is not known */
+	return IN6_ARE_ADDR_EQUAL(&plain.in6.sin6_addr, &wanted->in6.sin6_addr); /* the scope is unknown */
 }
 
-/* The inodes of the listening sockets in the way of `address`. */
+/* The inodes of the listening sockets that keep us from binding `address`. */
 static unsigned int find_holders(unsigned long inodes[HOLDERS_MAX], const struct address *address)
 {
 	struct address wanted = address_unmapped(address);
@@ -77,15 +77,15 @@ int port_explain(const struct address *address, int error, struct sentence *why)
 	switch (error) {
 	case -EADDRINUSE:
 		port_find_holder(address, holder, sizeof(holder));
-		return sentence_error(why, error, "port %u is held by %s; stop it or move it to another port",
+		return sentence_error(why, error, "port %u is in use by %s; stop it or move it to another port",
 				      address_port(address), holder);
 	case -EACCES:
 		return sentence_error(
 			why, error,
-			"port %u needs CAP_NET_BIND_SERVICE, or a lower sysctl net.ipv4.ip_unprivileged_port_start",
+			"port %u needs CAP_NET_BIND_SERVICE, or a lower net.ipv4.ip_unprivileged_port_start (sysctl)",
 			address_port(address));
 	case -EADDRNOTAVAIL:
-		return sentence_error(why, error, "this machine does not have the address");
+		return sentence_error(why, error, "the address is not assigned to this machine");
 	case -EAFNOSUPPORT:
 		return sentence_error(why, error, "this machine has no %s",
 				      address->sa.sa_family == AF_INET6 ? "IPv6" : "IPv4");
@@ -98,7 +98,7 @@ int port_try_bind(const struct address *address, struct sentence *why)
 {
 	int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), on = 1, error = 0;
 
-	/* Without SO_REUSEPORT, unlike attach: an alpnbpf that runs already is to be seen. */
+	/* Without SO_REUSEPORT, unlike attach, so that an alpnbpf that already runs counts as a holder. */
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
 	    (address->sa.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) ||
 	    bind(fd, &address->sa, address->len))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Processes by /proc: see process.h. Owns nothing; what it opens it closes within a call. Main thread. */
+/* Processes in /proc: see process.h. Owns nothing. Main thread. */
 #include "system/process.h"
 
 #include <ctype.h>
@@ -12,7 +12,7 @@
 
 #include "base/timer.h"
 
-#define SEARCH_MS 100 /* a machine may have any number of processes; a name is not worth more */
+#define SEARCH_MS 100 /* a machine may have many processes, and a name is not worth more time */
 
 const char *process_name(unsigned int pid, char *out, size_t size)
 {
@@ -27,7 +27,7 @@ const char *process_name(unsigned int pid, char *out, size_t size)
 		fclose(file);
 	}
 	name[strcspn(name, "\n")] = '\0';
-	for (char *c = name; *c; c++) /* a process names itself; a terminal should not obey it */
+	for (char *c = name; *c; c++) /* a process chooses its name, which may hold escape sequences */
 		if (!isprint((unsigned char)*c))
 			*c = '?';
 	snprintf(out, size, "%s (pid %u)", *name ? name : "a process", pid);
@@ -70,7 +70,7 @@ bool process_find_holder(const unsigned long *inodes, unsigned int count, char *
 
 	if (!proc)
 		return false;
-	/* The kernel lists processes in the order of their numbers. */
+	/* The kernel lists processes in the order of their pids. */
 	while (!found && monotonic_us() < until && (entry = readdir(proc))) {
 		if (!isdigit((unsigned char)entry->d_name[0]) || !holds_socket(entry->d_name, inodes, count, until))
 			continue;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Other processes as /proc shows them: what they are called, which sockets they hold. Owns nothing. Main thread. */
+/* Other processes as /proc shows them: their names, and the sockets they hold. Owns nothing. Main thread. */
 #ifndef ALPNBPF_SYSTEM_PROCESS_H
 #define ALPNBPF_SYSTEM_PROCESS_H
 
@@ -12,9 +12,9 @@
 const char *process_name(unsigned int pid, char *out, size_t size);
 
 /*
- * The process that holds a socket with one of these inodes, named as above: the one with the lowest number, a server's
- * master before the workers that inherited its socket. False: none that can be seen from here, or not within 100 ms.
- * Reads the descriptors of all processes.
+ * Finds the process that holds a socket with one of these inodes, and names it as above. Of several the one with the
+ * lowest pid, so a server's master before its workers. False if none is visible from here, or none was found within 100
+ * ms. Reads the descriptors of all processes.
  */
 bool process_find_holder(const unsigned long *inodes, unsigned int count, char *out, size_t size);
 

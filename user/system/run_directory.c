@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The run directory: see run_directory.h. Owns the text of its name. Main thread. */
+/* The run directory: see run_directory.h. Owns the text of its path. Main thread. */
 #include "system/run_directory.h"
 
 #include <stdio.h>

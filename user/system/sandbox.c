@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The stages in which privileges are dropped, once ports are bound, programs are loaded and attached, and the command
- * (which keeps its own) is started, but before any worker runs, and so before any byte of a client has been read:
+ * Drops privileges in stages, after ports are bound, BPF programs are attached and the command is started (which keeps
+ * its own privileges), but before any worker runs, and so before a client's first byte is read:
  *
  *   1. no_new_privs      nothing that is executed can bring privileges back
  *   2. capabilities      ambient, bounding (with CAP_SETPCAP), then effective, permitted and inheritable
- *   3. files             sandbox_files.c: Landlock; reads some folders, writes to those named alone
- *   4. system calls      sandbox_calls.c: seccomp; what the workers and a reload use, nothing else
+ *   3. files             sandbox_files.c: Landlock; may read some folders, and write only to those named
+ *   4. system calls      sandbox_calls.c: seccomp; only what the workers and a reload use
  *
- * The order is forced: the bounding set is shrunk with a capability, 3 and 4 need no_new_privs, 4 leaves no call for
- * the others. Each stage is a thread's own: the main thread is the only one by now, and those that it makes inherit
- * them. Owns nothing.
+ * The order is forced: emptying the bounding set needs a capability, 3 and 4 need no_new_privs, and 4 forbids the calls
+ * of the others. Each stage applies to the calling thread: at this point the main thread is the only one, and threads
+ * created later inherit the stages. Owns nothing.
  */
 #include "system/sandbox.h"
 
@@ -25,7 +25,7 @@
 
 #include "base/log.h"
 
-/* /proc has a folder for each; 1 where that cannot be read. */
+/* /proc has a folder per thread; 1 if it cannot be read. */
 static unsigned long count_threads(void)
 {
 	struct stat status;
@@ -40,7 +40,7 @@ static int stage_no_new_privs(struct sentence *why)
 	return sentence_error(why, -errno, "no_new_privs: %s", strerror(errno));
 }
 
-/* It limits what executed programs can have, and nothing is executed any more: without CAP_SETPCAP it stays. */
+/* The bounding set limits executed programs, and none is executed after this: without CAP_SETPCAP it may stay. */
 static int empty_bounding_set(struct sentence *why)
 {
 	for (unsigned long capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++) {
@@ -51,7 +51,7 @@ static int empty_bounding_set(struct sentence *why)
 			continue;
 		error = -errno;
 		if (error == -EPERM) {
-			log_debug("sandbox: the bounding set stays: that takes CAP_SETPCAP");
+			log_debug("sandbox: cannot empty the bounding set without CAP_SETPCAP; keeping it");
 			return 0;
 		}
 		return sentence_error(why, error, "capabilities: bounding set: %s", strerror(-error));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The fourth stage: seccomp. A list of the system calls that running, reloading and ending take; some only with certain
- * arguments. Owns nothing: the filter is the kernel's once it is loaded. Main thread, once.
+ * The fourth stage: seccomp. Lists the system calls that running, reloading and ending need, some only with certain
+ * arguments. Owns nothing. Main thread, once.
  *
- * Any other call fails, and does not kill: a libc that is newer than the list must cost a fallback (with ENOSYS it does
- * what it would on an older kernel), not all sessions. An attacker in the process gains nothing by that.
+ * Any other call fails with ENOSYS instead of killing the process: a libc newer than this list then does what it does
+ * on an older kernel, and no session is lost. An attacker in the process gains nothing from that.
  */
 #include "system/sandbox.h"
 
@@ -33,26 +33,26 @@
 
 /* Allowed with any arguments. */
 static const char *const plain[] = {
-	/* waiting, and what wakes: the loops of the workers and of the main thread */
+	/* waiting and waking: the loops of the workers and the main thread */
 	"epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "ppoll_time64",
 	"eventfd2", "signalfd4", "futex", "futex_time64", "restart_syscall", "sched_yield", "nanosleep",
 	"clock_nanosleep", "clock_nanosleep_time64", "clock_gettime", "clock_gettime64", "gettimeofday", "time",
-	/* connections; what a socket may be is below */
+	/* connections; allow_sockets() has the kinds of sockets */
 	"accept", "accept4", "bind", "connect", "listen", "getpeername", "getsockname", "getsockopt", "setsockopt",
 	"recv", "recvfrom", "recvmsg", "recvmmsg", "recvmmsg_time64", "send", "sendto", "sendmsg", "sendmmsg",
 	"shutdown",
-	/* files: /proc, the configuration, the resolver's; Landlock says which of them */
+	/* files: /proc, the configuration, the resolver's; Landlock limits which */
 	"open", "openat", "close", "read", "readv", "pread64", "write", "writev", "lseek", "_llseek", "stat", "stat64",
 	"fstat", "fstat64", "lstat", "lstat64", "newfstatat", "fstatat64", "statx", "access", "faccessat", "faccessat2",
 	"readlink", "readlinkat", "getdents64", "getcwd", "dup", "dup2", "dup3", "pipe2", "fcntl", "fcntl64", "unlink",
 	"unlinkat", "rename", "renameat", "renameat2", "fchmod", "umask",
-	/* memory, and the libraries that a look-up of names loads; what may be executed is below */
+	/* memory, and the libraries that a name look-up loads; see allow_memory() */
 	"munmap", "mremap", "brk", "madvise",
 	/* threads, signals, the end of the command */
 	"set_robust_list", "rseq", "gettid", "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid",
 	"sched_getaffinity", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "sigaltstack", "wait4",
 	"waitid", "exit", "exit_group",
-	/* what libc calls by itself */
+	/* called by libc itself */
 	"getrandom", "uname", "sysinfo", "getrusage", "membarrier"};
 
 /* Maps by descriptor and the test run of `answer`: steering, arming, sockmaps. No loading, making or pinning, and
@@ -61,10 +61,10 @@ static const unsigned int bpf_commands[] = {BPF_MAP_LOOKUP_ELEM,   BPF_MAP_UPDAT
 					    BPF_MAP_GET_NEXT_KEY,  BPF_PROG_TEST_RUN,   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
 					    BPF_OBJ_GET_INFO_BY_FD};
 
-/* SIOCOUTQ is TIOCOUTQ: what a send buffer holds. The others are isatty()'s and if_nametoindex()'s. */
+/* SIOCOUTQ (= TIOCOUTQ): bytes in a send buffer. isatty() and if_nametoindex() use the others. */
 static const unsigned int ioctls[] = {SIOCOUTQ, FIONREAD, TCGETS, SIOCGIFINDEX, SIOCGIFNAME};
 
-/* A name that is unknown to this architecture, or to libseccomp, cannot be called either. */
+/* A call that this architecture or libseccomp does not know needs no rule. */
 static int syscall_number(const char *name)
 {
 	int number = seccomp_syscall_resolve_name(name);
@@ -80,7 +80,7 @@ static int seccomp_allow(scmp_filter_ctx filter, const char *name, unsigned int 
 	return number == __NR_SCMP_ERROR ? 0 : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, count, arguments);
 }
 
-/* The call `name` with `value` in the bits `mask` of an argument. */
+/* Allows the call `name` with `value` in the bits `mask` of an argument. */
 static int seccomp_allow_masked(scmp_filter_ctx filter, const char *name, unsigned int argument, uint64_t mask,
 				uint64_t value)
 {
@@ -89,13 +89,13 @@ static int seccomp_allow_masked(scmp_filter_ctx filter, const char *name, unsign
 	return seccomp_allow(filter, name, 1, &compare);
 }
 
-/* Arguments of 32 bits: the upper half of the register may hold anything. */
+/* For arguments of 32 bits: the upper half of the register may hold anything. */
 static int seccomp_allow_value(scmp_filter_ctx filter, const char *name, unsigned int argument, uint32_t value)
 {
 	return seccomp_allow_masked(filter, name, argument, UINT32_MAX, value);
 }
 
-/* TCP, unix sockets, the resolver's UDP; of netlink what is asked for listeners, routes and addresses. */
+/* TCP, unix sockets, UDP for the resolver; netlink for listeners, routes and addresses. */
 static int allow_sockets(scmp_filter_ctx filter)
 {
 	static const uint32_t families[] = {AF_INET, AF_INET6, AF_UNIX}, types[] = {SOCK_STREAM, SOCK_DGRAM},
@@ -119,7 +119,7 @@ static int allow_sockets(scmp_filter_ctx filter)
 	return error;
 }
 
-/* Memory is written to or executed, never both, and what was written is never made executable. */
+/* Memory is writable or executable, never both, and written memory never becomes executable. */
 static int allow_memory(scmp_filter_ctx filter)
 {
 	static const char *const maps[] = {"mmap", "mmap2"};
@@ -133,20 +133,20 @@ static int allow_memory(scmp_filter_ctx filter)
 	return error;
 }
 
-/* Threads, not processes. clone3() hides its flags in memory: with ENOSYS libc takes clone(). */
+/* Threads, not processes. The filter cannot see the flags of clone3(): after ENOSYS libc uses clone(). */
 static int allow_threads(scmp_filter_ctx filter)
 {
 	uint64_t flags = CLONE_VM | CLONE_THREAD | CLONE_SIGHAND;
 	int error = seccomp_allow_masked(filter, "clone", 0, flags, flags);
 
-	if (!error) /* the name of a thread */
+	if (!error) /* thread names */
 		error = seccomp_allow_value(filter, "prctl", 0, PR_SET_NAME);
-	if (!error) /* malloc of later libcs names its memory */
+	if (!error) /* malloc() of newer libcs names its memory */
 		error = seccomp_allow_value(filter, "prctl", 0, PR_SET_VMA);
 	return error;
 }
 
-/* To the command, and to ourselves (abort()). Limits are read, not set. */
+/* Signals to the command and to this process (abort()); reading limits; BPF maps; ioctls. */
 static int allow_others(const struct sandbox *sandbox, scmp_filter_ctx filter)
 {
 	struct scmp_arg_cmp only_read = SCMP_A2(SCMP_CMP_EQ, 0);
@@ -169,9 +169,9 @@ static int load_filter(const struct sandbox *sandbox, scmp_filter_ctx filter)
 {
 	int error = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 
-	if (!error) /* errors as the kernel gives them */
+	if (!error) /* report the kernel's errors unchanged */
 		error = seccomp_attr_set(filter, SCMP_FLTATR_API_SYSRAWRC, 1);
-	if (!error) /* a tree instead of a list: some comparisons a call, not a hundred */
+	if (!error) /* a tree instead of a list: a few comparisons per call, not a hundred */
 		error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	for (size_t i = 0; !error && i < sizeof(plain) / sizeof(plain[0]); i++)
 		error = seccomp_allow(filter, plain[i], 0, NULL);
@@ -186,7 +186,7 @@ static int load_filter(const struct sandbox *sandbox, scmp_filter_ctx filter)
 	return error ? error : seccomp_load(filter);
 }
 
-/* EFAULT for the filter that is not there: it would have looked at one. */
+/* EFAULT, for the NULL filter, means that the kernel supports filters. */
 static bool kernel_has_filters(void)
 {
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) < 0 && errno == EFAULT;
@@ -198,12 +198,13 @@ int sandbox_calls(const struct sandbox *sandbox, struct sentence *why)
 	int error;
 
 #ifdef __SANITIZE_ADDRESS__
-	/* LeakSanitizer stops the threads by ptrace(), from a process it makes for that. */
-	log_debug("sandbox: system calls: not in a sanitizer build");
+	/* LeakSanitizer creates a process that stops the threads with ptrace(). */
+	log_debug("sandbox: system calls: not limited in a sanitizer build");
 	return 0;
 #endif
 	if (!kernel_has_filters()) {
-		log_debug("sandbox: system calls: no seccomp filters here: %s", strerror(errno));
+		log_debug("sandbox: system calls: not limited: no seccomp filters in this kernel or container: %s",
+			  strerror(errno));
 		return 0;
 	}
 	filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
@@ -213,7 +214,7 @@ int sandbox_calls(const struct sandbox *sandbox, struct sentence *why)
 	if (error)
 		sentence_set(why, "system calls: seccomp: %s", strerror(-error));
 	else
-		log_debug("sandbox: system calls: a list of %zu, and some by their arguments",
+		log_debug("sandbox: system calls: %zu allowed, and a few more with certain arguments",
 			  sizeof(plain) / sizeof(plain[0]));
 	return error;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The third stage: Landlock. Files that are open stay open. From now on files are read in the folders that a reload,
- * the resolver and messages about ports need, and written in folders of ours. Nothing can be executed. Owns nothing.
- * Main thread, once.
+ * The third stage: Landlock. Open files stay open. After it, the process can read only the folders that a reload, the
+ * resolver and messages about ports need, write only to its own folders, and execute nothing. Owns nothing. Main
+ * thread, once.
  */
 #include "system/sandbox.h"
 
@@ -18,7 +18,7 @@
 
 #include "base/log.h"
 
-/* Rights and calls that the headers of Debian 12 may not have. */
+/* Rights that the headers of Debian 12 may lack. */
 #ifndef LANDLOCK_ACCESS_FS_TRUNCATE
 #define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
 #endif
@@ -28,12 +28,12 @@
 
 #define RIGHTS_OF_1 (LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1) /* the first 13 */
 #define READING     (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-/* Sockets and small files are made and removed there; TRUNCATE is added where it is a separate right. */
+/* To create and remove sockets and small files; TRUNCATE is added if it is a right of its own. */
 #define WRITING                                                                                                        \
 	(READING | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |      \
 	 LANDLOCK_ACCESS_FS_MAKE_SOCK)
 
-/* The rights that a version of the interface knows, and so denies where no rule grants them. */
+/* The rights that a version of the interface handles, and so denies unless a rule grants them. */
 static uint64_t rights_of(long version)
 {
 	uint64_t rights = RIGHTS_OF_1;
@@ -47,7 +47,7 @@ static uint64_t rights_of(long version)
 	return rights;
 }
 
-/* A folder that does not exist, or cannot be reached, needs no rule: opening files there fails as it did before. */
+/* A folder that does not exist or cannot be reached needs no rule: opening files in it fails anyway. */
 static int landlock_allow(int ruleset, const char *folder, uint64_t rights, struct sentence *why)
 {
 	struct landlock_path_beneath_attr rule = {.allowed_access = rights};
@@ -55,7 +55,7 @@ static int landlock_allow(int ruleset, const char *folder, uint64_t rights, stru
 
 	rule.parent_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (rule.parent_fd < 0) {
-		log_debug("sandbox: %s: %s; left out", folder, strerror(errno));
+		log_debug("sandbox: files: no rule for %s: %s", folder, strerror(errno));
 		return 0;
 	}
 	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0)) {
@@ -64,17 +64,17 @@ static int landlock_allow(int ruleset, const char *folder, uint64_t rights, stru
 	}
 	close(rule.parent_fd);
 	if (!error)
-		log_debug("sandbox: files: %s: %s", folder, rights == READING ? "read" : "read and written");
+		log_debug("sandbox: files: %s %s", rights == READING ? "may read" : "may read and write", folder);
 	return error;
 }
 
-/* The folder a file is in, following links: files are replaced by others of their name. */
+/* The folder that holds a file, links resolved: a file may be replaced by another of the same name. */
 static int landlock_allow_around(int ruleset, const char *file, struct sentence *why)
 {
 	char path[PATH_MAX], *slash;
 
 	if (!realpath(file, path)) {
-		log_debug("sandbox: %s: %s; left out", file, strerror(errno));
+		log_debug("sandbox: files: no rule for %s: %s", file, strerror(errno));
 		return 0;
 	}
 	slash = strrchr(path, '/');
@@ -84,7 +84,7 @@ static int landlock_allow_around(int ruleset, const char *file, struct sentence 
 
 static int add_rules(const struct sandbox *sandbox, int ruleset, uint64_t handled, struct sentence *why)
 {
-	/* /lib and its like are links into /usr, or folders where the two are not one. */
+	/* /lib and the like are links into /usr, or folders if /usr is not merged. */
 	static const char *const read[] = {"/etc", "/usr", "/lib", "/lib32", "/lib64", "/proc", "/sys"};
 	int error = 0;
 
@@ -104,14 +104,14 @@ static int add_rules(const struct sandbox *sandbox, int ruleset, uint64_t handle
 int sandbox_files(const struct sandbox *sandbox, struct sentence *why)
 {
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	/* Members that later headers have are not used, and so neither is the size they give it. */
+	/* Only the first member: later headers have more, and a larger size that an older kernel may refuse. */
 	struct {
 		uint64_t handled_access_fs;
 	} attributes;
 	int ruleset, error;
 
-	if (version < 1) { /* not built in, not enabled, or withheld by a container */
-		log_debug("sandbox: files: no Landlock here: %s", strerror(errno));
+	if (version < 1) { /* not built in, not enabled, or forbidden by a container */
+		log_debug("sandbox: files: not limited: no Landlock in this kernel or container: %s", strerror(errno));
 		return 0;
 	}
 	attributes.handled_access_fs = rights_of(version);

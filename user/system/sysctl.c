@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The one reader of /proc/sys: see sysctl.h. Owns nothing; what it opens it closes within a call. Any thread. */
+/* The only reader of /proc/sys: see sysctl.h. Owns nothing. Any thread. */
 #include "system/sysctl.h"
 
 #include <stdio.h>
