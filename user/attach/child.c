@@ -44,7 +44,8 @@ static char **make_environment(void)
 }
 
 /* In the new process. What comes back is why not, through the pipe. */
-static void __attribute__((noreturn)) become(char **command, char **environment, const struct rlimit *nofile, int tell)
+static void __attribute__((noreturn))
+become_command(char **command, char **environment, const struct rlimit *nofile, int tell)
 {
 	sigset_t none;
 	int error;
@@ -73,7 +74,7 @@ int child_start(struct child *child, char **command, const struct rlimit *nofile
 	}
 	pid = fork();
 	if (pid == 0)
-		become(command, environment, nofile, pipes[1]);
+		become_command(command, environment, nofile, pipes[1]);
 	if (pid < 0)
 		error = errno;
 	free(environment);

@@ -73,7 +73,7 @@ void ending_begin(struct attach *attach, bool at_once, const char *why)
  * New connections are the web server's by now. Those that were steered to us before, and whose handshake or first byte
  * is still to come, would be reset with our listeners: they are closed when there is none left.
  */
-static void settle(struct attach *attach)
+static void settle_down(struct attach *attach)
 {
 	struct program *program = &attach->program;
 	uint64_t now = monotonic_us();
@@ -109,7 +109,7 @@ void ending_step(struct attach *attach)
 		end_at_once(attach, "a worker failed");
 	}
 	if (program->phase == PROGRAM_SETTLING)
-		settle(attach);
+		settle_down(attach);
 	if ((program->phase == PROGRAM_SETTLING || program->phase == PROGRAM_DRAINING) &&
 	    monotonic_us() >= attach->drain_until)
 		end_at_once(attach, "--drain-timeout is over");

@@ -116,7 +116,7 @@ static nfds_t fill_poll(const struct attach *attach, struct pollfd *wait)
 	return WAIT_LOCKS + attach->lock_count;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
+static uint64_t earlier_of(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
 }
@@ -126,11 +126,11 @@ static int wait_ms(const struct attach *attach, bool armed)
 {
 	uint64_t now = monotonic_us(), until = operate_next(&attach->program);
 
-	until = earlier(until, ending_next(attach));
-	until = earlier(until, attach->watchdog.next);
-	until = earlier(until, child_next(&attach->child));
+	until = earlier_of(until, ending_next(attach));
+	until = earlier_of(until, attach->watchdog.next);
+	until = earlier_of(until, child_next(&attach->child));
 	if (armed && attach->program.phase == PROGRAM_RUNNING)
-		until = earlier(until, now + DISARM_LOOK_MS * US_PER_MS);
+		until = earlier_of(until, now + DISARM_LOOK_MS * US_PER_MS);
 	if (until == UINT64_MAX)
 		return -1;
 	return until > now ? (int)((until - now) / US_PER_MS + 1) : 0;

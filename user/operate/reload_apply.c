@@ -65,7 +65,7 @@ static int check_free(const struct program *program, const struct address *addre
 }
 
 /* One for each worker and each address that is new. */
-static int open_listeners(const struct program *program, struct configuration *configuration, struct sentence *why)
+static int open_new_listeners(const struct program *program, struct configuration *configuration, struct sentence *why)
 {
 	const struct options *new = &configuration->options;
 	unsigned int workers = program->engine.worker_count, opened = 0;
@@ -154,10 +154,10 @@ static bool set_source_limit(struct program *program, unsigned int limit)
 /* --- all of it --- */
 
 /* What can fail; what was changed before that is as it was. */
-static int prepare(struct program *program, const struct options *new, struct configuration *configuration,
-		   struct sentence *why)
+static int prepare_reload(struct program *program, const struct options *new, struct configuration *configuration,
+			  struct sentence *why)
 {
-	int error = open_listeners(program, configuration, why);
+	int error = open_new_listeners(program, configuration, why);
 
 	if (!error && !compile_rules(program, configuration))
 		error = sentence_error(why, -EBUSY,
@@ -183,7 +183,7 @@ bool reload_apply(struct program *program, const struct options *new, struct sen
 	configuration = configuration_new(new, most, program->engine.running);
 	if (!configuration)
 		return sentence_refuse(why, "no memory for the options");
-	if (prepare(program, new, configuration, why)) {
+	if (prepare_reload(program, new, configuration, why)) {
 		configuration_free(configuration);
 		return false;
 	}

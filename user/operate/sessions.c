@@ -27,7 +27,7 @@ static void add_flow(struct json *json, const char *name, const struct session_s
 }
 
 /* As a line of its own: a reader of many can begin with the first. */
-static void write_json(struct text *out, const struct session_snapshot *session)
+static void session_write_json(struct text *out, const struct session_snapshot *session)
 {
 	struct json json = {.out = out};
 	char client[ADDRESS_TEXT_MAX], backend[ADDRESS_TEXT_MAX];
@@ -48,12 +48,12 @@ static void write_json(struct text *out, const struct session_snapshot *session)
 	text_add(out, "\n");
 }
 
-static unsigned long long sum(uint64_t a, uint64_t b)
+static unsigned long long both_flows(uint64_t a, uint64_t b)
 {
 	return a + b;
 }
 
-static void write_row(struct text *out, const struct session_snapshot *session)
+static void session_write_row(struct text *out, const struct session_snapshot *session)
 {
 	char client[ADDRESS_TEXT_MAX], backend[ADDRESS_TEXT_MAX];
 	const char *to = backend_name(session, backend, sizeof(backend));
@@ -62,9 +62,9 @@ static void write_row(struct text *out, const struct session_snapshot *session)
 		 (unsigned long long)session->number, address_format(&session->client, client, sizeof(client)),
 		 state_names[session->state], route_name(session->route), to ? to : "-",
 		 session->in_kernel ? "kernel" : "user", (double)session->age / 1e6, (double)session->idle / 1e6,
-		 sum(session->redirected[CLIENT], session->forwarded[CLIENT]),
-		 sum(session->redirected[BACKEND], session->forwarded[BACKEND]),
-		 sum(session->owed[CLIENT], session->owed[BACKEND]),
+		 both_flows(session->redirected[CLIENT], session->forwarded[CLIENT]),
+		 both_flows(session->redirected[BACKEND], session->forwarded[BACKEND]),
+		 both_flows(session->owed[CLIENT], session->owed[BACKEND]),
 		 *session->server_name ? session->server_name : "-");
 }
 
@@ -75,8 +75,8 @@ void sessions_write(struct text *out, const struct snapshot *snapshot, bool json
 			 "STATE", "ROUTE", "BACKEND", "PATH", "AGE s", "IDLE s", "UP", "DOWN", "OWED", "SNI");
 	for (size_t i = 0; i < snapshot->session_count; i++) {
 		if (json)
-			write_json(out, &snapshot->sessions[i]);
+			session_write_json(out, &snapshot->sessions[i]);
 		else
-			write_row(out, &snapshot->sessions[i]);
+			session_write_row(out, &snapshot->sessions[i]);
 	}
 }

@@ -17,8 +17,8 @@
 struct facts {
 	struct program *program;
 	const struct snapshot *snapshot;
-	uint64_t now; /* us */
-	bool armed;
+	uint64_t now;      /* us */
+	const char *armed; /* why; NULL: it is not */
 	unsigned int descriptors;
 	rlim_t descriptor_limit;
 };
@@ -44,35 +44,16 @@ unsigned int status_descriptors(void)
 	return count > 3 ? count - 3 : 0; /* . and .., and the directory itself */
 }
 
-bool status_is_armed(struct program *program)
-{
-	struct steer *steer = &program->engine.steer;
-
-	return !steer->state || arming_is_armed(steer);
-}
-
-static void collect(struct facts *facts, struct program *program, const struct snapshot *snapshot)
+static void collect_facts(struct facts *facts, struct program *program, const struct snapshot *snapshot)
 {
 	struct rlimit limit;
 
-	*facts = (struct facts){
-		.program = program, .snapshot = snapshot, .now = monotonic_us(), .armed = status_is_armed(program)};
+	*facts = (struct facts){.program = program,
+				.snapshot = snapshot,
+				.now = monotonic_us(),
+				.armed = arming_reason(&program->engine.steer)};
 	facts->descriptors = status_descriptors();
 	facts->descriptor_limit = getrlimit(RLIMIT_NOFILE, &limit) ? 0 : limit.rlim_cur;
-}
-
-/* Why it is armed; "" if it is not. */
-static const char *armed_by(const struct facts *facts)
-{
-	const struct steer *steer = &facts->program->engine.steer;
-
-	if (!facts->armed)
-		return "";
-	if (!steer->state)
-		return "every connection goes through alpnbpf";
-	if (steer->armed_always)
-		return steer->armed_always;
-	return *steer->armed_by ? steer->armed_by : "a listener on the ACME port";
 }
 
 static double seconds_since(const struct facts *facts, uint64_t at)
@@ -102,7 +83,7 @@ static bool is_in_use(const struct program *program, int route)
 
 /* --- JSON --- */
 
-static void write_json_routes(struct json *json, const struct facts *facts)
+static void status_json_routes(struct json *json, const struct facts *facts)
 {
 	const struct snapshot *snapshot = facts->snapshot;
 
@@ -140,7 +121,7 @@ static const struct {
 
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))
 
-static void write_json_counters(struct json *json, const struct counters *counters)
+static void status_json_counters(struct json *json, const struct counters *counters)
 {
 	for (size_t i = 0; i < GROUPS; i++) {
 		json_begin_object(json, groups[i].name);
@@ -149,7 +130,7 @@ static void write_json_counters(struct json *json, const struct counters *counte
 	}
 }
 
-static void write_json_listeners(struct json *json, const struct program *program)
+static void status_json_listeners(struct json *json, const struct program *program)
 {
 	const struct options *options = &program->options;
 	char name[ADDRESS_TEXT_MAX];
@@ -164,7 +145,7 @@ static void write_json_listeners(struct json *json, const struct program *progra
 	json_end_array(json);
 }
 
-static void write_json(struct text *out, const struct facts *facts)
+static void status_write_json(struct text *out, const struct facts *facts)
 {
 	const struct program *program = facts->program;
 	struct json json = {.out = out};
@@ -177,22 +158,22 @@ static void write_json(struct text *out, const struct facts *facts)
 	json_real(&json, "uptime_seconds", seconds_since(facts, program->started));
 	json_string(&json, "mode", program->engine.steer.mode);
 	json_begin_object(&json, "armed");
-	json_bool(&json, "now", facts->armed);
+	json_bool(&json, "now", facts->armed != NULL);
 	if (facts->armed) {
-		json_string(&json, "by", armed_by(facts));
+		json_string(&json, "by", facts->armed);
 		json_real(&json, "seconds", armed_for(facts));
 	}
 	json_end_object(&json);
 	json_string(&json, "dataplane", program->dataplane_text);
 	json_number(&json, "workers", program->engine.running);
-	write_json_listeners(&json, program);
-	write_json_routes(&json, facts);
+	status_json_listeners(&json, program);
+	status_json_routes(&json, facts);
 	json_begin_object(&json, "sessions");
 	json_number(&json, "now", facts->snapshot->live);
 	counters_write_json(&json, &facts->snapshot->counters, COUNTER_SESSIONS, ROUTE_UNDECIDED);
 	json_number(&json, "limit", atomic_load(&program->engine.configuration)->max_sessions);
 	json_end_object(&json);
-	write_json_counters(&json, &facts->snapshot->counters);
+	status_json_counters(&json, &facts->snapshot->counters);
 	json_begin_object(&json, "descriptors");
 	json_number(&json, "open", facts->descriptors);
 	json_number(&json, "limit", facts->descriptor_limit);
@@ -219,15 +200,15 @@ static void add_duration(struct text *out, double seconds)
 	text_add(out, "%02lu:%02lu:%02lu", whole / 3600 % 24, whole / 60 % 60, whole % 60);
 }
 
-static void write_text_group(struct text *out, const char *name, const struct counters *counters,
-			     enum counter_group group)
+static void status_text_group(struct text *out, const char *name, const struct counters *counters,
+			      enum counter_group group)
 {
 	text_add(out, "%-12s ", name);
 	counters_write_text(out, counters, group, ROUTE_UNDECIDED);
 	text_add(out, "\n");
 }
 
-static void write_text_routes(struct text *out, const struct facts *facts)
+static void status_text_routes(struct text *out, const struct facts *facts)
 {
 	const struct snapshot *snapshot = facts->snapshot;
 
@@ -247,7 +228,7 @@ static void write_text_routes(struct text *out, const struct facts *facts)
 	}
 }
 
-static void write_text(struct text *out, const struct facts *facts)
+static void status_write_text(struct text *out, const struct facts *facts)
 {
 	const struct program *program = facts->program;
 	const struct options *options = &program->options;
@@ -261,7 +242,7 @@ static void write_text(struct text *out, const struct facts *facts)
 	if (facts->armed) {
 		text_add(out, "yes, for ");
 		add_duration(out, armed_for(facts));
-		text_add(out, ": %s\n", armed_by(facts));
+		text_add(out, ": %s\n", facts->armed);
 	} else {
 		text_add(out, "no\n");
 	}
@@ -270,14 +251,14 @@ static void write_text(struct text *out, const struct facts *facts)
 		text_add(out, "%s%s%s", i ? ", " : "", address_format(&options->listeners[i], name, sizeof(name)),
 			 options->in_place[i] ? " in place" : "");
 	text_add(out, "\n");
-	write_text_routes(out, facts);
+	status_text_routes(out, facts);
 	text_add(out, "sessions     %llu now, %u at most, ", (unsigned long long)facts->snapshot->live,
 		 atomic_load(&program->engine.configuration)->max_sessions);
 	counters_write_text(out, counters, COUNTER_SESSIONS, ROUTE_UNDECIDED);
 	text_add(out, "\n");
 	for (size_t i = 0; i < GROUPS; i++)
-		write_text_group(out, groups[i].name, counters, groups[i].group);
-	write_text_group(out, "reloads", counters, COUNTER_RELOADS);
+		status_text_group(out, groups[i].name, counters, groups[i].group);
+	status_text_group(out, "reloads", counters, COUNTER_RELOADS);
 	if (program->reload.failed)
 		text_add(out, "             the last reload failed\n");
 	text_add(out, "watchers     %u\n", server_followers(&program->servers));
@@ -290,9 +271,9 @@ void status_write(struct text *out, struct program *program, const struct snapsh
 {
 	struct facts facts;
 
-	collect(&facts, program, snapshot);
+	collect_facts(&facts, program, snapshot);
 	if (json)
-		write_json(out, &facts);
+		status_write_json(out, &facts);
 	else
-		write_text(out, &facts);
+		status_write_text(out, &facts);
 }

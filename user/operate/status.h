@@ -13,7 +13,5 @@ void sessions_write(struct text *out, const struct snapshot *snapshot, bool json
 
 /* Open descriptors of this process; 0 if they cannot be counted. */
 unsigned int status_descriptors(void);
-/* Armed, for whatever reason? */
-bool status_is_armed(struct program *program);
 
 #endif

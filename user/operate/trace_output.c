@@ -70,7 +70,7 @@ static void trace_write_text(struct text *out, const struct trace_record *record
 		 to ? to : "-", outcome_of(record), (double)record->took / 1e6);
 }
 
-static bool is_wanted(const struct server_client *client, const struct trace_record *record)
+static bool is_followed_by(const struct server_client *client, const struct trace_record *record)
 {
 	enum route route = (enum route)(client->subject & TRACE_ROUTE_MASK);
 
@@ -86,7 +86,7 @@ static void tell_followers(struct servers *servers, const struct trace_record *r
 		struct server_client *client = &servers->clients[i];
 		struct text *line = &lines[client->subject & TRACE_JSON ? 1 : 0];
 
-		if (client->state != CLIENT_FOLLOWS || !is_wanted(client, record))
+		if (client->state != CLIENT_FOLLOWS || !is_followed_by(client, record))
 			continue;
 		if (!line->length)
 			(client->subject & TRACE_JSON ? trace_write_json : trace_write_text)(line, record);

@@ -35,14 +35,23 @@ bool arming_is_armed(const struct steer *steer)
 {
 	uint64_t cookie;
 
-	if (!steer->state)
-		return false;
-	if (steer->state->always || has_unwatched(steer))
+	if (!steer->state || steer->state->always || has_unwatched(steer))
 		return true;
 	for (uint32_t i = 0; i < STEER_LISTENERS; i++)
 		if (bpf_map_lookup_elem(steer->acme_listeners, &i, &cookie) == 0)
 			return true;
 	return false;
+}
+
+const char *arming_reason(const struct steer *steer)
+{
+	if (!arming_is_armed(steer))
+		return NULL;
+	if (!steer->state)
+		return "every connection goes through alpnbpf";
+	if (steer->armed_always)
+		return steer->armed_always;
+	return *steer->armed_by ? steer->armed_by : "a listener on the ACME port";
 }
 
 static struct address address_of(const struct steer_endpoint *endpoint)

@@ -16,6 +16,12 @@ int arming_fd(const struct steer *steer);
 /* Logs what has changed. True when only another look, after a second, would see the next change: a listener that goes.
  */
 bool arming_look(struct steer *steer);
+/*
+ * Are new connections looked into? While somebody listens on the ACME port, or always: as options and this machine have
+ * it, and where nothing is steered. (For each packet the programs ask themselves: is_armed() in bpf/steer.bpf.c.)
+ */
 bool arming_is_armed(const struct steer *steer);
+/* Why; NULL: it is not armed. */
+const char *arming_reason(const struct steer *steer);
 
 #endif
