@@ -67,7 +67,7 @@ static bool split_host_port(struct host_port *out, const char *text, struct sent
 		length = (size_t)(port - 1 - text);
 		if (memchr(text, ':', length))
 			return sentence_refuse(
-				why, "an IPv6 address needs brackets before the port, as in [2001:db8::1]:443");
+				why, "write an IPv6 address in brackets before the port, as in [2001:db8::1]:443");
 	} else if (*text && !all_of(text, "0123456789")) {
 		return sentence_refuse(why, "the port is missing; write %s:PORT", text);
 	}
