@@ -21,8 +21,8 @@
 #include "engine/accept.h"
 #include "engine/lifecycle.h"
 #include "engine/listener.h"
+#include "engine/takeovers.h"
 #include "engine/worker.h"
-#include "steering/watch.h"
 
 #define BATCH 256
 
@@ -102,7 +102,7 @@ static void dispatch_event(struct worker *worker, const struct epoll_event *even
 		look_for_lost_events(worker);
 		break;
 	case SOURCE_TAKEOVERS:
-		takeovers_take(worker);
+		takeovers_receive(worker);
 		break;
 	case SOURCE_LISTENER:
 		if (worker->accepting.polled)
@@ -235,7 +235,7 @@ static int wait_for_events(struct worker *worker, struct epoll_event *events, ui
 /* Nothing is left to do, and nothing will come. */
 static bool has_finished(struct worker *worker)
 {
-	return worker->accepting.over && worker->slots.live == 0 && !takeovers_come(worker);
+	return worker->accepting.over && worker->slots.live == 0 && !takeovers_pending(worker);
 }
 
 int worker_turn(struct worker *worker, uint64_t patience_us)

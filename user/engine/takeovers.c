@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The worker's side of the watch on hellos: a record of the ring becomes a socket of ours, and the session begins as if
- * it had been accepted. As a rule that takes one round; where the server's socket is not gone yet (its process holds
- * the lock just then) it is tried again.
+ * A record of the ring becomes a socket of ours, and its session begins as if it had been accepted. As a rule that
+ * takes one try; where the server's socket is not gone yet (its process holds the lock just then) it is tried again.
+ * Owns worker->takeovers; runs on the worker's thread.
  */
-#include "steering/watch.h"
+#include "engine/takeovers.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -16,17 +16,18 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/log.h"
 #include "engine/accept.h"
 #include "engine/socket_options.h"
-#include "base/log.h"
-#include "steering/takeover.h"
 #include "engine/worker.h"
+#include "steering/takeover.h"
 
-#define WAITING_MOST 256 /* server's sockets that are not gone yet; no memory before they are needed */
+#define WAITING_MOST 256 /* no memory is used before it is needed */
 #define AT_ONCE      64  /* taken over before others have their turn */
 #define FIRST_TRY_US 100 /* the next after twice the time … */
 #define TRIES        12  /* … so that the last is after half a second */
 
+/* One whose server's socket is not gone yet. */
 struct waiting {
 	struct steer_takeover takeover;
 	struct timer timer;
@@ -35,7 +36,7 @@ struct waiting {
 
 struct takeovers {
 	struct ring_buffer *ring;
-	unsigned int taken; /* in this turn */
+	unsigned int received; /* in this round */
 	struct waiting waiting[WAITING_MOST];
 };
 
@@ -47,7 +48,7 @@ static int raw_of(const struct worker *worker, const struct steer_takeover *take
 }
 
 /* The program lets its packets through again. */
-static void release(struct worker *worker, const struct steer_takeover *takeover)
+static void let_through(struct worker *worker, const struct steer_takeover *takeover)
 {
 	struct steer *steer = &worker->engine->steer;
 
@@ -55,8 +56,8 @@ static void release(struct worker *worker, const struct steer_takeover *takeover
 		__atomic_fetch_sub(&steer->state->taking, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Neither the web server nor we go on with it: the client is told at once. */
-static void give_up(struct worker *worker, const struct steer_takeover *takeover, int error)
+/* Neither the web server nor we can go on with it: the client learns that at once. */
+static void reset_both(struct worker *worker, const struct steer_takeover *takeover, int error)
 {
 	static struct log_limit limit;
 	struct address client = takeover_client(takeover);
@@ -65,12 +66,12 @@ static void give_up(struct worker *worker, const struct steer_takeover *takeover
 
 	takeover_reset_server(raw_of(worker, takeover), takeover, takeover->passed);
 	takeover_reset_client(raw_of(worker, takeover), takeover);
-	release(worker, takeover);
+	let_through(worker, takeover);
 	worker->counters.takeovers_failed++;
 	if (log_limit_pass(&limit, &suppressed))
 		log_warn("cannot take over the connection of %s: %s; it was reset (%lu more since)",
 			 address_format(&client, name, sizeof(name)),
-			 error == -EAGAIN ? "the web server's socket stays, whatever it is sent" : strerror(-error),
+			 error == -EAGAIN ? "the web server's socket did not go away when reset" : strerror(-error),
 			 suppressed);
 }
 
@@ -90,7 +91,7 @@ static void keep_tracked(int fd)
 		setsockopt(fd, settings[i][0], settings[i][1], &settings[i][2], sizeof(settings[i][2]));
 }
 
-static void go_on(struct worker *worker, const struct steer_takeover *takeover, int fd)
+static void become_session(struct worker *worker, const struct steer_takeover *takeover, int fd)
 {
 	const struct endpoint *https = &worker->configuration->options.backends[ROUTE_HTTPS];
 	struct address client = takeover_client(takeover), server = takeover_server(takeover);
@@ -99,7 +100,7 @@ static void go_on(struct worker *worker, const struct steer_takeover *takeover, 
 	socket_set_client_options(fd, &worker->configuration->options);
 	keep_tracked(fd);
 	takeover_acknowledge(raw_of(worker, takeover), takeover);
-	release(worker, takeover);
+	let_through(worker, takeover);
 	worker->counters.takeovers++;
 	accept_admit(worker, fd, &client, in_place ? &server : NULL);
 }
@@ -109,18 +110,21 @@ static void go_on(struct worker *worker, const struct steer_takeover *takeover, 
  * expects what it did before: each is tried in turn. A reset may be on its way still; it must not meet a socket of
  * ours, so the next is sent only if the server's is there.
  */
-static int try(struct worker *worker, const struct steer_takeover *takeover, unsigned int tries)
+static int take_socket(struct worker *worker, const struct steer_takeover *takeover, unsigned int tries)
 {
 	__u32 seq = tries % 2 ? takeover->agreed.expected : takeover->passed;
-	int fd = tries ? takeover_socket(takeover) : -EAGAIN, error;
+	int fd, error;
 
+	if (!slots_have_room(&worker->slots))
+		return -EUSERS;
+	fd = tries ? takeover_socket(takeover) : -EAGAIN;
 	if (fd != -EAGAIN)
 		return fd;
 	error = takeover_reset_server(raw_of(worker, takeover), takeover, seq);
 	return error ? error : takeover_socket(takeover);
 }
 
-static struct waiting *find_free(struct takeovers *takeovers)
+static struct waiting *find_free_place(struct takeovers *takeovers)
 {
 	for (int i = 0; i < WAITING_MOST; i++)
 		if (takeovers->waiting[i].tries == 0)
@@ -128,47 +132,45 @@ static struct waiting *find_free(struct takeovers *takeovers)
 	return NULL;
 }
 
-static void wait_more(struct worker *worker, struct waiting *waiting)
+static void try_later(struct worker *worker, struct waiting *waiting)
 {
 	timer_set(&worker->timers, &waiting->timer, worker->now + (FIRST_TRY_US << waiting->tries));
 	waiting->tries++;
 }
 
-static void take(struct worker *worker, const struct steer_takeover *takeover, size_t size)
+static void take_or_wait(struct worker *worker, const struct steer_takeover *takeover, size_t size)
 {
 	struct waiting *waiting;
 	int fd;
 
-	if (!takeover_is_sound(takeover, size))
-		fd = -EBADMSG; /* not what the program writes: nothing but the ends is believed */
-	else
-		fd = slots_have_room(&worker->slots) ? try(worker, takeover, 0) : -EUSERS;
+	/* If it is not what the program writes, nothing but the ends is believed. */
+	fd = takeover_is_sound(takeover, size) ? take_socket(worker, takeover, 0) : -EBADMSG;
 	if (fd >= 0) {
-		go_on(worker, takeover, fd);
+		become_session(worker, takeover, fd);
 		return;
 	}
-	waiting = fd == -EAGAIN ? find_free(worker->takeovers) : NULL;
+	waiting = fd == -EAGAIN ? find_free_place(worker->takeovers) : NULL;
 	if (!waiting) {
-		give_up(worker, takeover, fd);
+		reset_both(worker, takeover, fd);
 		return;
 	}
 	memcpy(&waiting->takeover, takeover, size < sizeof(*takeover) ? size : sizeof(*takeover));
-	wait_more(worker, waiting);
+	try_later(worker, waiting);
 }
 
 /* Negative: enough for now; this record is consumed all the same (ringbuf_process_ring). */
-static int seen(void *context, void *data, size_t size)
+static int record_seen(void *context, void *data, size_t size)
 {
 	struct worker *worker = context;
 
 	if (size >= STEER_BRIEF_SIZE)
-		take(worker, data, size);
-	return ++worker->takeovers->taken < AT_ONCE ? 0 : -ECANCELED;
+		take_or_wait(worker, data, size);
+	return ++worker->takeovers->received < AT_ONCE ? 0 : -ECANCELED;
 }
 
-void takeovers_take(struct worker *worker)
+void takeovers_receive(struct worker *worker)
 {
-	worker->takeovers->taken = 0; /* what is left keeps the descriptor readable */
+	worker->takeovers->received = 0; /* what is left keeps the descriptor readable */
 	ring_buffer__consume(worker->takeovers->ring);
 }
 
@@ -188,20 +190,20 @@ bool takeovers_expired(struct worker *worker, struct timer *timer)
 
 	if (!waiting)
 		return false;
-	fd = slots_have_room(&worker->slots) ? try(worker, &waiting->takeover, waiting->tries) : -EUSERS;
+	fd = take_socket(worker, &waiting->takeover, waiting->tries);
 	if (fd == -EAGAIN && waiting->tries < TRIES) {
-		wait_more(worker, waiting);
+		try_later(worker, waiting);
 		return true;
 	}
 	if (fd >= 0)
-		go_on(worker, &waiting->takeover, fd);
+		become_session(worker, &waiting->takeover, fd);
 	else
-		give_up(worker, &waiting->takeover, fd);
+		reset_both(worker, &waiting->takeover, fd);
 	waiting->tries = 0;
 	return true;
 }
 
-bool takeovers_come(struct worker *worker)
+bool takeovers_pending(struct worker *worker)
 {
 	struct steer *steer = &worker->engine->steer;
 
@@ -219,7 +221,7 @@ int takeovers_open(struct worker *worker)
 	worker->takeovers = calloc(1, sizeof(struct takeovers));
 	if (!worker->takeovers)
 		return -ENOMEM;
-	worker->takeovers->ring = ring_buffer__new(worker->engine->steer.takeovers, seen, worker, NULL);
+	worker->takeovers->ring = ring_buffer__new(worker->engine->steer.takeovers, record_seen, worker, NULL);
 	return worker->takeovers->ring ? 0 : -errno;
 }
 

@@ -12,13 +12,13 @@
 
 /* NULL: the cause of its end says it. */
 static const char *const clauses[VALIDATIONS] = {
-	[VALIDATION_SEEN_THROUGH] = "seen through",
+	[VALIDATION_SEEN_THROUGH] = "completed",
 	[VALIDATION_CLIENT_CLOSED] = "closed by the client",
 	[VALIDATION_CLIENT_RESET] = "reset by the client before an answer",
 	[VALIDATION_RESPONDER_RESET] = "reset by the responder",
 	[VALIDATION_NO_ANSWER] = "ended by the responder without an answer",
 	[VALIDATION_REFUSED] = "refused by the ACME responder",
-	[VALIDATION_FALLBACK] = "not with the ACME responder, which could not be reached: https had it",
+	[VALIDATION_FALLBACK] = "ACME responder unreachable, handed to the web server",
 	[VALIDATION_TIMED_OUT] = "cut off by --acme-timeout",
 	[VALIDATION_FAILED] = NULL,
 };

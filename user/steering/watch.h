@@ -10,10 +10,6 @@
 #include <stdint.h>
 
 #include "steering/steer.h"
-#include "base/timer.h"
-
-struct worker;
-struct takeovers; /* of the worker: those whose server's socket is not gone yet */
 
 /* Do the options allow it? Else the reason. */
 const char *hello_watch_why_not(const struct options *options);
@@ -37,16 +33,5 @@ int hello_watch_own(const struct steer *steer, int listener);
 void hello_watch_look(struct steer *steer);
 /* Connections so far that should have been taken over and could not be. */
 uint64_t hello_watch_untakable(const struct steer *steer);
-
-/* The worker's side (takeovers.c). Timers: takeovers_timers() more than its own. 0 or -errno. */
-int takeovers_open(struct worker *worker);
-size_t takeovers_timers(void);
-/* The descriptor becomes readable: connections are to be taken over. */
-void takeovers_take(struct worker *worker);
-/* A timer of theirs? Then it is dealt with. */
-bool takeovers_expired(struct worker *worker, struct timer *timer);
-/* Are some on their way? The worker stays for them, unless it has to stop. */
-bool takeovers_come(struct worker *worker);
-void takeovers_close(struct worker *worker);
 
 #endif
