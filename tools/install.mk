@@ -37,7 +37,7 @@ install: $(BIN) man completions $(OUT)/alpnbpf.service
 	install -D -m 0755 $(BIN) $(DESTDIR)$(SBINDIR)/alpnbpf
 	install -D -m 0644 $(OUT)/alpnbpf.8 $(DESTDIR)$(MANDIR)/man8/alpnbpf.8
 	install -D -m 0644 README.md $(DESTDIR)$(DOCDIR)/README.md
-	install -D -m 0644 tools/doc/moving.md $(DESTDIR)$(DOCDIR)/moving.md
+	install -d $(DESTDIR)$(DOCDIR)/docs && install -m 0644 docs/*.md $(DESTDIR)$(DOCDIR)/docs/
 	install -D -m 0644 tools/alpnbpf.conf $(DESTDIR)$(DOCDIR)/examples/alpnbpf.conf
 	install -D -m 0644 $(OUT)/completions/alpnbpf $(DESTDIR)$(BASHDIR)/alpnbpf
 	install -D -m 0644 $(OUT)/completions/_alpnbpf $(DESTDIR)$(ZSHDIR)/_alpnbpf
@@ -52,8 +52,8 @@ uninstall:
 		$(DESTDIR)$(ZSHDIR)/_alpnbpf $(DESTDIR)$(FISHDIR)/alpnbpf.fish \
 		$(DESTDIR)$(SYSUSERSDIR)/alpnbpf.conf \
 		$(DESTDIR)$(UNITDIR)/alpnbpf.service $(DESTDIR)$(UNITDIR)/alpnbpf.socket \
-		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md moving.md examples/alpnbpf.conf)
-	-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR)
+		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md $(wildcard docs/*.md) examples/alpnbpf.conf)
+	-rmdir $(addprefix $(DESTDIR)$(DOCDIR)/,docs examples) $(DESTDIR)$(DOCDIR)
 
 # The Debian package, from a copy of the tree: build/alpnbpf_VERSION_ARCH.deb.
 DEB_TREE := build/deb/alpnbpf-$(VERSION)

@@ -181,12 +181,16 @@ def test_capabilities_are_the_same_everywhere():
     security, compose = SIDECAR["securityContext"], COMPOSE["services"]["alpnbpf"]
     assert security["capabilities"]["drop"] == compose["cap_drop"] == ["ALL"]
     assert set(security["capabilities"]["add"]) == set(compose["cap_add"]) == FOUR
-    for place, of_file in (("tools/container/Containerfile", FOUR), ("README.md", FIVE)):
+    for place, of_file in (("tools/container/Containerfile", FOUR), ("docs/OPERATIONS.md", FIVE)):
         lines = re.findall(r"setcap (cap_\S+?)\+?=?ep ", text_of(place))
         assert lines, place
         for line in lines:
             assert {name.removeprefix("cap_").upper() for name in line.rstrip("+=").split(",")} == of_file, place
-        assert set(re.findall(r"--cap-add (\w+)", text_of(place))) == FOUR, place
+    for place in ("tools/container/Containerfile", "README.md", "docs/containers.md"):
+        commands = re.findall(r"--cap-drop ALL((?: --cap-add \w+)+)", text_of(place))
+        assert commands, place
+        for command in commands:
+            assert set(re.findall(r"--cap-add (\w+)", command)) == FOUR, place
     unit = os.path.join("tools", "systemd", "alpnbpf.service.in")
     if os.path.exists(os.path.join(ROOT, unit)):
         for key in ("CapabilityBoundingSet", "AmbientCapabilities"):

@@ -11,6 +11,7 @@ from static_build import make
 # What is there where this tree has units for systemd.
 SYSTEMD = {"alpnbpf.service.in": "lib/systemd/system/alpnbpf.service", "alpnbpf.socket": "lib/systemd/system/alpnbpf.socket",
            "alpnbpf.sysusers": "lib/sysusers.d/alpnbpf.conf"}
+DOCUMENTS = os.listdir(os.path.join(ROOT, "docs"))
 UNITS = {target for source, target in SYSTEMD.items() if os.path.exists(os.path.join(ROOT, "tools/systemd", source))}
 
 
@@ -23,8 +24,9 @@ def test_install_and_uninstall(tmp_path, prefix):
     where = [f"DESTDIR={tmp_path}", f"PREFIX=/{prefix}"]
     make("install", *where)
     assert tree(tmp_path) == {f"{prefix}/{name}" for name in (
-        "sbin/alpnbpf", "share/man/man8/alpnbpf.8", "share/doc/alpnbpf/README.md", "share/doc/alpnbpf/moving.md",
-        "share/doc/alpnbpf/examples/alpnbpf.conf", "share/bash-completion/completions/alpnbpf",
+        "sbin/alpnbpf", "share/man/man8/alpnbpf.8", "share/doc/alpnbpf/README.md",
+        *(f"share/doc/alpnbpf/docs/{name}" for name in DOCUMENTS), "share/doc/alpnbpf/examples/alpnbpf.conf",
+        "share/bash-completion/completions/alpnbpf",
         "share/zsh/site-functions/_alpnbpf", "share/fish/vendor_completions.d/alpnbpf.fish", *UNITS)}
     binary = tmp_path / prefix / "sbin/alpnbpf"
     assert os.stat(binary).st_mode & 0o7777 == 0o755

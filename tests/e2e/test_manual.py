@@ -23,10 +23,3 @@ def options_of_manual():
 def test_options_are_those_of_help():
     help_, manual = options_of_help(), options_of_manual()
     assert len(help_) > 20 and help_ == manual, help_ ^ manual
-
-
-def test_readme_has_them_too():
-    with open(os.path.join(ROOT, "README.md")) as file:
-        section = file.read().split("\n## Options\n")[1].split("\n## ")[0]
-    named = set(re.findall(r"`(--[a-z-]+)", section))
-    assert {option.partition(" ")[0] for option in options_of_help()} <= named

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-tools/doc/moving.md: its configurations and commands, taken out of the page and run. Each old program switches with
+docs/moving.md: its configurations and commands, taken out of the page and run. Each old program switches with
 what the page has; alpnbpf with the page's commands does the same; and the old one can come back.
 """
 import os
@@ -20,7 +20,7 @@ from services import need, write_text
 from visitors import NAME
 from waiting import wait_until
 
-with open(os.path.join(ROOT, "tools", "doc", "moving.md")) as page:
+with open(os.path.join(ROOT, "docs", "moving.md")) as page:
     CHAPTERS = dict(re.findall(r"^## From (\S+).*?$(.*?)(?=^## )", page.read(), re.MULTILINE | re.DOTALL))
 
 NGINX = """

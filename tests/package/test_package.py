@@ -123,13 +123,19 @@ def test_lintian(package):
     run("lintian", "--allow-root", "--fail-on", "error", package)
 
 
+def documents():
+    """Of docs/; what is more than 4 KiB is compressed, as Debian's policy asks for."""
+    for path in glob.glob(os.path.join(ROOT, "docs", "*.md")):
+        yield f"usr/share/doc/alpnbpf/docs/{os.path.basename(path)}" + (".gz" if os.path.getsize(path) > 4096 else "")
+
+
 def test_contents(package):
     names = {line.split(maxsplit=5)[5].removeprefix("./") for line in run("dpkg-deb", "--contents", package).splitlines()
              if not line.startswith("d")}
     assert names == {
         CONFIG, "usr/sbin/alpnbpf", "usr/share/man/man8/alpnbpf.8.gz", "usr/share/bash-completion/completions/alpnbpf",
         "usr/share/zsh/vendor-completions/_alpnbpf", "usr/share/fish/vendor_completions.d/alpnbpf.fish",
-        *(f"usr/share/doc/alpnbpf/{name}" for name in ("README.md.gz", "moving.md.gz", "changelog.gz", "copyright")),
+        *(f"usr/share/doc/alpnbpf/{name}" for name in ("README.md.gz", "changelog.gz", "copyright")), *documents(),
         *(f"lib/systemd/system/{unit}" for unit in UNITS), *(f"usr/lib/sysusers.d/{name}" for name in SYSUSERS)}
 
 
