@@ -11,6 +11,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "endpoint.bpf.h"
+#include "listener_maps.bpf.h"
 #include "steering.h"
 #include "tcp_segment.bpf.h"
 
@@ -45,20 +46,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } private_listeners SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, STEER_LISTENERS);
-	__type(key, __u32);
-	__type(value, __u64);
-} acme_listeners SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, STEER_LISTENERS);
-	__type(key, __u32);
-	__type(value, __u64);
-} https_listeners SEC(".maps");
 
 /*
  * Connections of ours to the web server. An entry outlives its connection for a while: the server may accept one that
@@ -244,38 +231,60 @@ static __always_inline void remote_end(struct bpf_sock_ops *ops, struct steer_en
 	end->pad = 0;
 }
 
-static __always_inline void tell_arrival(const struct steer_endpoint *at, bool watched)
+static __always_inline void tell_arrival(const struct steer_endpoint *at, enum steer_kind kind, bool watched)
 {
-	struct steer_arrival arrival = {.at = *at, .watched = watched};
+	struct steer_arrival arrival = {.at = *at, .watched = watched, .kind = kind};
 
 	bpf_ringbuf_output(&arming, &arrival, sizeof(arrival), 0);
 }
 
-static __always_inline void listener_came(struct bpf_sock_ops *ops)
+static __always_inline bool keep_listener(struct bpf_sock_ops *ops, enum steer_kind kind)
 {
-	struct steer_endpoint at;
-	bool acme, kept = false;
-
-	local_end(ops, &at);
-	acme = at.port == *(volatile __u16 *)&state.acme_port;
-	if (!acme && !(with_bypass && at.port == *(volatile __u16 *)&state.https_port && is_https_address(&at)))
-		return;
-	for (__u32 i = 0; i < STEER_LISTENERS && !kept; i++) {
+	for (__u32 i = 0; i < STEER_LISTENERS; i++) {
 		__u32 key = i;
+		long error;
 
-		if (acme)
-			kept = bpf_sock_map_update(ops, &acme_listeners, &key, BPF_NOEXIST) == 0;
+		if (kind == STEER_ACME)
+			error = bpf_sock_map_update(ops, &acme_listeners, &key, BPF_NOEXIST);
 		else
-			kept = bpf_sock_map_update(ops, &https_listeners, &key, BPF_NOEXIST) == 0;
+			error = bpf_sock_map_update(ops, &https_listeners, &key, BPF_NOEXIST);
+		if (!error)
+			return true;
 	}
-	if (!acme)
-		return; /* one that is not kept is not bypassed to, that is all */
+	return false;
+}
+
+static __always_inline void acme_listener_came(struct bpf_sock_ops *ops, const struct steer_endpoint *at)
+{
+	bool kept = keep_listener(ops, STEER_ACME);
+
 	/* After the slot is filled; see struct steer_state. */
 	if (kept)
 		__sync_fetch_and_add(&state.arrivals, 1);
 	else
 		__sync_fetch_and_add(&state.unwatched, 1);
-	tell_arrival(&at, kept);
+	tell_arrival(at, STEER_ACME, kept);
+}
+
+/* One that is not kept is not bypassed to. */
+static __always_inline void https_listener_came(struct bpf_sock_ops *ops, const struct steer_endpoint *at)
+{
+	struct bpf_sock *sk = ops->sk;
+
+	/* A connection from elsewhere does not reach it, and a bypass must not bring one there. */
+	if (!sk || sk->bound_dev_if || !keep_listener(ops, STEER_HTTPS))
+		tell_arrival(at, STEER_HTTPS, false);
+}
+
+static __always_inline void listener_came(struct bpf_sock_ops *ops)
+{
+	struct steer_endpoint at;
+
+	local_end(ops, &at);
+	if (at.port == *(volatile __u16 *)&state.acme_port)
+		acme_listener_came(ops, &at);
+	else if (with_bypass && at.port == *(volatile __u16 *)&state.https_port && is_https_address(&at))
+		https_listener_came(ops, &at);
 }
 
 /* tcp_connect() asks before the SYN leaves, when the port is chosen. */
@@ -321,61 +330,17 @@ int watch(struct bpf_sock_ops *ops)
 	return 1;
 }
 
-/* --- what user space asks, by a test run in its own namespace: see struct steer_query --- */
-
-/* The listener that a connection to `at` would reach, or NULL; to be released. */
-static __always_inline struct bpf_sock *listener_at(struct __sk_buff *skb, const struct steer_query *query)
-{
-	struct bpf_sock_tuple tuple = {};
-	struct bpf_sock *sk;
-
-	if (is_v4(&query->at)) {
-		tuple.ipv4.daddr = query->at.addr[3];
-		tuple.ipv4.dport = bpf_htons(query->at.port);
-		tuple.ipv4.sport = bpf_htons(query->source_port);
-		sk = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
-	} else {
-		tuple.ipv6.daddr[0] = query->at.addr[0];
-		tuple.ipv6.daddr[1] = query->at.addr[1];
-		tuple.ipv6.daddr[2] = query->at.addr[2];
-		tuple.ipv6.daddr[3] = query->at.addr[3];
-		tuple.ipv6.dport = bpf_htons(query->at.port);
-		tuple.ipv6.sport = bpf_htons(query->source_port);
-		sk = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
-	}
-	if (sk && sk->state != BPF_TCP_LISTEN) {
-		bpf_sk_release(sk);
-		return NULL;
-	}
-	return sk;
-}
-
-static __always_inline void keep_listener(struct __sk_buff *skb, const struct steer_query *query)
-{
-	struct bpf_sock *sk = listener_at(skb, query);
-	__u32 key = query->index;
-	struct tcp_sock *tcp;
-
-	if (!sk)
-		return;
-	tcp = bpf_skc_to_tcp_sock(sk);
-	if (tcp &&
-	    (!query->cookie || (__u64)tcp->inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter == query->cookie)) {
-		if (query->what == STEER_KEEP_ACME)
-			bpf_map_update_elem(&acme_listeners, &key, sk, BPF_NOEXIST);
-		else
-			bpf_map_update_elem(&https_listeners, &key, sk, BPF_NOEXIST);
-	}
-	bpf_sk_release(sk);
-}
+/* --- what user space asks, by a test run --- */
 
 /* Connections that a private listener has begun and not handed over: their handshake or first byte is to come. */
-static __always_inline __u32 count_pending(const struct steer_query *query)
+SEC("tc")
+int alpnbpf_pending(struct __sk_buff *skb)
 {
-	__u32 key = query->index, count = 0;
+	__u32 key = state.asked_index, count = 0;
 	struct bpf_sock *sk = bpf_map_lookup_elem(&private_listeners, &key);
 	struct tcp_sock *tcp;
 
+	(void)skb;
 	if (!sk)
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(sk);
@@ -383,18 +348,7 @@ static __always_inline __u32 count_pending(const struct steer_query *query)
 		count = (__u32)tcp->inet_conn.icsk_accept_queue.qlen.counter +
 			tcp->inet_conn.icsk_inet.sk.sk_ack_backlog;
 	bpf_sk_release(sk);
-	return count;
-}
-
-SEC("tc")
-int answer(struct __sk_buff *skb)
-{
-	struct steer_query query = state.query;
-
-	if (query.what == STEER_COUNT_PENDING)
-		return (int)count_pending(&query);
-	keep_listener(skb, &query);
-	return 0;
+	return (int)count;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

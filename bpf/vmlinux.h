@@ -17,7 +17,19 @@ struct net {
 	__u64 net_cookie;
 };
 
+struct in6_addr {
+	union {
+		__be32 u6_addr32[4];
+	} in6_u;
+};
+
 struct sock_common {
+	__be32 skc_rcv_saddr; /* the address it is bound to … */
+	struct in6_addr skc_v6_rcv_saddr;
+	__u16 skc_num; /* … and its port, host order */
+	__u16 skc_family;
+	volatile unsigned char skc_state;
+	int skc_bound_dev_if;
 	struct {
 		__s64 counter;
 	} skc_cookie; /* 0 until somebody has asked for it */
@@ -36,6 +48,11 @@ struct sock {
 	int sk_sndbuf;        /* bytes of truesize the send queue may hold */
 	int sk_wmem_queued;   /* bytes of truesize it holds */
 	__u32 sk_ack_backlog; /* of a listener: connections not accepted yet */
+	__u16 sk_protocol;
+};
+
+struct socket {
+	struct sock *sk;
 };
 
 struct inet_sock {
@@ -95,6 +112,15 @@ struct sk_buff {
 	char cb[48];
 	__u8 ip_summed : 2, csum_valid : 1;
 	__u16 transport_header, network_header; /* from the buffer's head */
+};
+
+/* An open file of a process, as an iterator shows it; NULL at the end. */
+struct file {
+	unsigned int f_flags;
+};
+
+struct bpf_iter__task_file {
+	struct file *file;
 };
 
 /* Lives in sk_buff.cb while TCP owns the skb (include/net/tcp.h). */

@@ -49,24 +49,41 @@ enum steer_family { STEER_V4 = 0, STEER_V6 = 1, STEER_FAMILIES = 2 };
 /* Index of `private_listeners`. */
 #define STEER_PRIVATE(worker, family) (STEER_FAMILIES * (worker) + (family))
 
-/*
- * A question of user space, answered by a test run of the program `answer`. The kernel's tcp iterator would find
- * listeners too, but it walks all connections as well, and takes references to some that are being freed (seen on 6.18:
- * bpf_iter_tcp_established_batch, "refcount_t: addition on 0; use-after-free").
- */
-enum steer_question {
-	STEER_KEEP_ACME,     /* if a connection to `at` would reach that listener, remember it in that slot */
-	STEER_KEEP_HTTPS,    /* the same, of the web server */
-	STEER_COUNT_PENDING, /* connections the private listener `index` has begun and nobody has accepted */
+/* Whose listeners are tracked: each kind has a sockmap (bpf/listener_maps.bpf.h). */
+enum steer_kind {
+	STEER_ACME,
+	STEER_HTTPS,
 };
 
-struct steer_query {
-	__u64 cookie; /* the listener that is looked for; 0: any */
-	__u32 what;   /* enum steer_question */
-	__u32 index;
+/* A listener that was there before sock_ops was attached. */
+struct steer_wanted {
 	struct steer_endpoint at;
-	__u16 source_port; /* chooses among listeners that share their port */
-	__u16 pad;
+	__u32 pad;
+	__u64 cookie; /* 0: not known */
+};
+
+/* What the programs of bpf/listeners.bpf.c are asked: to keep the listeners in `wanted`. Written by user space. */
+struct steer_search {
+	__u32 kind; /* enum steer_kind */
+	__u32 count;
+	struct steer_wanted wanted[STEER_LISTENERS];
+	__u16 port; /* of all of them */
+	/* alpnbpf_keep_at alone: */
+	__u16 source_port; /* chooses among listeners that share their address */
+	__u32 index;       /* of the one in `wanted` that is looked for */
+	struct steer_endpoint reach;
+	__u32 pad;
+};
+
+/* What they answer, by the index in `wanted`. Cleared by user space before, written by the programs. */
+struct steer_kept {
+	__u64 cookie;
+	__u32 is_kept;
+	__u32 pad;
+};
+
+struct steer_found {
+	struct steer_kept kept[STEER_LISTENERS];
 };
 
 /*
@@ -91,7 +108,8 @@ struct steer_state {
 	__u16 acme_port, https_port; /* user space; the ACME client's, the web server's */
 	__u16 https_port_before;     /* the web server's before a reload; its connections live on. 0: none */
 	__u16 pad;
-	struct steer_query query; /* user space: what `answer` is asked */
+	__u32 asked_index; /* user space: of the private listener whose pending connections are asked for */
+	__u32 pad2;
 };
 
 /*
@@ -138,10 +156,11 @@ struct steer_takeover {
 #define STEER_BRIEF_MAX  2048
 #define STEER_BRIEF_SIZE (__builtin_offsetof(struct steer_takeover, piece) + STEER_BRIEF_MAX)
 
-/* A record of the ring `arming`: somebody listens on the ACME port. */
+/* A record of the ring `arming`: the ACME client listens; or the web server does, and its listener got no slot. */
 struct steer_arrival {
 	struct steer_endpoint at;
 	__u32 watched; /* it has a slot */
+	__u32 kind;    /* enum steer_kind */
 };
 
 #endif

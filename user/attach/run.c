@@ -24,7 +24,7 @@ static void announce(const struct program *program)
 {
 	const struct options *options = &program->options;
 	const struct worker *worker = &program->engine.workers[0];
-	char listeners[512], name[ADDRESS_TEXT_MAX], routes[512];
+	char listeners[512], name[ADDRESS_TEXT_MAX], routes[512], mode[STEER_MODE_MAX];
 	size_t length = 0;
 
 	for (unsigned int i = 0; i < worker->accepting.count && length < sizeof(listeners); i++)
@@ -37,12 +37,13 @@ static void announce(const struct program *program)
 			length += (size_t)snprintf(listeners + length, sizeof(listeners) - length, "%sat %s",
 						   length ? ", " : "",
 						   address_format(&options->listeners[i], name, sizeof(name)));
+	steer_mode(&program->engine.steer, mode, sizeof(mode));
 	log_info("ready: %s; acme -> %s, https -> %s%s; %s; data plane %s; %u workers, %u sessions at most", listeners,
 		 options->backends[ROUTE_ACME].text, options->backends[ROUTE_HTTPS].text,
-		 options_list_rules(options, routes, sizeof(routes)), program->engine.steer.mode,
-		 program->dataplane_text, program->engine.worker_count, program->engine.max_sessions);
+		 options_list_rules(options, routes, sizeof(routes)), mode, program->dataplane_text,
+		 program->engine.worker_count, program->engine.max_sessions);
 	notify_service_manager("READY=1");
-	notify_status("serving: %s; data plane %s", program->engine.steer.mode, program->dataplane_text);
+	notify_status("serving: %s; data plane %s", mode, program->dataplane_text);
 }
 
 /* What the run came to, as key=value. */

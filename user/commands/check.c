@@ -172,10 +172,12 @@ static void check_listeners(struct findings *findings)
 static void check_steering(struct findings *findings)
 {
 	const struct options *options = findings->options;
-	struct steer steer;
+	char mode[STEER_MODE_MAX];
 	struct sentence why = {0};
+	struct steer steer;
 	int error = steer_open(&steer, options, needs_workers(options), FEW_SESSIONS, &why);
 
+	steer_mode(&steer, mode, sizeof(mode));
 	if (error && options->in_place_count)
 		add_finding(findings, VERDICT_FAIL,
 			    "in place: %s; the web server could be moved to another port instead (--https 8443)",
@@ -186,14 +188,14 @@ static void check_steering(struct findings *findings)
 		add_finding(findings, VERDICT_WARN,
 			    "bypass: not possible: %s; all connections would go through alpnbpf", why.text);
 	else if (*why.text)
-		add_finding(findings, VERDICT_WARN, "mode: %s: %s", steer.mode, why.text);
+		add_finding(findings, VERDICT_WARN, "mode: %s: %s", mode, why.text);
 	else if (*steer.cannot_watch)
 		add_finding(
 			findings, VERDICT_WARN,
 			"mode: %s; while armed, new connections would be proxied, because ClientHellos cannot be inspected in passing: %s",
-			steer.mode, steer.cannot_watch);
+			mode, steer.cannot_watch);
 	else
-		add_finding(findings, VERDICT_OK, "mode: %s", steer.mode);
+		add_finding(findings, steer_bypasses_all(&steer) ? VERDICT_OK : VERDICT_WARN, "mode: %s", mode);
 	if (!error)
 		steer_close(&steer);
 }

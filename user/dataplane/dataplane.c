@@ -154,6 +154,9 @@ int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, un
 	if (!error) {
 		step = "loading the BPF program";
 		error = sockmap_bpf__load(dataplane->skel);
+		/* libbpf takes one map that could not be made for a kernel without mmap() of maps. */
+		if (!error && !dataplane->skel->rodata)
+			error = -ENOMEM;
 	}
 	if (!error) {
 		step = "creating the event rings";

@@ -45,11 +45,13 @@ static void write_live(struct text *out, const struct program *program, const st
 
 static void write_info(struct text *out, struct program *program)
 {
+	char mode[STEER_MODE_MAX];
+
 	counters_write_metric_head(out, "alpnbpf_build_info", "gauge",
 				   "The version, the data plane and the mode; always 1.");
 	text_add(out, "alpnbpf_build_info{version=\"%s\",dataplane=\"%.*s\",mode=\"", ALPNBPF_VERSION,
 		 (int)strcspn(program->dataplane_text, " "), program->dataplane_text);
-	add_label(out, program->engine.steer.mode);
+	add_label(out, steer_mode(&program->engine.steer, mode, sizeof(mode)));
 	text_add(out, "\"} 1\n");
 }
 

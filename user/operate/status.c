@@ -149,6 +149,7 @@ static void status_write_json(struct text *out, const struct facts *facts)
 {
 	const struct program *program = facts->program;
 	struct json json = {.out = out};
+	char mode[STEER_MODE_MAX];
 
 	json_begin_object(&json, NULL);
 	json_string(&json, "version", ALPNBPF_VERSION);
@@ -156,7 +157,7 @@ static void status_write_json(struct text *out, const struct facts *facts)
 	json_number(&json, "pid", (uint64_t)getpid());
 	json_string(&json, "state", phase_names[program->phase]);
 	json_real(&json, "uptime_seconds", seconds_since(facts, program->started));
-	json_string(&json, "mode", program->engine.steer.mode);
+	json_string(&json, "mode", steer_mode(&program->engine.steer, mode, sizeof(mode)));
 	json_begin_object(&json, "armed");
 	json_bool(&json, "now", facts->armed != NULL);
 	if (facts->armed) {
@@ -233,12 +234,12 @@ static void status_write_text(struct text *out, const struct facts *facts)
 	const struct program *program = facts->program;
 	const struct options *options = &program->options;
 	const struct counters *counters = &facts->snapshot->counters;
-	char name[ADDRESS_TEXT_MAX];
+	char name[ADDRESS_TEXT_MAX], mode[STEER_MODE_MAX];
 
 	text_add(out, "alpnbpf      %s, name %s, pid %d, %s for ", ALPNBPF_VERSION, program->control.name,
 		 (int)getpid(), phase_names[program->phase]);
 	add_duration(out, seconds_since(facts, program->started));
-	text_add(out, "\nmode         %s\narmed        ", program->engine.steer.mode);
+	text_add(out, "\nmode         %s\narmed        ", steer_mode(&program->engine.steer, mode, sizeof(mode)));
 	if (facts->armed) {
 		text_add(out, "yes, for ");
 		add_duration(out, armed_for(facts));

@@ -11,7 +11,7 @@
 #include "system/ports.h"
 
 #define RESERVE_PROCESS 40 /* stdio, maps, program, signals, notification, the control socket and its clients */
-#define RESERVE_STEER   24 /* programs, maps and links of the steering, the lock */
+#define RESERVE_STEER   32 /* programs, maps and links of the steering, the lock */
 #define RESERVE_WORKER  6  /* epoll, wake-up, ring and its epoll, the connection turned away, one to spare */
 
 uint64_t needs_to_listen(const struct options *options)

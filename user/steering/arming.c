@@ -12,14 +12,14 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "system/bpf.h"
 #include "system/ports.h"
 #include "system/process.h"
+#include "steering/listeners.h"
 #include "steering/watch.h"
 #include "system/listening.h"
 #include "base/log.h"
 #include "base/timer.h"
-
-#define KEEP_TRIES 2048 /* source ports tried to find one listener of many that share its address */
 
 int arming_fd(const struct steer *steer)
 {
@@ -103,122 +103,90 @@ static void note_armed(struct steer *steer, const struct steer_endpoint *at, con
 
 static void log_arrival(struct steer *steer, const struct steer_endpoint *at, bool watched)
 {
-	char name[ADDRESS_TEXT_MAX];
+	char name[ADDRESS_TEXT_MAX], lag[160] = "";
+	size_t length;
 
 	if (steer->was_armed || !arming_is_armed(steer)) /* or it came and went */
 		return;
 	name_endpoint(at, name, sizeof(name));
 	note_armed(steer, at, name);
-	log_info("armed: %s is listened on; new connections are looked into%s", name,
-		 watched ? "" : ", up to a second longer than that (the kernel does not tell when it goes; MPTCP?)");
+	length = strlen(steer->armed_by);
+	if (!watched)
+		snprintf(steer->armed_by + length, sizeof(steer->armed_by) - length, "; it cannot be tracked (%s)",
+			 listeners_why_untracked(steer, STEER_ACME));
+	if (!watched)
+		snprintf(lag, sizeof(lag),
+			 ", up to a second longer than that (the kernel does not tell when it goes; %s)",
+			 listeners_why_untracked(steer, STEER_ACME));
+	log_info("armed: %s is listened on; new connections are looked into%s", name, lag);
+}
+
+/* A web server's listener without a slot: connections to it come through us. steer_mode() says so as long as it is
+ * there. */
+static void log_untracked_https(const struct steer *steer, const struct address *at)
+{
+	static struct log_limit limit;
+	char name[ADDRESS_TEXT_MAX];
+	unsigned long suppressed;
+
+	if (log_limit_pass(&limit, &suppressed))
+		log_warn("no bypass to %s, connections for it go through alpnbpf: its listener cannot be tracked (%s)",
+			 address_format(at, name, sizeof(name)), listeners_why_untracked(steer, STEER_HTTPS));
 }
 
 static int arrival_seen(void *context, void *data, size_t size)
 {
 	const struct steer_arrival *arrival = data;
+	struct address at;
 
-	if (size >= sizeof(*arrival))
+	if (size < sizeof(*arrival))
+		return 0;
+	if (arrival->kind == STEER_ACME) {
 		log_arrival(context, &arrival->at, arrival->watched);
+	} else {
+		at = address_of(&arrival->at);
+		log_untracked_https(context, &at);
+	}
 	return 0;
 }
 
-/* Would a connection to --https reach this listener? */
-static bool may_be_https(const struct steer *steer, const struct address *listener)
+static int find_acme_listeners(struct steer *steer)
 {
-	struct steer_endpoint at = steer_endpoint_from(listener);
-	uint8_t present;
+	struct steer_endpoint at;
+	struct listeners found;
+	int error = listeners_find(steer, STEER_ACME, &found);
 
-	at.port = 0;
-	return address_is_wildcard(listener) || bpf_map_lookup_elem(steer->https_addresses, &at, &present) == 0;
+	if (error || !found.count)
+		return error;
+	__atomic_fetch_add(&steer->state->arrivals, 1, __ATOMIC_SEQ_CST);
+	if (found.untracked)
+		__atomic_fetch_add(&steer->state->unwatched, 1, __ATOMIC_SEQ_CST);
+	at = steer_endpoint_from(&found.first);
+	log_arrival(steer, &at, !found.untracked);
+	return 0;
 }
 
-/* An address that only a wildcard listener answers for: TEST-NET-2, and the discard prefix. */
-static struct address beyond(const struct address *listener)
+static int find_https_listeners(struct steer *steer)
 {
-	struct address address = *listener;
+	struct listeners found;
+	int error = listeners_find(steer, STEER_HTTPS, &found);
 
-	if (!address_is_wildcard(listener))
-		return address;
-	if (address.sa.sa_family == AF_INET)
-		address.in.sin_addr.s_addr = htonl(0xc63364fe);
-	else
-		address.in6.sin6_addr = (struct in6_addr){.s6_addr = {[0] = 1, [15] = 1}};
-	return address;
+	if (!error && found.untracked)
+		log_untracked_https(steer, &found.first);
+	return error;
 }
 
-static bool is_kept(int map, uint64_t cookie)
+/* Without it, listeners that were there before are untracked. */
+static void open_finder(struct steer *steer)
 {
-	uint64_t kept;
+	struct sentence why;
+	int error = listener_finder_open(&steer->finder, steer->netns_cookie, steer->acme_listeners,
+					 steer->https_listeners);
 
-	for (uint32_t i = 0; i < STEER_LISTENERS; i++)
-		if (bpf_map_lookup_elem(map, &i, &kept) == 0 && kept == cookie)
-			return true;
-	return false;
-}
-
-static bool find_free(int map, uint32_t *slot)
-{
-	uint64_t kept;
-
-	for (*slot = 0; *slot < STEER_LISTENERS; ++*slot)
-		if (bpf_map_lookup_elem(map, slot, &kept) && errno == ENOENT)
-			return true;
-	return false;
-}
-
-/* Listeners may share an address; which of them answers depends on the source port. */
-static bool keep(struct steer *steer, enum steer_question what, int map, const struct listening *listener)
-{
-	struct address at = beyond(&listener->address);
-	struct steer_query query = {.what = what, .cookie = listener->cookie, .at = steer_endpoint_from(&at)};
-	uint64_t kept;
-
-	if (listener->cookie && is_kept(map, listener->cookie))
-		return true;
-	for (unsigned int port = 1; port <= KEEP_TRIES; port++) {
-		query.source_port = (__u16)port;
-		if (!find_free(map, &query.index) || steer_ask(steer, &query) < 0)
-			return false;
-		/* sock_ops may have been faster, with another listener. */
-		if (bpf_map_lookup_elem(map, &query.index, &kept) == 0 &&
-		    (!listener->cookie || kept == listener->cookie))
-			return true;
-	}
-	return false;
-}
-
-/* Without cookies, those that share their address cannot be told apart: some may be missed. */
-static bool is_ambiguous(const struct listening *listeners, int count)
-{
-	for (int i = 0; i < count; i++)
-		for (int j = 0; j < i; j++)
-			if (!listeners[i].cookie && address_equal(&listeners[i].address, &listeners[j].address))
-				return true;
-	return false;
-}
-
-/* After sock_ops is attached: who comes from then on is kept by that, and not again here. */
-static int find_listeners(struct steer *steer, enum steer_question what, unsigned int port)
-{
-	int map = what == STEER_KEEP_ACME ? steer->acme_listeners : steer->https_listeners;
-	struct listening listeners[STEER_LISTENERS] = {0};
-	int count = listening_on(port, listeners, STEER_LISTENERS);
-	bool all = count <= STEER_LISTENERS && !is_ambiguous(listeners, count);
-
-	for (int i = 0; i < count && i < STEER_LISTENERS; i++) {
-		if (what == STEER_KEEP_HTTPS && !may_be_https(steer, &listeners[i].address))
-			continue;
-		all = keep(steer, what, map, &listeners[i]) && all;
-	}
-	if (count > 0 && what == STEER_KEEP_ACME) {
-		struct steer_endpoint at = steer_endpoint_from(&listeners[0].address);
-
-		__atomic_fetch_add(&steer->state->arrivals, 1, __ATOMIC_SEQ_CST);
-		if (!all)
-			__atomic_fetch_add(&steer->state->unwatched, 1, __ATOMIC_SEQ_CST);
-		log_arrival(steer, &at, all);
-	}
-	return count < 0 ? count : 0;
+	if (!error)
+		return;
+	bpf_explain(error, "loading the programs that find listeners", &why);
+	log_warn("listeners that were there before alpnbpf cannot be tracked: %s", why.text);
 }
 
 int arming_start(struct steer *steer, int ring)
@@ -228,27 +196,25 @@ int arming_start(struct steer *steer, int ring)
 	steer->arrivals = ring_buffer__new(ring, arrival_seen, steer, NULL);
 	if (!steer->arrivals)
 		return -errno;
-	error = find_listeners(steer, STEER_KEEP_ACME, steer->acme_port);
+	open_finder(steer);
+	error = find_acme_listeners(steer);
 	if (!error && steer->bypass)
-		error = find_listeners(steer, STEER_KEEP_HTTPS, steer->https_port);
+		error = find_https_listeners(steer);
 	return error;
 }
 
-int arming_find_anew(struct steer *steer, enum steer_question what)
+int arming_find_anew(struct steer *steer, enum steer_kind kind)
 {
-	bool acme = what == STEER_KEEP_ACME;
-	int map = acme ? steer->acme_listeners : steer->https_listeners;
-
 	/* sock_ops knows the new port by now; a listener that has come since is found again. */
-	for (uint32_t i = 0; i < STEER_LISTENERS; i++)
-		bpf_map_delete_elem(map, &i);
-	if (acme) { /* what was unwatched was another port's, and so was the one that armed us */
-		__atomic_store_n(&steer->state->missed, steer->state->unwatched, __ATOMIC_SEQ_CST);
-		if (steer->was_armed)
-			log_info("disarmed: the ACME port is another one now");
-		steer->was_armed = false;
-	}
-	return find_listeners(steer, what, acme ? steer->acme_port : steer->https_port);
+	listeners_forget(steer, kind);
+	if (kind == STEER_HTTPS)
+		return find_https_listeners(steer);
+	/* What was unwatched was another port's, and so was the one that armed us. */
+	__atomic_store_n(&steer->state->missed, steer->state->unwatched, __ATOMIC_SEQ_CST);
+	if (steer->was_armed)
+		log_info("disarmed: the ACME port is another one now");
+	steer->was_armed = false;
+	return find_acme_listeners(steer);
 }
 
 void arming_stop(struct steer *steer)
@@ -256,6 +222,7 @@ void arming_stop(struct steer *steer)
 	if (steer->arrivals)
 		ring_buffer__free(steer->arrivals);
 	steer->arrivals = NULL;
+	listener_finder_close(&steer->finder);
 }
 
 /* Listeners that have no slot: see struct steer_state. */

@@ -8,7 +8,7 @@
 /* After sock_ops is attached: keep the listeners that are there already. ring: of struct steer_arrival. 0 or -errno. */
 int arming_start(struct steer *steer, int ring);
 /* The port has changed: forget the listeners of the old one, and look for those of the new. 0 or -errno. */
-int arming_find_anew(struct steer *steer, enum steer_question what);
+int arming_find_anew(struct steer *steer, enum steer_kind kind);
 void arming_stop(struct steer *steer);
 
 /* The descriptor that is readable when somebody listens on the ACME port, or -1; arming_look() logs it. */

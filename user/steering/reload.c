@@ -136,13 +136,13 @@ static int update_ports(struct steer *steer, const struct options *options)
 		steer->state->https_port = (__u16)https;
 		steer->https_port = https;
 		if (steer->bypass && steer->arms)
-			error = arming_find_anew(steer, STEER_KEEP_HTTPS);
+			error = arming_find_anew(steer, STEER_HTTPS);
 	}
 	if (!error && acme_port != steer->acme_port) {
 		steer->state->acme_port = (__u16)acme_port;
 		steer->acme_port = acme_port;
 		if (steer->arms)
-			error = arming_find_anew(steer, STEER_KEEP_ACME);
+			error = arming_find_anew(steer, STEER_ACME);
 	}
 	return error;
 }
@@ -160,6 +160,5 @@ int steer_change(struct steer *steer, const struct options *old, const struct op
 		update_ports(steer, old);
 	if (!error && steer_why_always(new)) /* another reason now, perhaps */
 		steer->armed_always = steer_why_always(new);
-	steer_describe(steer);
 	return error;
 }

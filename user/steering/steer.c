@@ -17,6 +17,7 @@
 #include <bpf/libbpf.h>
 
 #include "steering/arming.h"
+#include "steering/listeners.h"
 #include "system/bpf.h"
 #include "steering/watch.h"
 #include "base/log.h"
@@ -71,17 +72,6 @@ struct steer_endpoint steer_endpoint_from(const struct address *address)
 	return endpoint;
 }
 
-int steer_ask(struct steer *steer, const struct steer_query *query)
-{
-	char packet[64] = {0}; /* a test run wants one */
-	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof(packet));
-
-	steer->state->query = *query;
-	if (bpf_prog_test_run_opts(steer->answer, &options))
-		return -errno;
-	return (int)options.retval;
-}
-
 /* --- loading --- */
 
 static int netns_cookie(uint64_t *cookie)
@@ -102,16 +92,15 @@ static int netns_cookie(uint64_t *cookie)
 static int load_programs(struct steer *steer, unsigned int max_sessions)
 {
 	struct steer_bpf *skel = steer_bpf__open();
-	uint64_t cookie;
 	int error;
 
 	if (!skel)
 		return -errno;
 	steer->skel = skel;
-	error = netns_cookie(&cookie);
+	error = netns_cookie(&steer->netns_cookie);
 	if (error)
 		return error;
-	skel->rodata->netns_cookie = cookie;
+	skel->rodata->netns_cookie = steer->netns_cookie;
 	skel->bss->state.acme_port = (__u16)steer->acme_port;
 	skel->bss->state.https_port = (__u16)steer->https_port;
 	skel->rodata->with_bypass = steer->bypass;
@@ -126,7 +115,10 @@ static int load_programs(struct steer *steer, unsigned int max_sessions)
 		error = bpf_map__set_max_entries(skel->maps.connecting, max_sessions);
 	if (!error && steer->why_not_watched) /* its maps stay empty */
 		error = bpf_map__set_max_entries(skel->maps.takeovers, (unsigned int)sysconf(_SC_PAGESIZE));
-	return error ? error : steer_bpf__load(skel);
+	if (!error)
+		error = steer_bpf__load(skel);
+	/* libbpf takes one map that could not be made for a kernel without mmap() of maps, and leaves this out. */
+	return !error && !skel->bss ? -ENOMEM : error;
 }
 
 static int load(struct steer *steer, const struct options *options, unsigned int max_sessions)
@@ -152,7 +144,7 @@ static int load(struct steer *steer, const struct options *options, unsigned int
 	skel = steer->skel;
 	steer->state = &skel->bss->state;
 	steer->watched_ports = skel->bss->watched_ports;
-	steer->answer = bpf_program__fd(skel->progs.answer);
+	steer->pending = bpf_program__fd(skel->progs.alpnbpf_pending);
 	steer->listened = bpf_map__fd(skel->maps.listened);
 	steer->acme_listeners = bpf_map__fd(skel->maps.acme_listeners);
 	steer->https_listeners = bpf_map__fd(skel->maps.https_listeners);
@@ -165,24 +157,45 @@ static int load(struct steer *steer, const struct options *options, unsigned int
 	return 0;
 }
 
-void steer_describe(struct steer *steer)
+/* Is there a listener of the web server that is not bypassed to? */
+static bool find_unbypassed(const struct steer *steer, struct address *address)
 {
-	const char *why_always = steer->armed_always;
+	struct listeners https;
+
+	if (!steer->bypass || !steer->arms || listeners_look(steer, STEER_HTTPS, &https) || !https.untracked)
+		return false;
+	*address = https.first;
+	return true;
+}
+
+bool steer_bypasses_all(const struct steer *steer)
+{
+	struct address address;
+
+	return !find_unbypassed(steer, &address);
+}
+
+const char *steer_mode(const struct steer *steer, char *out, size_t size)
+{
 	const char *rule = steer->in_place && steer->bypass ? "in place and with bypass"
 			   : steer->in_place                ? "in place"
 			   : steer->bypass                  ? "with bypass"
 							    : "front";
-	char armed[160];
+	char armed[160] = "", missing[256] = "", name[ADDRESS_TEXT_MAX];
+	struct address unbypassed;
 
-	if (why_always)
-		snprintf(armed, sizeof(armed), "armed always (%s)", why_always);
-	else
-		snprintf(armed, sizeof(armed), "armed while port %u is listened on", steer->acme_port);
-	snprintf(steer->mode, sizeof(steer->mode), "%s, %s%s%s", rule, armed,
-		 steer->watches ? ", hellos read in passing" : "",
+	if (steer->armed_always)
+		snprintf(armed, sizeof(armed), ", armed always (%s)", steer->armed_always);
+	else if (steer->skel)
+		snprintf(armed, sizeof(armed), ", armed while port %u is listened on", steer->acme_port);
+	if (find_unbypassed(steer, &unbypassed))
+		snprintf(missing, sizeof(missing), ", but no bypass to %s: its listener cannot be tracked (%s)",
+			 address_format(&unbypassed, name, sizeof(name)), listeners_why_untracked(steer, STEER_HTTPS));
+	snprintf(out, size, "%s%s%s%s%s", rule, armed, missing, steer->watches ? ", hellos read in passing" : "",
 		 steer->peername      ? ", clients shown by peername"
 		 : steer->transparent ? ", clients shown by transparent connections"
 				      : "");
+	return out;
 }
 
 /* All but sk_lookup. */
@@ -227,7 +240,6 @@ static int set_up(struct steer *steer, const struct options *options, unsigned i
 		if (error)
 			return bpf_explain(error, "looking for listeners", why);
 	}
-	steer_describe(steer);
 	return 0;
 }
 
@@ -256,11 +268,8 @@ int steer_open(struct steer *steer, const struct options *options, unsigned int 
 		steer->why_not_watched = "no connection is the web server's own, in place or by a bypass";
 	if (options->inspect == INSPECT_WATCH && steer->why_not_watched)
 		return sentence_error(why, -EINVAL, "--inspect watch: %s; use auto or steer", steer->why_not_watched);
-	if (!steer->in_place && !steer->bypass && !steer->peername) {
-		snprintf(steer->mode, sizeof(steer->mode), "front%s",
-			 steer->transparent ? ", clients shown by transparent connections" : "");
+	if (!steer->in_place && !steer->bypass && !steer->peername)
 		return 0;
-	}
 	error = set_up(steer, options, max_sessions, why);
 	if (!error)
 		return 0;
@@ -270,7 +279,6 @@ int steer_open(struct steer *steer, const struct options *options, unsigned int 
 	if (asked)
 		return error;
 	log_info("no bypass, all connections go through alpnbpf: %s", why->text);
-	snprintf(steer->mode, sizeof(steer->mode), "front");
 	return 0;
 }
 
@@ -309,9 +317,18 @@ void steer_stop(struct steer *steer)
 	steer->lookup = NULL;
 }
 
+/* Of a private listener. */
+static unsigned int count_pending(struct steer *steer, unsigned int index)
+{
+	char packet[64] = {0}; /* a test run wants one */
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof(packet));
+
+	steer->state->asked_index = index;
+	return bpf_prog_test_run_opts(steer->pending, &options) ? 0 : options.retval;
+}
+
 unsigned int steer_pending(struct steer *steer)
 {
-	struct steer_query query = {.what = STEER_COUNT_PENDING};
 	unsigned int pending;
 
 	if (!steer->skel)
@@ -319,11 +336,8 @@ unsigned int steer_pending(struct steer *steer)
 	pending = __atomic_load_n(&steer->state->taking, __ATOMIC_SEQ_CST);
 	if (!steer->in_place)
 		return pending;
-	for (; query.index < STEER_PRIVATE(steer->workers, STEER_V4); query.index++) {
-		int count = steer_ask(steer, &query);
-
-		pending += count > 0 ? (unsigned int)count : 0;
-	}
+	for (unsigned int index = 0; index < STEER_PRIVATE(steer->workers, STEER_V4); index++)
+		pending += count_pending(steer, index);
 	return pending;
 }
 

@@ -15,6 +15,7 @@
 #include "steering.h"
 #include "base/sentence.h"
 #include "options/options.h"
+#include "steering/find_listeners.h"
 
 struct steer_bpf;
 struct bpf_link;
@@ -37,7 +38,8 @@ struct steer {
 	struct steer_bpf *skel;    /* NULL: nothing is steered */
 	struct steer_state *state; /* shared with the programs, as is … */
 	uint32_t *watched_ports;   /* … a bit for each port whose connections may have to be looked at */
-	int answer;                /* descriptors: the program, and maps */
+	uint64_t netns_cookie;
+	int pending; /* descriptors: the program that counts, and maps */
 	int listened, acme_listeners, https_listeners, https_addresses, ours, connecting;
 	struct bpf_link *lookup, *links[STEER_LINKS_MAX];
 	bool watches;                                  /* hellos are read as they pass, while armed, … */
@@ -51,6 +53,7 @@ struct steer {
 	char cannot_watch[256];                        /* … and could be watched but for this; "": as asked for */
 	unsigned int link_count;
 	struct ring_buffer *arrivals;
+	struct listener_finder finder;
 	struct steer_ended *ended; /* of each worker; see steer_forget() */
 	pthread_rwlock_t *reuse;   /* held for writing while entries are removed, for reading while one is made */
 	bool in_place, bypass;     /* which of the two rules there are */
@@ -60,10 +63,9 @@ struct steer {
 	bool peername, transparent;
 	bool was_armed;           /* as last logged */
 	uint64_t armed_at;        /* us; since when, while was_armed */
-	char armed_by[192];       /* who listens there, as far as it could be seen then */
+	char armed_by[320];       /* who listens there, as far as it could be seen then */
 	const char *armed_always; /* why; NULL: it is not */
 	unsigned int acme_port, https_port, workers;
-	char mode[288]; /* for the ready line: what is done and why */
 };
 
 /*
@@ -86,9 +88,6 @@ void steer_close(struct steer *steer);
 enum steer_family steer_family_of(const struct address *address);
 /* IPv4 becomes v4-mapped. */
 struct steer_endpoint steer_endpoint_from(const struct address *address);
-/* Asks the program `answer`: what it returned, or -errno. */
-int steer_ask(struct steer *steer, const struct steer_query *query);
-
 /*
  * Around connect() of `fd` to the web server for `client`: so that it is not steered back to us, and that the server
  * can be shown the client. begin() may bind the socket. 0 or -errno. After connect(), whatever it returned, end() has
@@ -111,8 +110,11 @@ void steer_ended_close(struct steer *steer);
  * 0 or -errno.
  */
 int steer_fill_maps(struct steer *steer, const struct options *old, const struct options *new);
-/* Writes `mode`. */
-void steer_describe(struct steer *steer);
+/* Every listener of the web server is bypassed to, or there is no bypass. */
+bool steer_bypasses_all(const struct steer *steer);
+#define STEER_MODE_MAX 640
+/* What is done with new connections and why, as of now. Returns out. */
+const char *steer_mode(const struct steer *steer, char *out, size_t size);
 
 /* Why these options mean "armed always"; NULL: they do not. */
 const char *steer_why_always(const struct options *options);

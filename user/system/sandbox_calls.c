@@ -55,11 +55,14 @@ static const char *const plain[] = {
 	/* called by libc itself */
 	"getrandom", "uname", "sysinfo", "getrusage", "membarrier"};
 
-/* Maps by descriptor and the test run of `answer`: steering, arming, sockmaps. No loading, making or pinning, and
- * attaching only where hellos are watched; links and programs go when their descriptors close. */
-static const unsigned int bpf_commands[] = {BPF_MAP_LOOKUP_ELEM,   BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,
-					    BPF_MAP_GET_NEXT_KEY,  BPF_PROG_TEST_RUN,   BPF_MAP_LOOKUP_AND_DELETE_ELEM,
-					    BPF_OBJ_GET_INFO_BY_FD};
+/*
+ * Maps by descriptor; at a reload, listeners are found by a test run and an iterator whose link is there already. No
+ * loading, making or pinning, and attaching only where hellos are watched; links and programs go when their descriptors
+ * close.
+ */
+static const unsigned int bpf_commands[] = {
+	BPF_MAP_LOOKUP_ELEM,  BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,    BPF_MAP_LOOKUP_AND_DELETE_ELEM,
+	BPF_MAP_GET_NEXT_KEY, BPF_PROG_TEST_RUN,   BPF_OBJ_GET_INFO_BY_FD, BPF_ITER_CREATE};
 
 /* SIOCOUTQ (= TIOCOUTQ): bytes in a send buffer. isatty() and if_nametoindex() use the others. */
 static const unsigned int ioctls[] = {SIOCOUTQ, FIONREAD, TCGETS, SIOCGIFINDEX, SIOCGIFNAME};
