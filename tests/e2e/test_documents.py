@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
 README.md, docs/ and the manual: each command of alpnbpf in them is one that it takes, the configuration file is one that it
-reads, and the web servers of docs/in-front.md, configured as it says, serve what it says. docs/moving.md: test_moving.py.
+reads, the output shown is what is printed, and the web servers of docs/in-front.md, configured as it says, serve what it
+says. docs/moving.md: test_moving.py.
 """
 import glob
 import os
@@ -12,9 +13,13 @@ import subprocess
 import pytest
 
 from children import wait_port
+from control import command, name_of, status
+from hellos import acme_hello
+from in_place import armed
 from router import BINARY, ROOT
 from services import need, write_text
 from visitors import NAME
+from waiting import wait_until
 from web_servers import APACHE
 
 MANUAL = os.path.join(ROOT, "tools", "man", "alpnbpf.8.scd")
@@ -61,8 +66,8 @@ def test_commands(page, words):
     # Names that nobody can look up here, and the file that is only there once it is installed.
     words = [re.sub(r"^[\w-]+(\.[\w-]+)*\.(com|org|svc):", "192.0.2.1:", word) for word in words]
     words = [CONFIG if word == "/etc/alpnbpf/alpnbpf.conf" else word for word in words]
-    command = [BINARY, "check" if words[0] == "attach" else words[0], *words[1:]]
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    arguments = [BINARY, "check" if words[0] == "attach" else words[0], *words[1:]]
+    result = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert result.returncode in (0, 1), result.stderr
 
 
@@ -73,6 +78,35 @@ def test_configuration_file(tmp_path):
     assert result.returncode in (0, 1) and "route-1" in result.stdout, result.stderr
 
 
+def shown(start):
+    """The lines below `$ sudo alpnbpf ...` of docs/OPERATIONS.md, up to "...", without what differs from one run to the next."""
+    page = os.path.join(ROOT, "docs", "OPERATIONS.md")
+    block = next(block for block in blocks(page) if block.startswith(f"$ sudo alpnbpf {start}"))
+    return masked(block.replace("www.example.com", NAME).split("\n...")[0].split("\n", 1)[1])
+
+
+def masked(text):
+    return [re.sub(r"\d[\w.:-]*", "N", line) for line in text.strip().splitlines()]
+
+
+def test_output_of_check(ground):
+    assert masked(command("check", "--acme", "10443", "--https", "443")[1]) == shown("check")
+
+
+def test_output_of_status_and_trace(ground):
+    router = ground.attach(inspect="watch", plane="auto")
+    lines = shown("status")
+    with armed(router) as acme:
+        assert masked(command("status", "--name", name_of(router))[1])[:len(lines)] == lines
+        trace = ground.lab.child(BINARY, "trace", "--name", name_of(router))
+        wait_until(lambda: status(router)["watchers"] == 1, 5, "the watcher")
+        client = ground.lab.connect((ground.server(), 443), namespace=ground.veth.namespace)
+        client.send(acme_hello())
+        acme.accept()
+        wait_until(trace.lines, 5, "a line of trace")
+        assert masked(trace.lines()[0]) == shown("trace")
+
+
 def after(language, header=False):
     """The lines of docs/in-front.md for a web server: those that follow `# after`."""
     block, = re.findall(rf"^```{language}\n(.*?)^```$", text_of(os.path.join(ROOT, "docs", "in-front.md")), re.MULTILINE | re.DOTALL)
@@ -81,9 +115,9 @@ def after(language, header=False):
 
 
 def fetch(path, authority, *options):
-    command = [need("curl"), "--silent", "--show-error", "--cacert", authority.file, "--interface", "127.0.0.2", "--resolve",
+    curl = [need("curl"), "--silent", "--show-error", "--cacert", authority.file, "--interface", "127.0.0.2", "--resolve",
                f"{NAME}:443:127.0.0.1", *options, f"https://{NAME}{path}"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    result = subprocess.run(curl, capture_output=True, text=True, timeout=30)
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 
@@ -99,14 +133,14 @@ def serve(lab, authority, server, header):
         config = f"""daemon off; worker_processes 1; user root; pid {directory}/pid; error_log stderr error; events {{ }}
             http {{ access_log off; root {directory}; server {{ {lines} ssl_certificate {certificate}; ssl_certificate_key {key};
             location = /client {{ default_type text/plain; return 200 $remote_addr; }} }} }}"""
-        command = [need("nginx"), "-c", write_text(directory / "conf", config), "-p", str(directory)]
+        server_command = [need("nginx"), "-c", write_text(directory / "conf", config), "-p", str(directory)]
     elif server == "apache":
         (directory / "client").write_text('<!--#echo var="REMOTE_ADDR" -->')
         modules = "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n" for name in ("remoteip", "dir"))
         listen, host = lines.split("\n", 1)
         config = APACHE.format(dir=directory, certificate=certificate, key=key, listen=modules + listen, port=8443)
         config = config.replace("<VirtualHost *:8443>\n", host)
-        command = [need("apache2"), "-f", write_text(directory / "conf", config), "-DFOREGROUND"]
+        server_command = [need("apache2"), "-f", write_text(directory / "conf", config), "-DFOREGROUND"]
     else:
         config = f"""defaults
             mode http
@@ -117,8 +151,8 @@ def serve(lab, authority, server, header):
             {lines}
             http-request return status 200 content-type text/plain lf-string %[src]
         """
-        command = [need("haproxy"), "-db", "-f", write_text(directory / "conf", re.sub(r"^ {8}", "", config, flags=re.MULTILINE))]
-    wait_port(("127.0.0.1", 8443), lab.child(*command, name=server))
+        server_command = [need("haproxy"), "-db", "-f", write_text(directory / "conf", re.sub(r"^ {8}", "", config, flags=re.MULTILINE))]
+    wait_port(("127.0.0.1", 8443), lab.child(*server_command, name=server))
 
 
 @pytest.mark.parametrize("header", [False, True], ids=["bypass", "header"])
