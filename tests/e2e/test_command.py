@@ -153,7 +153,7 @@ def test_a_real_web_server(lab, authority, veth):
             return None
 
     local, body = wait_until(answers, 10, "an answer")
-    assert body == local[0] and "nobody listens" not in init.outer.text()
+    assert body == local[0] and "nothing listens" not in init.outer.text()
     workers = set(children(children(init.pid)[0]))
     init.signal(signal.SIGHUP)
     wait_until(lambda: len(set(children(children(init.pid)[0])) - workers) == 2, 10, "two new workers")

@@ -187,7 +187,7 @@ def test_server_that_comes_later(lab, authority, veth):
     """Nobody on :443 at attach; served as soon as there is."""
     ground = Ground(lab, authority, veth, "nginx", wait=False)
     router = ground.attach("--connect-timeout", "1s")
-    router.wait_line(r"warn .*nobody listens on .*443")
+    router.wait_line(r"warn .*nothing listens on .*443")
     with pytest.raises(ConnectionRefusedError):
         ground.ask()
     ground.web.start()

@@ -104,7 +104,7 @@ bool child_reap(struct child *child)
 	}
 	if (pid >= 0 || !child_runs(child))
 		return was_it;
-	if (errno == ECHILD) { /* gone, and nobody can tell how */
+	if (errno == ECHILD) { /* gone, and its exit code with it */
 		child->ended = was_it = true;
 		child->code = 1;
 	} else { /* its SIGCHLD has been read: no other one will tell */

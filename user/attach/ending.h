@@ -4,7 +4,7 @@
  * at its deadline. Main thread.
  *
  *     RUNNING   -- TERM, detach -->                                  SETTLING
- *     SETTLING  -- nobody is on the way to us, or time is over -->   DRAINING
+ *     SETTLING  -- no connection is on its way, or time is over -->  DRAINING
  *     DRAINING  -- --drain-timeout is over -->                       ENDING
  *     any       -- INT, detach --now, a second TERM, the command or a worker has ended -->   ENDING
  *     any       -- all workers have ended -->                        COMMAND

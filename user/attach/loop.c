@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Waits for signals, workers, the ACME client's listener and whoever operates the program, and lets each part do what
- * it can. Nothing here waits for a name server, a worker, a client or the command. What may take a while all the same:
+ * Waits for signals, workers, the ACME client's listener and requests, and lets each part do what it can. Nothing here
+ * waits for a name server, a worker, a client or the command. What may take a while all the same:
  *
  *     the kernel                  attaching and detaching the watch, a dump of the listeners of a port: milliseconds
  *     the process of a listener   searched for in /proc, 100 ms at most: each time that the ACME client arms us, and

@@ -117,7 +117,7 @@ static int open_dataplane(struct attach *attach)
 
 /* --- listeners and workers --- */
 
-/* False: nobody asked for this family by name, and this machine does not have it. */
+/* Is it of a family that no option names, and that this machine does not have? */
 static bool is_absent(const struct options *options, unsigned int listener, int error)
 {
 	return error == -EAFNOSUPPORT && options->listener_implied[listener];
@@ -213,23 +213,23 @@ static int open_policy_route(struct attach *attach)
 	return error;
 }
 
-/* A web server that is not there yet is served once it is; that nobody is there should be known. */
-static void warn_of_nobody(const struct options *options)
+/* A web server may be started later; an operator who has forgotten it should know. */
+static void warn_without_web_server(const struct options *options)
 {
 	char name[ADDRESS_TEXT_MAX];
-	unsigned int nobody = LISTENERS_MAX;
+	unsigned int free = LISTENERS_MAX;
 
 	for (unsigned int i = 0; i < options->listener_count; i++) {
 		if (!options->in_place[i])
 			continue;
 		if (port_is_taken(&options->listeners[i]))
 			return;
-		if (nobody == LISTENERS_MAX)
-			nobody = i;
+		if (free == LISTENERS_MAX)
+			free = i;
 	}
-	if (nobody < LISTENERS_MAX)
-		log_warn("nobody listens on %s yet; connections are refused until the web server does",
-			 address_format(&options->listeners[nobody], name, sizeof(name)));
+	if (free < LISTENERS_MAX)
+		log_warn("nothing listens on %s yet; connections are refused until the web server does",
+			 address_format(&options->listeners[free], name, sizeof(name)));
 }
 
 static int open_steering(struct attach *attach)
@@ -343,7 +343,7 @@ static int start_steering(struct attach *attach)
 	if (error)
 		log_error("%s", why.text);
 	else if (!attach->program.options.command)
-		warn_of_nobody(&attach->program.options);
+		warn_without_web_server(&attach->program.options);
 	return error;
 }
 

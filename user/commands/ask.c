@@ -120,9 +120,9 @@ int sessions_main(int argc, char **argv)
 static const char trace_usage[] =
 	"Usage: alpnbpf trace [--json] [--route ROUTE] [--name NAME]\n"
 	"\n"
-	"A line for the hello of every session as it is decided: who, SNI, ALPN, route, backend,\n"
-	"what came of it and how long that took. Hellos that are only read in passing, on their way\n"
-	"to the web server, are not shown. Until interrupted.\n"
+	"Shows a line for each session when its route is decided: client, SNI, ALPN, route,\n"
+	"backend, outcome and time. ClientHellos that are only read in passing, on their way to\n"
+	"the web server, are not shown. Runs until interrupted.\n"
 	"\n"
 	"  --json         one JSON object a line\n"
 	"  --route ROUTE  only those of this route: acme, https, route-1 ...\n" NAME_USAGE;

@@ -157,7 +157,7 @@ static void check_listeners(struct findings *findings)
 		error = port_try_bind(address, &why);
 		usable += error == 0;
 		if (error == -EAFNOSUPPORT && options->listener_implied[i])
-			/* Nobody asked for this family by name: attach goes on with the other one. */
+			/* No option names this family: attach goes on with the other one. */
 			add_finding(findings, VERDICT_WARN, "listen %s: %s; left out", name, why.text);
 		else if (error)
 			add_finding(findings, VERDICT_FAIL, "listen %s: %s", name, why.text);
@@ -220,7 +220,7 @@ static void check_web_server(struct findings *findings)
 			    "in place: %s, running as another user, holds alpnbpf's instance lock", other.text);
 	if (count <= 0)
 		add_finding(findings, VERDICT_WARN,
-			    "web server: nobody listens on port %u; connections are refused until the web server does",
+			    "web server: nothing listens on port %u; connections are refused until the web server does",
 			    port);
 	for (int i = 0; i < count && i < LISTENERS_SHOWN; i++) {
 		const struct address *address = &listeners[i].address;

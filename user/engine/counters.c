@@ -59,7 +59,7 @@ const struct counter counter_table[] = {
 	 .help = "Sessions whose ClientHello asked for acme-tls/1, by what became of them."},
 	{FIELD(bytes_kernel), .group = COUNTER_BYTES, .name = "kernel", .total = "kernel_bytes",
 	 .metric = "alpnbpf_bytes_total", .label = "path", .value = "kernel",
-	 .help = "Bytes moved, both directions, by who moved them."},
+	 .help = "Bytes moved in both directions, by path: the kernel or user space."},
 	{FIELD(bytes_user), .group = COUNTER_BYTES, .name = "user", .total = "user_bytes",
 	 .metric = "alpnbpf_bytes_total", .label = "path", .value = "user"},
 	{FIELD(trimmed), .group = COUNTER_BYTES, .name = "trimmed", .total = "trimmed_bytes",

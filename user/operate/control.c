@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The control socket: makes it, locks it, removes it, and tells who may use it. Owns both files. Main thread. */
+/* The control socket: makes it, locks it, removes it, and knows who may use it. Owns both files. Main thread. */
 #include "operate/control.h"
 
 #include <errno.h>
@@ -69,7 +69,7 @@ static int listen_there(struct control *control)
 	mask = umask(0117); /* 0660 from the start; no thread runs yet that could make a file */
 	bound = bind(control->fd, (const struct sockaddr *)&address, sizeof(address));
 	umask(mask);
-	/* Nobody can connect before listen(): by then the group is what it should be. The folder may be another user's:
+	/* No client can connect before listen(): by then the group is set. The folder may be another user's:
 	 * no link of theirs is followed. */
 	if (bound ||
 	    (control->has_group && fchownat(AT_FDCWD, control->path, (uid_t)-1, control->group, AT_SYMLINK_NOFOLLOW)) ||
@@ -140,7 +140,7 @@ int control_open(struct control *control, const struct options *options, struct 
 	if (*options->control_group && !find_group(control, options->control_group))
 		return sentence_error(why, -EINVAL, "--control-group %s: there is no such group",
 				      options->control_group);
-	/* Without a service manager nobody else makes it; its parent is there, or it is not ours. */
+	/* Without a service manager it is ours to make; its parent is not. */
 	if (mkdir(run_directory(), 0755) && errno != EEXIST) {
 		error = -errno;
 		return sentence_error(why, error, "cannot make the run directory %s: %s", run_directory(),

@@ -21,7 +21,7 @@ struct request_line {
 	const char *target, *version;
 };
 
-static bool read_line(struct request_line *line, const char *request)
+static bool read_request_line(struct request_line *line, const char *request)
 {
 	const char *end = request + strcspn(request, "\r\n"), *blank = memchr(request, ' ', (size_t)(end - request));
 
@@ -36,7 +36,7 @@ static bool read_line(struct request_line *line, const char *request)
 	return strncmp(line->version, "HTTP/1.", strlen("HTTP/1.")) == 0;
 }
 
-static bool is(const char *at, size_t length, const char *word)
+static bool is_word(const char *at, size_t length, const char *word)
 {
 	return strlen(word) == length && strncmp(at, word, length) == 0;
 }
@@ -46,19 +46,19 @@ enum http_status http_request_parse(const char *request, bool *head)
 	struct request_line line;
 
 	*head = false;
-	if (!read_line(&line, request))
+	if (!read_request_line(&line, request))
 		return HTTP_BAD_REQUEST;
-	*head = is(request, line.method_length, "HEAD");
-	if (!*head && !is(request, line.method_length, "GET"))
+	*head = is_word(request, line.method_length, "HEAD");
+	if (!*head && !is_word(request, line.method_length, "GET"))
 		return HTTP_METHOD_NOT_ALLOWED;
-	/* whatever the query */
-	if (!is(line.target, strcspn(line.target, " ?"), "/metrics"))
+	/* A query is allowed. */
+	if (!is_word(line.target, strcspn(line.target, " ?"), "/metrics"))
 		return HTTP_NOT_FOUND;
 	return HTTP_OK;
 }
 
-static void write_head(struct text *out, enum http_status status, const char *reason, const char *headers,
-		       size_t length)
+static void http_write_head(struct text *out, enum http_status status, const char *reason, const char *headers,
+			    size_t length)
 {
 	text_add(out,
 		 "HTTP/1.1 %d %s\r\n%sContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
@@ -68,7 +68,7 @@ static void write_head(struct text *out, enum http_status status, const char *re
 
 void http_answer(struct text *out, const struct text *body, bool head)
 {
-	write_head(out, HTTP_OK, "OK", "", body->length);
+	http_write_head(out, HTTP_OK, "OK", "", body->length);
 	if (!head && body->length)
 		text_add_bytes(out, body->bytes, body->length);
 }
@@ -79,6 +79,6 @@ void http_refuse(struct text *out, enum http_status status)
 
 	while (refusal->status != status)
 		refusal++;
-	write_head(out, status, refusal->reason, refusal->headers, strlen(refusal->sentence) + strlen("\n"));
+	http_write_head(out, status, refusal->reason, refusal->headers, strlen(refusal->sentence) + strlen("\n"));
 	text_add(out, "%s\n", refusal->sentence);
 }

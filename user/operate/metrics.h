@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Metrics in Prometheus' text format 0.0.4; http.h answers who asks for them. Main thread. */
+/* Metrics in Prometheus' text format 0.0.4; http.h has the rest of the answer. Main thread. */
 #ifndef ALPNBPF_OPERATE_METRICS_H
 #define ALPNBPF_OPERATE_METRICS_H
 

@@ -27,7 +27,7 @@ static int add_server(struct program *program, struct server *server)
 	return error;
 }
 
-/* A socket file that nobody answers at was left by a killed process. */
+/* A socket file that refuses connections was left by a killed process. */
 static void remove_stale(const struct address *address)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -136,7 +136,7 @@ void operate_poll(const struct program *program, struct pollfd *wait)
 {
 	wait[OPERATE_SERVERS] = (struct pollfd){.fd = program->servers.epoll, .events = POLLIN};
 	wait[OPERATE_TRACE] = (struct pollfd){.fd = program->engine.trace.from, .events = POLLIN};
-	wait[OPERATE_REPORTS] = (struct pollfd){.fd = program->engine.answered, .events = POLLIN};
+	wait[OPERATE_ANSWERS] = (struct pollfd){.fd = program->engine.answered, .events = POLLIN};
 	wait[OPERATE_RELOAD] = (struct pollfd){.fd = reload_fd(&program->reload), .events = POLLIN};
 }
 

@@ -10,11 +10,11 @@
 
 #include "operate/program.h"
 
-enum { OPERATE_SERVERS, OPERATE_TRACE, OPERATE_REPORTS, OPERATE_RELOAD, OPERATE_DESCRIPTORS };
+enum { OPERATE_SERVERS, OPERATE_TRACE, OPERATE_ANSWERS, OPERATE_RELOAD, OPERATE_DESCRIPTORS };
 
 /*
  * Opens both servers, as the options say. 0, or -errno after an error was logged: what was asked for by name cannot be
- * had. A control socket that nobody asked for and that cannot be made is only warned of.
+ * had. A control socket that no option asks for may fail: that is a warning.
  */
 int operate_open(struct program *program);
 /* Does what can be done now. */

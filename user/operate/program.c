@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What is asked of the whole program by more than one of those who operate it. Main thread. */
+/* What several parts of operate/ need of the whole program. Owns nothing. Main thread. */
 #include "operate/program.h"
 
 #include "base/descriptor.h"

@@ -17,21 +17,21 @@
 enum program_phase {
 	PROGRAM_STARTING, /* nothing is served yet */
 	PROGRAM_RUNNING,
-	PROGRAM_SETTLING, /* no new connections come; those that were steered to us and are not here yet are awaited */
+	PROGRAM_SETTLING, /* no new connections are steered to us; waits for those on their way */
 	PROGRAM_DRAINING, /* the workers accept no more; their sessions have time to end */
 	PROGRAM_ENDING,   /* the workers reset what there is, and end */
-	PROGRAM_COMMAND,  /* all workers have ended; the command is told to, and awaited */
+	PROGRAM_COMMAND,  /* all workers have ended; waits for the command, which was told to end */
 };
 
 /* What a client of the control socket may ask for, and the main loop does. */
 enum program_end { END_NOT_ASKED, END_DRAIN, END_NOW };
 
-/* The workers are asked for reports in rounds: those who wait for one share it, those who come later get the next. */
+/* The workers are asked for snapshots in rounds: a round serves the clients that asked before it began. */
 struct snapshot_round {
 	uint64_t turn;            /* how many have begun */
 	enum snapshot_kind asked; /* of the one under way; SNAPSHOT_NONE: none is */
 	uint64_t until;           /* us; how long it waits for workers */
-	enum snapshot_kind next;  /* what the next one is to ask for; SNAPSHOT_NONE: nobody waits for it */
+	enum snapshot_kind next;  /* what the next one is to ask for; SNAPSHOT_NONE: no client waits for it */
 };
 
 struct program {
@@ -52,7 +52,7 @@ struct program {
 
 /* Before anything else: nothing is open. The engine is engine_open()'s. */
 void program_init(struct program *program, int argc, char **argv);
-/* Adds those that no worker counts: the kernel's, and reloads. */
+/* Adds what workers do not count: the kernel's counters, and reloads. */
 void program_add_counters(const struct program *program, struct counters *counters);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * `alpnbpf reload` and SIGHUP: reads the command line and the configuration file again. All or nothing: whatever is
- * wrong, or would need a restart, is said, and what ran goes on. A state machine of the main loop, which waits for
- * nothing: names of backends are looked up on a thread of their own, and the workers adopt the new options when they
- * come round. Main thread.
+ * `alpnbpf reload` and SIGHUP: reads the command line and the configuration file again. All or nothing: a
+ * mistake, or what would need a restart, is logged, and the running configuration stays. A state machine of the main
+ * loop, which waits for nothing: names of backends are looked up on a thread of their own, and the workers adopt the
+ * new options when they come round. Main thread.
  */
 #ifndef ALPNBPF_OPERATE_RELOAD_H
 #define ALPNBPF_OPERATE_RELOAD_H
@@ -17,7 +17,7 @@ struct program;
 struct parsing;
 
 enum reload_state {
-	RELOAD_IDLE,    /* nothing is under way. Left when somebody asks */
+	RELOAD_IDLE,    /* nothing is under way. Left when a reload is asked for */
 	RELOAD_PARSES,  /* the options are read: waits for the thread of `parsing`, until `until` at most */
 	RELOAD_ADOPTED, /* they are in force: waits for each worker to have them, until `until` at most */
 };

@@ -12,7 +12,7 @@ struct program;
 
 /* From now on new sessions have these options, with each worker that adopts them. False: nothing has changed; why. */
 bool reload_apply(struct program *program, const struct options *new, struct sentence *why);
-/* Frees the options that nobody uses any more. */
+/* Frees the options that no session and no worker uses any more. */
 void reload_prune(struct program *program);
 
 #endif

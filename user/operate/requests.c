@@ -16,7 +16,7 @@
 #define SNAPSHOT_MS 1000 /* how long workers have to answer */
 
 /* What clients wait for, or follow; TRACE_FOLLOWS is another one. */
-enum subject { SUBJECT_REPORT = 1, SUBJECT_RELOAD, SUBJECT_END };
+enum subject { SUBJECT_SNAPSHOT = 1, SUBJECT_RELOAD, SUBJECT_END };
 
 /* --- waiting for a snapshot of the workers --- */
 
@@ -24,7 +24,7 @@ static void wait_for_snapshot(struct program *program, struct server_client *cli
 {
 	if (program->round.next < kind) /* one of sessions has the counters as well */
 		program->round.next = kind;
-	server_wait(client, SUBJECT_REPORT, program->round.turn + 1);
+	server_wait(client, SUBJECT_SNAPSHOT, program->round.turn + 1);
 }
 
 /* --- the control socket --- */
@@ -77,7 +77,8 @@ static void answer_detach(struct program *program, struct server_client *client,
 {
 	answer_ok(client);
 	server_keep(client, SUBJECT_END);
-	program->end_asked = now ? END_NOW : END_DRAIN;
+	if (program->end_asked != END_NOW)
+		program->end_asked = now ? END_NOW : END_DRAIN;
 }
 
 static void answer_trace(struct program *program, struct server_client *client, const struct control_request *request)
@@ -144,7 +145,7 @@ static bool control_admit(struct server *server, struct server_client *client, i
 }
 
 /* It was understood when it came, and has waited for the snapshot since. */
-static void control_report(struct program *program, struct server_client *client, const struct snapshot *snapshot)
+static void control_snapshot(struct program *program, struct server_client *client, const struct snapshot *snapshot)
 {
 	struct control_request request;
 	struct sentence why;
@@ -188,7 +189,7 @@ static void metrics_refuse(struct server *server, struct server_client *client)
 	http_refuse(server_answer(client), HTTP_TOO_LARGE);
 }
 
-static void metrics_report(struct program *program, struct server_client *client, const struct snapshot *snapshot)
+static void metrics_snapshot(struct program *program, struct server_client *client, const struct snapshot *snapshot)
 {
 	struct text body = {0};
 	bool head = false;
@@ -225,11 +226,11 @@ static void round_ends(struct program *program)
 
 	snapshot_add_up(&snapshot, &program->engine, round->asked);
 	program_add_counters(program, &snapshot.counters);
-	while ((client = servers_waiting(&program->servers, SUBJECT_REPORT, round->turn))) {
+	while ((client = servers_waiting(&program->servers, SUBJECT_SNAPSHOT, round->turn))) {
 		if (client->server == &program->metrics_server)
-			metrics_report(program, client, &snapshot);
+			metrics_snapshot(program, client, &snapshot);
 		else
-			control_report(program, client, &snapshot);
+			control_snapshot(program, client, &snapshot);
 		server_reply(&program->servers, client);
 	}
 	snapshot_free(&snapshot);

@@ -232,7 +232,7 @@ static void read_request(struct servers *servers, struct server_client *client)
 
 /*
  * Room for another: one that has not asked yet has to go first, then one that does not take its answer; the oldest of
- * them. Those that wait for their answer stay: they are told soon. NULL: there is none.
+ * them. Clients that wait for their answer stay: it comes soon. NULL: there is none.
  */
 static struct server_client *make_room(struct servers *servers)
 {

@@ -33,7 +33,7 @@ struct server {
 	/* It was longer than SERVER_REQUEST_MAX. */
 	void (*refuse)(struct server *server, struct server_client *client);
 	void *context;
-	int fd; /* listening, or NO_DESCRIPTOR. Owned by whoever opened it */
+	int fd; /* listening, or NO_DESCRIPTOR. Its opener closes it */
 };
 
 enum server_client_state {
@@ -81,7 +81,7 @@ uint64_t servers_next(const struct servers *servers);
 /* Where the answer of a client goes. */
 struct text *server_answer(struct server_client *client);
 
-/* Its answer comes later: whoever makes it looks for those that wait for the subject, and sees to it that it comes. */
+/* Its answer comes later, by server_reply(): servers_waiting() finds the clients of a subject. */
 void server_wait(struct server_client *client, uint32_t subject, uint64_t turn);
 /* The first client that waits for that turn of the subject, or NULL. */
 struct server_client *servers_waiting(struct servers *servers, uint32_t subject, uint64_t turn);
@@ -92,7 +92,7 @@ void server_reply(struct servers *servers, struct server_client *client);
 bool server_follow(struct servers *servers, struct server_client *client, uint32_t subject);
 /* It stays after its answer until the program ends; no lines. */
 void server_keep(struct server_client *client, uint32_t subject);
-/* Those who stay. */
+/* Clients that stay. */
 unsigned int server_followers(const struct servers *servers);
 /* A line for a follower; dropped and counted if it does not read. servers_run() sends it. */
 void server_send_line(struct server_client *client, const char *line, size_t length);

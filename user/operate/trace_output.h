@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * `alpnbpf trace`: a line for every hello, with what became of it, to those who asked for it. Main thread.
+ * `alpnbpf trace`: a line for every hello, with what became of it, for the clients that follow. Main thread.
  */
 #ifndef ALPNBPF_OPERATE_TRACE_OUTPUT_H
 #define ALPNBPF_OPERATE_TRACE_OUTPUT_H
