@@ -11,6 +11,7 @@ import termios
 import pytest
 
 from hellos import acme_hello, https_hello, noise
+from in_place import switches
 from measures import round_trips
 from pattern import Pattern
 from stream_thread import receiving, sending
@@ -283,6 +284,24 @@ def test_ping_pong(lab, ground):
     client.close()
     server.close()
     done(router, client, len(HELLO) + 11_000, 11_000)
+
+
+def test_redirected_bytes_wake_nobody(lab):
+    """In the kernel from the first byte: a message of each side does not cost a wake-up of ours (docs/KERNEL.md 6)."""
+    acme, https = lab.backends()
+    router = lab.router(acme, https, plane="sockmap")
+    client, server = lab.session(router, https_hello(), https)
+    before = switches(router)
+    for _ in range(500):
+        client.send(b"ping")
+        assert server.read(4) == b"ping"
+        server.send(b"pong")
+        assert client.read(4) == b"pong"
+    woken = switches(router) - before
+    client.close()
+    server.close()
+    closed = router.closed(client)
+    assert closed.up_user + closed.down_user < 1000 and woken < 100
 
 
 def test_urgent_data_is_forwarded_in_line(lab, ground):
