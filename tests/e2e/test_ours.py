@@ -5,7 +5,6 @@ never taken for those of others.
 """
 import contextlib
 import errno
-import json
 import socket
 import struct
 import subprocess
@@ -13,10 +12,11 @@ import subprocess
 import pytest
 
 from hellos import acme_hello, https_hello
-from in_place import Ground, answer, descriptors, proxied, responder, slow_request
+from in_place import ACME, Ground, answer, armed, descriptors, proxied, responder, slow_request
 from sockets import Listener, connect
 from visitors import ask
-from waiting import wait_until
+from waiting import SCALE, wait_until
+from watched import entries
 
 
 def test_client_on_the_same_host(ground):
@@ -54,7 +54,7 @@ def from_port(ground, local):
     """What the server says to a client that comes from that address and port."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.settimeout(10)
+    sock.settimeout(10 * SCALE)
     sock.bind(local)
     sock.connect((ground.server(), 443))
     with ground.context.wrap_socket(sock, server_hostname="www.example.test") as tls:
@@ -129,22 +129,24 @@ def test_client_that_is_gone_when_the_server_accepts(ground, family):
 
 
 @pytest.mark.long
-def test_what_is_remembered_is_bounded(ground):
+def test_what_is_remembered_is_bounded(lab, veth):
     """Entries of sessions that are over: no more than a server's queue may hold."""
-    router = ground.attach("--workers", "1", "--max-connections", "16", log_level="info")
-    crowd = [ground.visitor(4) for _ in range(2)]
-    with responder():
-        for visitor in crowd:
-            visitor.wait_more(2500, timeout=60)
-            visitor.finish()
-        assert 3000 < entries("ours") <= 4096 + 64 + 16  # some have had the same port
-        assert entries("connecting") == 0
+    web, at_once, hello = lab.listener(host="0.0.0.0", port=443), 8, https_hello()
+    router = lab.router(ACME, 443, "--inspect", "steer", "--workers", "1", "--max-connections", "16", listen=(),
+                        bypass=True, plane="user", log_level="info")
+    with armed(router):
+        for _ in range(5000 // at_once):
+            clients = [connect((veth.server4, 443), namespace=veth.namespace).send(hello) for _ in range(at_once)]
+            servers = [web.accept() for _ in clients]
+            for client in clients:
+                client.reset()
+            for server in servers:
+                assert server.outcome() == "reset"
+                server.close()
+        assert 3000 < entries(router, "ours") <= 4096 + 64 + 16  # some have had the same port
+        assert entries(router, "connecting") == 0
     router.finish()
-
-
-def entries(name):
-    dump = subprocess.run(["bpftool", "map", "dump", "name", name, "-j"], capture_output=True, text=True, check=True)
-    return len(json.loads(dump.stdout))
+    assert router.totals()["sessions"] == 5000
 
 
 def test_no_peername(ground):

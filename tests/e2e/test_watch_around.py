@@ -208,7 +208,7 @@ def test_sessions_live_through_detaching(lab, veth):
         server = acme.accept()
         assert server.read(H) == acme_hello()
         plain.router.terminate()
-        plain.router.wait_line("draining", 5)
+        wait_until(lambda: status(plain.router)["state"] == "draining", 5, "it to drain")
         other = plain.client()
         other.send(acme_hello())  # nobody looks any more
         assert plain.web.accept().read(H) == acme_hello()
