@@ -128,4 +128,11 @@ NOT_TLS = [
 
 CASES = TO_ACME + TO_HTTPS + MALFORMED + NOT_TLS
 
-__all__ = ["CASES", "Case", "TO_ACME", "acme_hello", "hello", "https_hello", "record_or_records", "records"]
+# What is sent in every way: of each class the simplest, the longest, and what is decided at its first byte or inside it.
+IN_EVERY_WAY = [case for case in CASES if case.name in (
+    "acme only", "acme, post-quantum key share", "acme, the longest body",
+    "h2 and http/1.1", "the longest body",
+    "empty ALPN extension", "claims a body of 16 MiB", "alert record inside the hello",
+    "one letter", "HTTP request", "16 KiB of garbage")]
+
+__all__ = ["CASES", "Case", "IN_EVERY_WAY", "TO_ACME", "acme_hello", "hello", "https_hello", "record_or_records", "records"]

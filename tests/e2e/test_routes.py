@@ -100,9 +100,6 @@ def ground(request, module_lab):
     module_lab.finish(ground.router)
 
 
-SENDERS = [at_once, byte_by_byte, in_two]
-
-
 def name_of(route):
     return f"route-{route}" if isinstance(route, int) else route
 
@@ -111,21 +108,22 @@ def name_of(route):
 @pytest.mark.parametrize("sni_last", [False, True], ids=["", "sni last"])
 def test_route(ground, case, sni_last):
     route, host, names = case
-    wire = record(message(host, *names, sni_last=sni_last))
-    for send in SENDERS:
-        ground.check(wire, name_of(route), send)
+    ground.check(record(message(host, *names, sni_last=sni_last)), name_of(route), at_once)
 
 
 @pytest.mark.parametrize("route,host,names", [CASES[1], CASES[5], CASES[8], CASES[12], CASES[18]])
-def test_records(ground, route, host, names):
-    """As unsplit: TLS records of any size."""
+def test_cuts(ground, route, host, names):
+    """One of each route, as unsplit: slow clients, and TLS records of any size."""
+    hello = message(host, *names)
+    for send in (byte_by_byte, in_two):
+        ground.check(record(hello), name_of(route), send)
     for size in (1, 7, 100):
-        ground.check(records(message(host, *names), size), name_of(route), at_once)
+        ground.check(records(hello, size), name_of(route), at_once)
 
 
-@pytest.mark.parametrize("case", MALFORMED + NOT_TLS, ids=lambda case: case.name)
-def test_what_is_no_hello_goes_to_https(ground, case):
-    ground.check(case.whole(), "https", at_once)
+def test_what_is_no_hello_goes_to_https(ground):
+    for case in MALFORMED + NOT_TLS:
+        ground.check(case.whole(), "https", at_once)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00", b"\x00\x00", b"\x00\x03\x00\x00\x00", b"\x00\x0f\x00\x00\x0fwww.example.org",
