@@ -17,7 +17,7 @@ class Config:
     def __init__(self, lab, directory, **values):
         self.lab, self.path = lab, directory / "alpnbpf.conf"
         self.port = free_port()
-        self.values = {"listen": f"127.0.0.1:{self.port}", "no-bypass": "yes", "log-level": "debug",
+        self.values = {"listen": f"127.0.0.1:{self.port}", "no-bypass": "yes", "dataplane": "user", "log-level": "debug",
                        "name": f"reload-{self.port}", **values}
         self.write()
 

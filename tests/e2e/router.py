@@ -66,9 +66,12 @@ def is_sanitized():
 
 
 class Router(Child):
-    """`alpnbpf attach`; ready when the constructor returns, unless wait=False."""
+    """
+    `alpnbpf attach`; ready when the constructor returns, unless wait=False. Without `plane` in user space: the kernel checks
+    the programs of the others for as long as most tests take.
+    """
 
-    def __init__(self, acme, https, *options, listen=(), plane="auto", log_level="debug", prefix=(), env=None,
+    def __init__(self, acme, https, *options, listen=(), plane="user", log_level="debug", prefix=(), env=None,
                  wait=True, bypass=False, command_line=None, pass_fds=()):
         self.listen = [tuple(address) for address in listen]
         command = [*prefix, BINARY, "attach", "--acme", endpoint(acme), "--https", endpoint(https)]

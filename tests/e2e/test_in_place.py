@@ -36,7 +36,7 @@ def test_certificate_while_visitors_come(lab, authority, veth, kind):
     with visitors(ground) as crowd:
         for visitor in crowd:
             visitor.wait_more()
-        router = ground.attach()
+        router = ground.attach(plane="auto")
         for visitor in crowd:
             visitor.wait_more()
         assert not proxied(router)

@@ -29,7 +29,7 @@ def stage(lab):
     """(router, the port of its metrics, acme, https)"""
     acme, https = lab.backends()
     port = free_port()
-    return lab.router(acme, https, "--metrics", port), port, acme, https
+    return lab.router(acme, https, "--metrics", port, plane="auto"), port, acme, https
 
 
 def test_promtool_has_nothing_to_say(lab, stage):

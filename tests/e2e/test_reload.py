@@ -239,7 +239,7 @@ def test_a_bad_file_changes_nothing(lab, config):
 
 @pytest.mark.parametrize("changes,named", [
     ({"workers": 7}, "workers cannot change while alpnbpf runs; restart it"),
-    ({"dataplane": "user", "arm": "always"}, "arm, dataplane cannot change"),
+    ({"dataplane": "sockmap", "arm": "always"}, "arm, dataplane cannot change"),
     ({"no_bypass": "no"}, "no-bypass cannot change"),
     ({"client_address": "proxy-v2"}, "client-address cannot change"),
     ({"max_connections": 900_000}, "max-connections 900000 exceeds the "),

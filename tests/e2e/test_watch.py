@@ -45,7 +45,7 @@ def test_only_the_validation_is_taken_over(ground, plane, family):
 def test_in_front(lab, authority, veth, kind):
     """The web server at another port: the same by the bypass."""
     front = Front(lab, authority, veth, kind)
-    router = front.attach(inspect="watch")
+    router = front.attach(inspect="watch", plane="auto")
     with armed(router) as acme:
         for family in (4, 6):
             seen, own = front.ask(family)
