@@ -17,8 +17,10 @@ from hellos import acme_hello, https_hello, noise
 from netns import open_directory
 from pattern import Pattern
 from router import BINARY
+from stopped import stopped
+from test_metrics import request
 from sockets import free_port
-from waiting import SCALE, wait_until
+from waiting import SCALE, now, wait_until
 
 
 @pytest.fixture
@@ -130,6 +132,25 @@ def test_watch_goes_on(lab, stage):
     watcher = lab.child(BINARY, "status", "--json", "--watch", "--name", name_of(router))
     wait_until(lambda: len(watcher.lines()) >= 2, 5, "two looks")
     assert all(json.loads(line)["pid"] == router.pid for line in watcher.lines())
+
+
+def test_a_worker_that_hangs(lab):
+    """What needs its counters says that it is not all; everybody else is answered at once."""
+    acme, https = lab.backends()
+    metrics = free_port()
+    router = lab.router(acme, https, "--workers", 2, "--metrics", metrics)
+    name = name_of(router)
+    with stopped(router.pid, "worker 1"):
+        asked = lab.child(BINARY, "status", "--json", "--name", name)
+        begin, answers = now(), 0
+        while asked.running():
+            answers += command("status", "--ready", "--name", name)[0] == 0
+        assert answers >= 5 and now() - begin < 3 * SCALE
+        assert asked.wait() == 0 and json.loads(asked.text())["complete"] is False
+        assert request(metrics, b"GET /metrics HTTP/1.1\r\n\r\n").startswith("HTTP/1.1 503 ")
+        code, _, error = command("sessions", "--name", name)
+        assert code == 1 and "a worker did not answer in time" in error
+    wait_until(lambda: status(router)["complete"], 5, "an answer of both workers")
 
 
 def test_ready(lab, stage):
