@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The entry point: the table of subcommands, the options before a subcommand, the exit code. Owns nothing else; what a
- * subcommand does is in attach/ and commands/. Main thread.
+ * The entry point: the table of subcommands, --help and --version, the exit code. attach/ and commands/ have the
+ * subcommands. Main thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,16 +22,16 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
-	{"attach", attach_main, "take validations from port 443 to the ACME client, in place or in front"},
-	{"check", check_main, "check what attach would find with these options: kernel, rights, ports, backends"},
+	{"attach", attach_main, "route validations on port 443 to the ACME client, in place or in front"},
+	{"check", check_main, "check what attach would find with these options: kernel, capabilities, ports, backends"},
 	{"status", status_main, "show the state of a running alpnbpf"},
-	{"sessions", sessions_main, "list its live sessions"},
-	{"trace", trace_main, "show ClientHellos as they are routed"},
-	{"reload", reload_main, "have it re-read its configuration"},
-	{"detach", detach_main, "let its sessions finish, then end it"},
+	{"sessions", sessions_main, "list the sessions of a running alpnbpf"},
+	{"trace", trace_main, "show ClientHellos as a running alpnbpf routes them"},
+	{"reload", reload_main, "make a running alpnbpf re-read its configuration"},
+	{"detach", detach_main, "let the sessions of a running alpnbpf finish, then end it"},
 	{"inspect", inspect_main, "show where a ClientHello would be routed"},
-	{"help", help_main, "this text, or the help of a command"},
-	{"version", version_main, "print the version"},
+	{"help", help_main, "show this text, or the help of a command"},
+	{"version", version_main, "show the version"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -46,20 +46,21 @@ static const struct command *find_command(const char *name)
 
 static int unknown_command(const char *name)
 {
-	fprintf(stderr, "alpnbpf: there is no command \"%s\"; \"alpnbpf help\" lists them\n", name);
+	fprintf(stderr, "alpnbpf: unknown command \"%s\"; \"alpnbpf help\" lists the commands\n", name);
 	return EXIT_USAGE;
 }
 
 static void print_usage(FILE *stream)
 {
-	fprintf(stream, "Usage: alpnbpf COMMAND [OPTION ...]\n"
-			"       alpnbpf attach --acme 10443 --https 443   (the web server stays on port 443)\n"
-			"       alpnbpf attach --acme 10443 --https 8443  (it listens on 8443 instead)\n"
-			"\n"
-			"Puts a TLS-ALPN switch on port 443: ACME validations (acme-tls/1) go to the ACME client,\n"
-			"everything else to the web server.\n"
-			"\n"
-			"Commands:\n");
+	fprintf(stream,
+		"Usage: alpnbpf COMMAND [OPTION ...]\n"
+		"       alpnbpf attach --acme 10443 --https 443   (in place: the web server stays on port 443)\n"
+		"       alpnbpf attach --acme 10443 --https 8443  (in front: the web server listens on 8443)\n"
+		"\n"
+		"Puts a TLS-ALPN switch on port 443: ACME validations (acme-tls/1) go to the ACME client,\n"
+		"everything else to the web server.\n"
+		"\n"
+		"Commands:\n");
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(stream, "  %-9s %s\n", commands[i].name, commands[i].help);
 	fprintf(stream,
@@ -73,7 +74,7 @@ static int help_main(int argc, char **argv)
 	const struct command *command;
 
 	if (argc > 2) {
-		fprintf(stderr, "alpnbpf help: takes one command at most\n");
+		fprintf(stderr, "alpnbpf help: too many arguments; give one command at most\n");
 		return EXIT_USAGE;
 	}
 	command = argc == 2 && strcmp(argv[1], "--help") != 0 ? find_command(argv[1]) : NULL;
@@ -88,14 +89,14 @@ static int help_main(int argc, char **argv)
 static int version_main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "--help") != 0) {
-		fprintf(stderr, "alpnbpf version: takes no argument, not \"%s\"\n", argv[1]);
+		fprintf(stderr, "alpnbpf version: takes no argument, but got \"%s\"\n", argv[1]);
 		return EXIT_USAGE;
 	}
 	printf("alpnbpf %s\n", ALPNBPF_VERSION);
 	return EXIT_DONE;
 }
 
-/* Without this a socket could become descriptor 2, and a log line would be sent to a client. */
+/* Otherwise a socket could become descriptor 2, and log lines would go to a client. */
 static bool standard_descriptors_open(void)
 {
 	int fd;
@@ -127,7 +128,8 @@ int main(int argc, char **argv)
 	else
 		command = find_command(argv[1]);
 	if (!command && argv[1][0] == '-') {
-		fprintf(stderr, "alpnbpf: a command comes first, not \"%s\"; \"alpnbpf help\" lists them\n", argv[1]);
+		fprintf(stderr, "alpnbpf: give a command before \"%s\"; \"alpnbpf help\" lists the commands\n",
+			argv[1]);
 		return EXIT_USAGE;
 	}
 	if (!command)

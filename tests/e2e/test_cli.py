@@ -75,9 +75,9 @@ def test_usage_error_names_its_option(command, arguments, named):
 
 
 @pytest.mark.parametrize("arguments, says", [
-    ([], "Usage: alpnbpf COMMAND"), (["no-such-command"], 'there is no command "no-such-command"'),
-    (["att"], 'there is no command "att"'), (["inspect", "a", "b"], "takes one FILE, but got a and b"),
-    (["inspect", "--bad"], "there is no option --bad"), (["--bad"], 'a command comes first, not "--bad"'),
+    ([], "Usage: alpnbpf COMMAND"), (["no-such-command"], 'unknown command "no-such-command"'),
+    (["att"], 'unknown command "att"'), (["inspect", "a", "b"], "takes one FILE, but got a and b"),
+    (["inspect", "--bad"], "there is no option --bad"), (["--bad"], 'give a command before "--bad"'),
 ])
 def test_usage_errors(arguments, says):
     code, out, err = alpnbpf(*arguments)

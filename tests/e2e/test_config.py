@@ -54,6 +54,6 @@ def test_check(config):
     for more in ([], ["--workers", "2"]):  # a mistake is one, whatever replaces it
         code, out, error = command("check", "--config", path, *more)
         assert code == 2 and out == ""
-        assert f"{path}:8: workers none: is not a number from 1 to 256" in error
+        assert f"{path}:8: workers none: not a number from 1 to 256" in error
     code, _, error = command("check", "--config", "/nowhere/alpnbpf.conf")
     assert code == 2 and "--config /nowhere/alpnbpf.conf: No such file or directory" in error

@@ -222,7 +222,7 @@ def test_a_bad_file_changes_nothing(lab, config):
     router = config.start()
     client, server = lab.session(router, https_hello(), config.https)
     line = len(config.values) + 1
-    assert config.refused(idle_timeout="soon").startswith(f"{config.path}:{line}: idle-timeout soon: is not a duration")
+    assert config.refused(idle_timeout="soon").startswith(f"{config.path}:{line}: idle-timeout soon: not a duration")
     assert "is missing" in config.refused(https=None)
     os.unlink(config.path)
     code, _, error = command("reload", "--name", config.values["name"])

@@ -344,12 +344,12 @@ def test_check(config):
 
 @pytest.mark.parametrize("command", ["attach", "check", "inspect"])
 @pytest.mark.parametrize("line,says", [
-    ("route = sni=a.test", "7: route sni=a.test: has no \"->\""),
+    ("route = sni=a.test", "7: route sni=a.test: no \"->\""),
     ("route = alpn=acme-tls/1 -> 1", "7: route alpn=acme-tls/1 -> 1: \"acme-tls/1\" always goes to --acme"),
-    ("route = sni=x.example.org alpn=h2 -> 1", "7: route sni=x.example.org alpn=h2 -> 1: is never reached: route-1"),
+    ("route = sni=x.example.org alpn=h2 -> 1", "7: route sni=x.example.org alpn=h2 -> 1: can never match: route-1"),
     ("route = sni=a.test -> nowhere.invalid:1", "7: route sni=a.test -> nowhere.invalid:1: "),
-    ("route = sni=a.test -> {listen}", "7: route sni=a.test -> {listen} leads back to the listened port"),
-    ("proxy-protocol = route-2=v1", "7: proxy-protocol route-2=v1: there is no route-2; 1 --route is given"),
+    ("route = sni=a.test -> {listen}", "7: route sni=a.test -> {listen} leads back to listening port"),
+    ("proxy-protocol = route-2=v1", "7: proxy-protocol route-2=v1: route-2 does not exist (--route options given: 1)"),
 ])
 def test_mistakes_name_their_line(config, command, line, says):
     path, _ = config
@@ -386,5 +386,5 @@ def test_inspect_with_rules_of_the_command_line(config):
     answer = json.loads(run("inspect", "--json", *rules, stdin=hello(b"http/1.1"))[1])
     assert (answer["route"], answer["backend"], answer["rule"]) == ("https", None, None)
     code, out, error = run("inspect", "--route", "sni=a")
-    assert (code, out) == (2, "") and error.startswith("alpnbpf inspect: --route sni=a: has no \"->\"")
+    assert (code, out) == (2, "") and error.startswith("alpnbpf inspect: --route sni=a: no \"->\"")
     assert run("inspect", "--route")[0] == 2

@@ -208,7 +208,7 @@ def test_listen_that_differs(lab):
 def test_not_in_place(lab):
     with listening() as sock:
         port = sock.getsockname()[1]
-        expect_refusal(lab, sock, r"in place the web server listens there: disable the socket unit",
+        expect_refusal(lab, sock, r"in place the web server itself listens there; disable the socket unit",
                        https=SimpleNamespace(endpoint=str(port)))
 
 

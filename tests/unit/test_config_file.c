@@ -113,15 +113,16 @@ static void test_routes(void **state)
 	/* Fewer than before: what the file says of the second is about nothing now. */
 	assert_int_equal(parse(&o, text, strlen(text), (const char *const[]){"--route", "sni=b -> 1", NULL}),
 			 OPTIONS_USAGE);
-	assert_non_null(strstr(why.text, ":6: proxy-protocol route-2=v2: there is no route-2; 1 --route is given"));
+	assert_non_null(
+		strstr(why.text, ":6: proxy-protocol route-2=v2: route-2 does not exist (--route options given: 1)"));
 
-	refused("acme = 10443\nroute = sni=a\n", ":2: route sni=a: has no \"->\"");
+	refused("acme = 10443\nroute = sni=a\n", ":2: route sni=a: no \"->\"");
 	refused("\nroute = sni=a -> 1\nroute = sni=A alpn=h2 -> 2\n",
-		":3: route sni=A alpn=h2 -> 2: is never reached: route-1 (sni=a)");
+		":3: route sni=A alpn=h2 -> 2: can never match: route-1 (sni=a)");
 	refused("acme = 10443\nhttps = 8443\nroute = sni=a -> 1\nroute = sni=b -> 443\n",
-		":4: route sni=b -> 443 leads back to the listened port 443");
+		":4: route sni=b -> 443 leads back to listening port 443");
 	refused("acme = 10443\nhttps = 8443\nproxy-protocol = route-1=v1\n",
-		":3: proxy-protocol route-1=v1: there is no route-1");
+		":3: proxy-protocol route-1=v1: route-1 does not exist");
 }
 
 static void test_errors(void **state)
@@ -133,25 +134,26 @@ static void test_errors(void **state)
 	struct options o;
 
 	(void)state;
-	refused("acme = 10443\n\nhttp = 1\n", ":3: http: is not an option");
-	refused("acme = 10443\nhttps 8443\n", ":2: https 8443: is not an option");
-	refused("acme\n", ":1: acme: its value is missing; write acme = BACKEND");
-	refused("acme =\n", ":1: acme: its value is empty");
-	refused("workers = many\n", ":1: workers many: is not a number");
-	refused("no-bypass = maybe\n", ":1: no-bypass = maybe: is neither yes nor no");
-	refused("workers = 1\nworkers = 2\n", ":2: workers 2: was given before");
-	refused("config = /etc/other\n", ":1: config: belongs on the command line");
-	refused("--acme = 1\n", ":1: acme: is not an option; alpnbpf attach --help lists them, without the --");
+	refused("acme = 10443\n\nhttp = 1\n", ":3: unknown option \"http\"");
+	refused("acme = 10443\nhttps 8443\n", ":2: unknown option \"https 8443\"");
+	refused("acme\n", ":1: acme needs a value; write acme = BACKEND");
+	refused("acme =\n", ":1: acme has an empty value");
+	refused("workers = many\n", ":1: workers many: not a number");
+	refused("no-bypass = maybe\n", ":1: no-bypass = maybe: not yes or no");
+	refused("workers = 1\nworkers = 2\n", ":2: workers 2: already given");
+	refused("config = /etc/other\n", ":1: config is allowed only on the command line");
+	refused("--acme = 1\n",
+		":1: unknown option \"--acme\"; alpnbpf attach --help lists them (write them without --)");
 	assert_int_equal(parse(&o, "acme = 1\0\n", 10, NULL), OPTIONS_USAGE);
-	assert_non_null(strstr(why.text, ":1: holds a NUL byte"));
+	assert_non_null(strstr(why.text, ":1: contains a NUL byte"));
 	assert_int_equal(parse(&o, "acme = 1\n", 9, NULL), OPTIONS_USAGE);
-	assert_non_null(strstr(why.text, "--https: is missing"));
+	assert_non_null(strstr(why.text, "--https is missing"));
 	assert_int_equal(options_parse(&o, 2, nowhere, &why), OPTIONS_USAGE);
 	assert_string_equal(why.text, "--config /nowhere: No such file or directory");
 	assert_int_equal(options_parse(&o, 3, folder, &why), OPTIONS_USAGE);
 	assert_string_equal(why.text, "--config /tmp: Is a directory");
 	assert_int_equal(options_parse(&o, 2, missing, &why), OPTIONS_USAGE);
-	assert_non_null(strstr(why.text, "--config: its value is missing"));
+	assert_non_null(strstr(why.text, "--config needs a value"));
 	assert_int_equal(options_parse(&o, 4, help, &why), OPTIONS_HELP);
 }
 

@@ -241,7 +241,7 @@ static void test_help_and_version(void **state)
 	assert_int_equal(parse(&o, BACKENDS "--workers 2 --help"), OPTIONS_HELP);
 	assert_non_null(strstr(help, "\n  --acme BACKEND "));
 	assert_non_null(strstr(help, "\n  --version "));
-	assert_non_null(strstr(help, "RULE: alpn="));
+	assert_non_null(strstr(help, "RULE: sni="));
 	assert_non_null(strstr(help, "SIZE: bytes")); /* the last line: nothing was cut off */
 	assert_int_equal(help[strlen(help) - 1], '\n');
 }
@@ -250,28 +250,28 @@ static void test_help_and_version(void **state)
 static const struct refused {
 	const char *line, *says[3];
 } refused[] = {
-	{"", {"--acme: is missing", "--acme 10443 --https 8443"}},
-	{"--acme 10443", {"--https: is missing"}},
-	{"--https 8443", {"--acme: is missing"}},
+	{"", {"--acme is missing", "--acme 10443 --https 8443"}},
+	{"--acme 10443", {"--https is missing"}},
+	{"--https 8443", {"--acme is missing"}},
 	/* options */
-	{"--ac 10443", {"--ac: is not an option", "--help"}},
-	{"--https-x 1", {"--https-x: is not an option"}},
-	{"--=1", {"--: is not an option"}},
-	{"-v", {"-v: is not an option", "\"--\""}},
-	{"attach", {"\"attach\" is out of place", "--https 8443"}},
-	{"-", {"\"-\" is out of place"}},
-	{"--", {"--: no command follows", "-- nginx"}},
-	{"''", {"\"\" is out of place"}},
-	{BACKENDS "8443", {"\"8443\" is out of place"}},
-	{"--help=1", {"--help: takes no value, not \"1\""}},
-	{"--no-defer-accept=yes", {"--no-defer-accept: takes no value, not \"yes\""}},
-	{"--no-defer-accept --no-defer-accept", {"--no-defer-accept: was given before"}},
-	{"--acme", {"--acme: its value is missing", "--acme BACKEND"}},
-	{"--acme --https 8443", {"--acme: its value is missing"}},
-	{"--acme=", {"--acme: its value is empty"}},
-	{"--acme ''", {"--acme: its value is empty"}},
-	{"--acme 1 --acme 2", {"--acme 2: was given before", "once"}},
-	{"--workers 1 --workers 1", {"--workers 1: was given before"}},
+	{"--ac 10443", {"unknown option --ac;", "--help"}},
+	{"--https-x 1", {"unknown option --https-x;"}},
+	{"--=1", {"unknown option --;"}},
+	{"-v", {"unknown option -v;", "\"--\""}},
+	{"attach", {"unexpected argument \"attach\"", "--https 8443"}},
+	{"-", {"unexpected argument \"-\""}},
+	{"--", {"no command follows --", "-- nginx"}},
+	{"''", {"unexpected argument \"\""}},
+	{BACKENDS "8443", {"unexpected argument \"8443\""}},
+	{"--help=1", {"--help takes no value, but got \"1\""}},
+	{"--no-defer-accept=yes", {"--no-defer-accept takes no value, but got \"yes\""}},
+	{"--no-defer-accept --no-defer-accept", {"--no-defer-accept: already given"}},
+	{"--acme", {"--acme needs a value", "--acme BACKEND"}},
+	{"--acme --https 8443", {"--acme needs a value"}},
+	{"--acme=", {"--acme has an empty value"}},
+	{"--acme ''", {"--acme has an empty value"}},
+	{"--acme 1 --acme 2", {"--acme 2: already given", "once"}},
+	{"--workers 1 --workers 1", {"--workers 1: already given"}},
 	/* backends */
 	{"--acme 0", {"--acme 0:", "not a port", "1 to 65535"}},
 	{"--acme 65536", {"--acme 65536:", "1 to 65535"}},
@@ -281,18 +281,20 @@ static const struct refused {
 	{"--https name.invalid:8443", {"--https name.invalid:8443:", "cannot be resolved"}},
 	{"--https unix:", {"--https unix::", "path is missing"}},
 	/* loops */
-	{"--acme 443 --https 8443", {"--acme leads back to the listened port 443", "ACME client", "such as 10443"}},
-	{"--acme 443 --https 443", {"--acme leads back to the listened port 443"}},
+	{"--acme 443 --https 8443", {"--acme leads back to listening port 443", "ACME client", "such as 10443"}},
+	{"--acme 443 --https 443", {"--acme leads back to listening port 443"}},
 	/* rules; what one of them can be is tested in test_routes.c */
-	{"--route", {"--route: its value is missing", "--route RULE"}},
-	{"--route sni=a", {"--route sni=a: has no \"->\""}},
+	{"--route", {"--route needs a value", "--route RULE"}},
+	{"--route sni=a", {"--route sni=a: no \"->\""}},
 	{"--route sni=a\t->\t0", {"--route sni=a\t->\t0: ", "not a port"}},
-	{BACKENDS "--route sni=a\t->\t443", {"--route sni=a -> 443 leads back to the listened port 443", "its own"}},
+	{BACKENDS "--route sni=a\t->\t443", {"--route sni=a -> 443 leads back to listening port 443", "its own"}},
 	{BACKENDS "--route sni=b\t->\t1 --route sni=a\t->\t127.0.0.1:443", {"--route sni=a -> 127.0.0.1:443 leads"}},
-	{BACKENDS "--proxy-protocol route-1=v1", {"--proxy-protocol route-1=v1: there is no route-1; 0 --route are"}},
-	{BACKENDS "--route sni=a\t->\t1 --proxy-protocol route-2=v1", {"no route-2; 1 --route is given"}},
-	{BACKENDS "--proxy-protocol route-33=v1", {"--proxy-protocol route-33=v1: is not ROUTE=VERSION"}},
-	{BACKENDS "--proxy-protocol undecided=v1", {"is not ROUTE=VERSION"}},
+	{BACKENDS "--proxy-protocol route-1=v1",
+	 {"--proxy-protocol route-1=v1: route-1 does not exist (--route options given: 0)"}},
+	{BACKENDS "--route sni=a\t->\t1 --proxy-protocol route-2=v1",
+	 {"route-2 does not exist (--route options given: 1)"}},
+	{BACKENDS "--proxy-protocol route-33=v1", {"--proxy-protocol route-33=v1: not ROUTE=VERSION"}},
+	{BACKENDS "--proxy-protocol undecided=v1", {"not ROUTE=VERSION"}},
 	/* in place, and the client's address */
 	{"--acme 1 --https 443 --proxy-protocol https=v1", {"in place", "PROXY header", "--proxy-protocol"}},
 	{"--acme 1 --https 443 --client-address proxy-v2", {"in place", "PROXY header", "--client-address"}},
@@ -302,23 +304,23 @@ static const struct refused {
 	{"--acme 1 --https unix:/x --client-address peername", {"peername: --https unix:/x is not", "proxy-v2"}},
 	{"--acme 1 --https 192.0.2.77:8443 --client-address transparent", {"transparent: --https 192.0.2.77:8443"}},
 	{"--acme 1 --https 2 --arm never", {"--arm never:", "auto|always"}},
-	{"--acme 1 --https 2 --no-bypass=1", {"--no-bypass: takes no value"}},
-	{"--listen [::1]:1 --acme 1 --https 2", {"--acme leads back to the listened port 1"}},
+	{"--acme 1 --https 2 --no-bypass=1", {"--no-bypass takes no value"}},
+	{"--listen [::1]:1 --acme 1 --https 2", {"--acme leads back to listening port 1"}},
 	/* listeners */
 	{"--listen 0", {"--listen 0:", "not a port"}},
 	{"--listen localhost:443", {"--listen localhost:443:", "numeric"}},
 	{"--listen 192.0.2.1", {"--listen 192.0.2.1:", "port is missing"}},
 	{"--listen 443 --listen 0.0.0.0:443", {"--listen 0.0.0.0:443:", "already", "once"}},
-	{"--listen [::]:443 --listen :443", {"--listen :443: [::]:443 is given already"}},
+	{"--listen [::]:443 --listen :443", {"--listen :443: [::]:443 is already given"}},
 	/* PROXY protocol */
 	{"--proxy-protocol v2", {"--proxy-protocol v2:", "https=v2"}},
 	{"--proxy-protocol https=2", {"--proxy-protocol https=2:"}},
 	{"--proxy-protocol http=v2", {"--proxy-protocol http=v2:"}},
 	{"--proxy-protocol =v2", {"--proxy-protocol =v2:"}},
-	{"--proxy-protocol https=v2 --proxy-protocol https=v2", {"https has a version already"}},
+	{"--proxy-protocol https=v2 --proxy-protocol https=v2", {"https already has a version"}},
 	{"--proxy-tlv sni", {"--proxy-tlv sni:", "\"sni\" is not a TLV", "alpn,authority"}},
 	{"--proxy-tlv alpn,", {"\"\" is not a TLV"}},
-	{"--proxy-tlv alpn --proxy-tlv alpn", {"alpn is asked for twice"}},
+	{"--proxy-tlv alpn --proxy-tlv alpn", {"alpn is given twice"}},
 	{BACKENDS "--proxy-tlv alpn", {"--proxy-tlv:", "--proxy-protocol https=v2"}},
 	{BACKENDS "--proxy-tlv alpn --proxy-protocol https=v1", {"--proxy-tlv:", "version 2"}},
 	/* durations */
@@ -404,7 +406,7 @@ static void test_listeners_max(void **state)
 		at += sprintf(at, "--listen=127.0.0.1:%d", port) + 1;
 	}
 	assert_int_equal(options_parse(&o, count, words, &why), OPTIONS_USAGE);
-	assert_non_null(strstr(why.text, "--listen 127.0.0.1:65: is one too many; at most 64"));
+	assert_non_null(strstr(why.text, "--listen 127.0.0.1:65: one address too many; the limit is 64"));
 	words[count - 1] = (char[]){"--acme=10443"};
 	words[count++] = (char[]){"--https=8443"};
 	assert_int_equal(options_parse(&o, count, words, &why), OPTIONS_OK);

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Describes a ClientHello: reassembles the handshake message from its records, then reads field by field through
- * slices that cannot leave it. What it finds is for logs, TLVs and `inspect`; the result is the shared parser's. Owns
- * nothing. Any thread.
+ * Describes a ClientHello: reassembles the handshake message from its records, then reads it field by field through
+ * slices that are checked against its bounds. The fields are for logs, TLVs and `inspect`; the routing result comes
+ * from the shared parser. Owns nothing. Any thread.
  */
 #include "hello/describe.h"
 
 #include <string.h>
 
-/* Of RFC 8446, 6066 and 7301. */
+/* From RFC 8446, 6066 and 7301. */
 enum { RECORD_HANDSHAKE = 22, NAME_HOST = 0, EXTENSION_SERVER_NAME = 0, EXTENSION_ALPN = 16, EXTENSION_VERSIONS = 43 };
 
-/* Bytes not read yet; every read checks and shortens it. */
+/* Bytes that are still to be read; every read checks the length and shortens the slice. */
 struct slice {
 	const uint8_t *at;
 	size_t left;
@@ -39,7 +39,7 @@ static bool take_number(struct slice *from, unsigned int width, uint32_t *value)
 	return true;
 }
 
-/* A vector with its length in `width` bytes in front, RFC 8446 section 3.4. */
+/* A vector, preceded by its length in `width` bytes: RFC 8446 section 3.4. */
 static bool take_vector(struct slice *from, unsigned int width, struct slice *out)
 {
 	uint32_t length;
@@ -53,7 +53,7 @@ static bool is_grease(uint32_t value)
 	return (value & 0x0f0f) == 0x0a0a && value >> 8 == (value & 0xff);
 }
 
-/* RFC 6066 section 3; the first host_name counts, and only if it can be shown and sent on as it is. */
+/* RFC 6066 section 3; the first host_name counts, and only if it is printable without escapes. */
 static void describe_server_name(struct hello *hello, struct slice content)
 {
 	struct slice list, name;
@@ -74,7 +74,7 @@ static void describe_server_name(struct hello *hello, struct slice content)
 	}
 }
 
-/* RFC 7301 section 3.1; a list that contradicts itself is not taken in part. */
+/* RFC 7301 section 3.1; a malformed list is not used in part. */
 static void describe_alpn(struct hello *hello, struct slice content)
 {
 	struct slice list, rest, name;
@@ -109,12 +109,12 @@ static void describe_versions(struct hello *hello, struct slice content)
 	}
 }
 
-/* The body as far as it has arrived, RFC 8446 section 4.1.2; ends at the first field that has not. */
+/* The part of the body that has arrived, RFC 8446 section 4.1.2; stops at the first incomplete field. */
 static void describe_body(struct hello *hello, struct slice body)
 {
 	struct slice ignored, ciphers, content;
 	uint32_t version, type, length;
-	bool alpn_seen = false, sni_seen = false; /* the first counts, also where it is not well-formed */
+	bool alpn_seen = false, sni_seen = false; /* the first one counts, even if it is malformed */
 
 	if (!take_number(&body, 2, &version))
 		return;
@@ -145,8 +145,8 @@ static void describe_body(struct hello *hello, struct slice body)
 }
 
 /*
- * The next record's share of the message, RFC 8446 section 5.1: at most `wanted` bytes, fewer where the record or the
- * buffer ends. False where there is no further record of this message.
+ * The next record's part of the message, RFC 8446 section 5.1: at most `wanted` bytes, fewer if the record or the
+ * buffer ends before. False if no further record of this message follows.
  */
 static bool take_fragment(struct slice *stream, size_t wanted, struct slice *fragment)
 {
@@ -167,12 +167,12 @@ static bool take_fragment(struct slice *stream, size_t wanted, struct slice *fra
 void hello_describe(struct hello *hello, const uint8_t *bytes, size_t length, const struct clienthello_rules *rules)
 {
 	uint8_t message[4 + CLIENTHELLO_BODY_MAX];
-	size_t wanted = 4, have = 0; /* wanted: the message header, until that says more */
+	size_t wanted = 4, have = 0; /* wanted: the header first, then the whole message */
 	struct slice stream = {bytes, length}, fragment;
 	struct clienthello ch = {0};
 
 	*hello = (struct hello){0};
-	/* no decision takes more than CLIENTHELLO_WIRE_MAX, so nothing is lost by feeding no more */
+	/* no decision needs more than CLIENTHELLO_WIRE_MAX bytes */
 	hello->result = clienthello_feed(&ch, bytes,
 					 length < CLIENTHELLO_WIRE_MAX ? (__u32)length : CLIENTHELLO_WIRE_MAX, rules);
 	hello->route = hello->result == CLIENTHELLO_MORE ? ROUTE_HTTPS : (enum route)route_of_hello(&ch);
@@ -210,20 +210,20 @@ bool hello_alpn_next(const struct hello *hello, size_t *position, const uint8_t 
 	return true;
 }
 
-/* Each outcome has one name in all outputs, and a clause that says what it means. */
+/* Each result has one name in all outputs, and a clause that explains it. */
 static const struct {
 	const char *name, *reason;
 } results[CLIENTHELLO_RESULTS] = {
 	[CLIENTHELLO_MORE] =
 		{"incomplete",
-		 "the hello is incomplete and undecided; a connection that ends or stalls here goes to https"},
-	[CLIENTHELLO_HTTPS] = {"https", "the ALPN list does not hold acme-tls/1, or there is none"},
-	[CLIENTHELLO_ACME] = {"acme", "the ALPN list holds acme-tls/1 and the hello is whole"},
-	[CLIENTHELLO_NOT_TLS] = {"not_tls", "does not begin with a TLS ClientHello"},
+		 "the hello is incomplete and not decided yet; a connection that ends or stalls here goes to https"},
+	[CLIENTHELLO_HTTPS] = {"https", "there is no ALPN list, or it does not contain acme-tls/1"},
+	[CLIENTHELLO_ACME] = {"acme", "the hello is complete, and its ALPN list contains acme-tls/1"},
+	[CLIENTHELLO_NOT_TLS] = {"not_tls", "the first bytes are not a TLS ClientHello"},
 	[CLIENTHELLO_MALFORMED] = {"malformed",
-				   "begins as a ClientHello, but its records or lengths contradict each other"},
-	[CLIENTHELLO_TOO_LARGE] = {"too_large", "the hello claims more than 16384 bytes"},
-	[CLIENTHELLO_RULE] = {"rule", "the hello is whole, and this is the first rule that it meets"},
+				   "it starts like a ClientHello, but its record or field lengths are inconsistent"},
+	[CLIENTHELLO_TOO_LARGE] = {"too_large", "the hello is longer than 16384 bytes, by its own length field"},
+	[CLIENTHELLO_RULE] = {"rule", "the hello is complete, and this is the first rule that matches it"},
 };
 
 const char *hello_result_name(enum clienthello_result result)

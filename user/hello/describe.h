@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a ClientHello says, for outputs and PROXY TLVs: names, versions, sizes. The route is the shared parser's answer,
- * never a second opinion. Reads a buffer of raw TLS records; no allocation, no I/O. Owns nothing. Any thread.
+ * The fields of a ClientHello, for outputs and PROXY TLVs: names, versions, sizes. The route is the one that the shared
+ * parser found. Reads a buffer of raw TLS records; no allocation, no I/O. Owns nothing. Any thread.
  */
 #ifndef ALPNBPF_HELLO_DESCRIBE_H
 #define ALPNBPF_HELLO_DESCRIBE_H
@@ -16,40 +16,40 @@
 #define HELLO_ALPN_MAX        256
 #define HELLO_SERVER_NAME_MAX 255
 
-/* Fields that the buffer does not reach, or that contradict themselves, are zero or empty. */
+/* Fields that have not arrived, or are malformed, are zero or empty. */
 struct hello {
 	enum clienthello_result result;
-	enum route route;        /* of a connection with this hello; one that stalls undecided gets https */
-	bool complete;           /* the whole message is in the buffer */
-	bool grease;             /* a GREASE value (RFC 8701) among suites, extensions or versions */
-	bool alpn_truncated;     /* more names were offered than alpn holds */
-	uint16_t legacy_version; /* ClientHello.legacy_version */
-	uint16_t versions[HELLO_VERSIONS_MAX]; /* supported_versions without GREASE, as ordered by the client */
+	enum route route;                      /* of a connection with this hello; https while undecided */
+	bool complete;                         /* the whole message is in the buffer */
+	bool grease;                           /* a GREASE value (RFC 8701) among suites, extensions or versions */
+	bool alpn_truncated;                   /* the client offered more names than fit into alpn */
+	uint16_t legacy_version;               /* ClientHello.legacy_version */
+	uint16_t versions[HELLO_VERSIONS_MAX]; /* supported_versions without GREASE, in the client's order */
 	unsigned int version_count;
-	uint32_t size;        /* of the message with its header of 4 bytes, as announced; 0: unknown */
-	unsigned int records; /* records the message takes, as far as seen */
+	uint32_t size;        /* of the message and its header of 4 bytes, as announced; 0: unknown */
+	unsigned int records; /* that the message spans, as far as seen */
 	uint16_t alpn_length;
 	uint8_t alpn[HELLO_ALPN_MAX];                /* whole names of the first list, as on the wire: length, bytes */
 	char server_name[HELLO_SERVER_NAME_MAX + 1]; /* host_name: printable ASCII without blanks, or empty */
 };
 
-/* rules: the table the hello is held against; NULL: none. */
+/* rules: the compiled rules to match; NULL: none. */
 void hello_describe(struct hello *hello, const uint8_t *bytes, size_t length, const struct clienthello_rules *rules);
 
-/* The names offered, one a call: start with *position = 0; false after the last. The name is not owned. */
+/* Iterates over the names offered: start with *position = 0; false after the last. *name points into hello. */
 bool hello_alpn_next(const struct hello *hello, size_t *position, const uint8_t **name, size_t *length);
 
-/* "not_tls": the name of an outcome in logs, traces, JSON, metrics and totals alike. */
+/* "not_tls": the name of a result in logs, traces, JSON, metrics and totals. */
 const char *hello_result_name(enum clienthello_result result);
-/* Why, as a clause: "the ALPN list holds acme-tls/1". */
+/* What a result means, as a clause: "the first bytes are not a TLS ClientHello". */
 const char *hello_result_reason(enum clienthello_result result);
 
-/* "TLS 1.3"; NULL for a value without a name. */
+/* "TLS 1.3"; NULL for an unknown version. */
 const char *hello_version_name(uint16_t version);
 
 /*
- * Text that is safe in a log line, a list and a JSON string: what is not printable ASCII, and blank, comma, quote and
- * backslash, becomes \xNN. Always terminated; cut at a whole character. Returns the text's length.
+ * Escapes bytes for a log line, a list and a JSON string: blanks, commas, quotes, backslashes and everything that is
+ * not printable ASCII become \xNN. Always NUL-terminated; never cut within an escape. Returns the length.
  */
 size_t hello_escape(char *out, size_t size, const uint8_t *bytes, size_t length);
 

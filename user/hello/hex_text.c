@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* A ClientHello from hex text: see hex_text.h. Reads a buffer, writes a buffer; owns nothing. Any thread. */
+/* Decodes hex text: see hex_text.h. Owns nothing. Any thread. */
 #include "hello/hex_text.h"
 
 #include <stdbool.h>
@@ -12,7 +12,7 @@ static bool is_separator(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == ',' || c == ':';
 }
 
-/* How many hex digits stand at the start, after 0x or \x where there is one; *at is moved to the first. */
+/* The number of hex digits at the start, after a 0x or \x; moves *at to the first digit. */
 static size_t hex_token(const char **at, const char *end)
 {
 	const char *digit = *at;
@@ -26,8 +26,8 @@ static size_t hex_token(const char **at, const char *end)
 }
 
 /*
- * Does the text begin with an offset, as dumps do: zeros (4 digits or more) before anything else on the line? A hello
- * begins with 16, so plain hex of one cannot be mistaken for it.
+ * Does the text start with an offset, as dumps do: four zeros or more, then other text on the line? A hello starts with
+ * 16, so its plain hex cannot look like that.
  */
 static bool has_offsets(const char *line, const char *end)
 {
@@ -42,7 +42,7 @@ static bool has_offsets(const char *line, const char *end)
 	return digits >= 4 && line + digits < end && is_separator(line[digits]);
 }
 
-/* One line's bytes, to `out` at *length. False if it holds something else than hex. */
+/* Appends one line's bytes to out at *length. False if the line is not hex. */
 static bool decode_line(const char *at, const char *end, bool offsets, uint8_t *out, size_t *length)
 {
 	size_t limit = CLIENTHELLO_WIRE_MAX;
@@ -51,7 +51,7 @@ static bool decode_line(const char *at, const char *end, bool offsets, uint8_t *
 		while (at < end && is_separator(*at))
 			at++;
 		at += hex_token(&at, end);
-		limit = *length + 16; /* behind them stand the same bytes as characters */
+		limit = *length + 16; /* after them the line repeats the bytes as characters */
 	}
 	while (at < end && *length < limit) {
 		const char *blanks = at;
@@ -59,7 +59,7 @@ static bool decode_line(const char *at, const char *end, bool offsets, uint8_t *
 
 		while (at < end && is_separator(*at))
 			at++;
-		/* a dump's last line is short: a gap, or a bar, comes before its characters */
+		/* on a dump's last, short line a gap or a bar precedes the characters */
 		if (at == end || (offsets && (*at == '|' || at - blanks > 3)))
 			break;
 		digits = hex_token(&at, end);

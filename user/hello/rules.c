@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The rules of --route as text, as patterns and as tables. What a table means is in include/clienthello_rules.h; the
- * parser that looks into it is include/clienthello.h, for kernel and user space alike.
+ * The rules of --route as text, as patterns and as tables. include/clienthello_rules.h says what a table means; the
+ * parser in include/clienthello.h reads it, in the kernel and in user space. Owns nothing. Any thread.
  */
 #include "hello/rules.h"
 
@@ -18,14 +18,14 @@
 static const char acme_name[] = "acme-tls/1", blanks[] = " \t";
 static const char *const kind_names[CLIENTHELLO_KINDS] = {[CLIENTHELLO_ALPN] = "alpn", [CLIENTHELLO_SNI] = "sni"};
 
-/* Where the sentence goes, and the item it is about. */
+/* The item being parsed, and where an error goes. */
 struct reader {
 	struct sentence *why;
 	const char *item;
 	int item_length;
 };
 
-/* The item, cut if it is long, and what is wrong with it. */
+/* An error that starts with the item, cut if it is long. */
 static bool fail_item(const struct reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static bool fail_item(const struct reader *reader, const char *format, ...)
@@ -52,7 +52,7 @@ static bool read_protocol(const struct reader *reader, struct route_pattern *pat
 		uint8_t byte = (uint8_t)*at;
 
 		if (byte <= ' ' || byte > '~')
-			return fail_item(reader, "holds the byte 0x%02x; write it as \\x%02x", byte, byte);
+			return fail_item(reader, "contains the byte 0x%02x; write it as \\x%02x", byte, byte);
 		if (byte == '\\') {
 			int high = end - at > 3 && at[1] == 'x' ? hex_digit(at[2]) : -1;
 			int low = high >= 0 ? hex_digit(at[3]) : -1;
@@ -60,17 +60,17 @@ static bool read_protocol(const struct reader *reader, struct route_pattern *pat
 			if (low < 0)
 				return fail_item(
 					reader,
-					"has a \\ that no xNN follows; a byte is \\x and two hex digits, \\x5c a \\");
+					"has a \\ without xNN; write a byte as \\x and two hex digits, a \\ as \\x5c");
 			byte = (uint8_t)(high * 16 + low);
 			at += 3;
 		}
 		if (length == ROUTE_NAME_MAX)
-			return fail_item(reader, "is too long; an ALPN name has at most %d bytes", ROUTE_NAME_MAX);
+			return fail_item(reader, "is too long; an ALPN name can have %d bytes at most", ROUTE_NAME_MAX);
 		pattern->bytes[length++] = byte;
 	}
 	pattern->length = (uint8_t)length;
 	if (length == strlen(acme_name) && memcmp(pattern->bytes, acme_name, length) == 0)
-		return fail_item(reader, "always goes to --acme, before all rules; leave it out");
+		return fail_item(reader, "always goes to --acme, whatever the rules say; leave it out");
 	return true;
 }
 
@@ -89,29 +89,28 @@ static bool read_host(const struct reader *reader, struct route_pattern *pattern
 
 		if (c == '*')
 			return fail_item(reader,
-					 "has a * where none can be; only as in *.example.org, for one label or more");
+					 "has a misplaced *; use it as in *.example.org, for one label or more");
 		if (c > '~')
-			return fail_item(
-				reader, "is not ASCII; write the name as clients send it, xn--... (as idn2 prints it)");
+			return fail_item(reader, "is not ASCII; write the name in its xn-- form (as idn2 prints it)");
 		if (!isalnum(c) && c != '-' && c != '_' && c != '.')
-			return fail_item(reader, "holds \"%c\", which no host name has", c);
+			return fail_item(reader, "contains \"%c\", which is not allowed in a host name", c);
 		label = c == '.' ? 0 : label + 1;
 		if (c == '.' && at + 1 == end)
-			return fail_item(reader, "ends in a dot; clients send names without it");
+			return fail_item(reader, "ends with a dot; leave it out, as clients do");
 		if (c == '.' && (at == reader->item || at[-1] == '.'))
-			return fail_item(reader, "has an empty label; write it as in www.example.org");
+			return fail_item(reader, "has an empty label; write a name like www.example.org");
 		if (label > LABEL_MAX || length == HOST_MAX)
-			return fail_item(reader, "is too long; a host name has at most %d bytes, a label %d", HOST_MAX,
+			return fail_item(reader, "is too long; a host name can have %d bytes, a label %d", HOST_MAX,
 					 LABEL_MAX);
 		pattern->bytes[length++] = (uint8_t)tolower(c);
 	}
 	pattern->length = (uint8_t)length;
 	if (length < 1 + (size_t)pattern->suffix)
-		return fail_item(reader, "names no host; write it as in *.example.org");
+		return fail_item(reader, "names no host; write a name like *.example.org");
 	return true;
 }
 
-/* Is every name that `inner` stands for one that `outer` stands for? */
+/* Does `outer` match every name that `inner` matches? */
 static bool pattern_covers(const struct route_pattern *outer, const struct route_pattern *inner)
 {
 	size_t before = (size_t)inner->length - outer->length;
@@ -119,7 +118,7 @@ static bool pattern_covers(const struct route_pattern *outer, const struct route
 	if (!outer->suffix)
 		return !inner->suffix && inner->length == outer->length &&
 		       memcmp(inner->bytes, outer->bytes, outer->length) == 0;
-	/* of equal length: the same suffix, since a name that is not one does not match it */
+	/* a suffix does not match the name that equals it, only longer ones */
 	if (inner->length < outer->length || (inner->length == outer->length && !inner->suffix))
 		return false;
 	return memcmp(inner->bytes + before, outer->bytes, outer->length) == 0;
@@ -136,22 +135,21 @@ static bool add_name(struct routes *routes, enum clienthello_kind kind, struct c
 	if (kind == CLIENTHELLO_ALPN && *count == 0)
 		*count = 1; /* CLIENTHELLO_ACME_BIT */
 	if (!reader->item_length)
-		return sentence_refuse(reader->why, "has an empty name after %s=; names are separated by one comma",
-				       kind_names[kind]);
+		return sentence_refuse(reader->why, "empty name in %s=; separate names by one comma", kind_names[kind]);
 	if (!(kind == CLIENTHELLO_ALPN ? read_protocol(reader, &pattern) : read_host(reader, &pattern)))
 		return false;
 	for (unsigned int i = 0; i < *count; i++)
 		if (rule->any_of[kind] >> i & 1 && pattern_covers(&routes->patterns[kind][i], &pattern))
-			return fail_item(reader, "adds nothing to the names before it; leave it out");
+			return fail_item(reader, "is already matched by a name before it; leave it out");
 	if (*count == CLIENTHELLO_NAMES_MAX)
-		return fail_item(reader, "is one too many; all rules together have at most %d names of %s=",
+		return fail_item(reader, "is one too many; all rules together can have %d names in %s=",
 				 CLIENTHELLO_NAMES_MAX - (kind == CLIENTHELLO_ALPN), kind_names[kind]);
 	routes->patterns[kind][*count] = pattern;
 	rule->any_of[kind] |= (uint64_t)1 << (*count)++;
 	return true;
 }
 
-/* alpn=NAME,… or sni=HOST,… */
+/* One alpn=NAME,... or sni=HOST,... */
 static bool add_word(struct routes *routes, struct clienthello_rule *rule, struct reader *reader)
 {
 	const char *word = reader->item, *end = word + reader->item_length;
@@ -164,7 +162,7 @@ static bool add_word(struct routes *routes, struct clienthello_rule *rule, struc
 			continue;
 		if (rule->any_of[kind])
 			return sentence_refuse(reader->why,
-					       "has %s= twice; write its names in one, separated by commas",
+					       "%s= is given twice; write all names in one, separated by commas",
 					       kind_names[kind]);
 		do {
 			const char *comma;
@@ -179,7 +177,9 @@ static bool add_word(struct routes *routes, struct clienthello_rule *rule, struc
 		} while (at);
 		return true;
 	}
-	return fail_item(reader, "is neither alpn=NAME,... nor sni=HOST,...; then follow \"->\" and a BACKEND");
+	return fail_item(
+		reader,
+		"is neither alpn=NAME,... nor sni=HOST,... (a rule is one or both of these, then \"->\" and a BACKEND)");
 }
 
 static bool kind_covers(const struct routes *routes, int kind, uint64_t outer, uint64_t inner)
@@ -199,7 +199,7 @@ static bool kind_covers(const struct routes *routes, int kind, uint64_t outer, u
 	return inner != 0;
 }
 
-/* A rule that can never apply is a mistake, in itself or in its place. */
+/* A rule that can never match is a mistake of the operator's. */
 static bool check_reachable(const struct routes *routes, const struct clienthello_rule *rule,
 			    const struct reader *reader)
 {
@@ -214,7 +214,7 @@ static bool check_reachable(const struct routes *routes, const struct clienthell
 		if (covered)
 			return sentence_refuse(
 				reader->why,
-				"is never reached: route-%u (%s), before it, takes all of that; change the order",
+				"can never match: route-%u (%s) comes first and matches everything that this rule does; change the order",
 				i + 1, routes_format(routes, i, text, sizeof(text)));
 	}
 	return true;
@@ -227,7 +227,7 @@ bool routes_add(struct routes *routes, const char *text, unsigned int line, cons
 	const char *at = text;
 
 	if (routes->count == CLIENTHELLO_RULES_MAX)
-		return sentence_refuse(reader.why, "is one too many; at most %d rules", CLIENTHELLO_RULES_MAX);
+		return sentence_refuse(reader.why, "one rule too many; the limit is %d", CLIENTHELLO_RULES_MAX);
 	for (;;) {
 		reader.item = at + strspn(at, blanks);
 		reader.item_length = (int)strcspn(reader.item, blanks);
@@ -235,7 +235,7 @@ bool routes_add(struct routes *routes, const char *text, unsigned int line, cons
 		if (!reader.item_length)
 			return sentence_refuse(
 				reader.why,
-				"has no \"->\" between blanks; write it as 'sni=www.example.org -> 127.0.0.1:9443'");
+				"no \"->\" between blanks; write a rule like 'sni=www.example.org -> 127.0.0.1:9443'");
 		if (reader.item_length == 2 && strncmp(reader.item, "->", 2) == 0)
 			break;
 		if (!add_word(routes, &rule, &reader))
@@ -244,10 +244,10 @@ bool routes_add(struct routes *routes, const char *text, unsigned int line, cons
 	if (!rule.any_of[CLIENTHELLO_ALPN] && !rule.any_of[CLIENTHELLO_SNI])
 		return sentence_refuse(
 			reader.why,
-			"has nothing before the \"->\"; write sni=HOST, alpn=NAME or both there (all else goes to --https)");
+			"no condition before the \"->\"; write sni=HOST, alpn=NAME or both (what no rule matches goes to --https)");
 	*backend = at + strspn(at, blanks);
 	if (!**backend)
-		return sentence_refuse(reader.why, "has no BACKEND after the \"->\"; write it as in -> 127.0.0.1:9443");
+		return sentence_refuse(reader.why, "no BACKEND after the \"->\"; write one, as in -> 127.0.0.1:9443");
 	if (!check_reachable(routes, &rule, &reader))
 		return false;
 	routes->lines[routes->count] = line;
@@ -327,7 +327,7 @@ const char *routes_format(const struct routes *routes, unsigned int rule, char *
 			if (!(names >> i & 1))
 				continue;
 			length = format_pattern(&routes->patterns[kind][i], name);
-			/* " sni=" or "," before it, "..." behind it if it is the last that fits */
+			/* room for " sni=" or "," before it, and for "..." after it if it is the last that fits */
 			if (used + 6 + length + sizeof("...") > size) {
 				snprintf(out + used, size - used, "...");
 				return out;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The rules between options: see across.h. Decides which listened addresses are served in place; asks the system which
- * addresses are its own. Owns nothing.
+ * The rules between options: see across.h. Decides which listening addresses are served in place; asks the system for
+ * the machine's addresses. Owns nothing.
  */
 #include "options/across.h"
 
@@ -23,7 +23,7 @@ static bool leads_to(const struct address *target, const struct address *at)
 	return address_equal(&plain, at);
 }
 
-/* A port alone means the web server at that port, at any address; with a host it has to be that address. */
+/* A port alone means the web server on that port, at any address; with a host, the address must match too. */
 static bool leads_back(const struct endpoint *backend, const struct address *at)
 {
 	if (strspn(backend->text, "0123456789") == strlen(backend->text))
@@ -34,7 +34,7 @@ static bool leads_back(const struct endpoint *backend, const struct address *at)
 	return false;
 }
 
-/* "--route", or its place in the file: an error that only all options together show is still about one line. */
+/* "--route", or "FILE:LINE: route" if the file gives it: such an error is still about one line. */
 static const char *name_of(const struct options *options, const char *option, unsigned int line, char *out, size_t size)
 {
 	if (line)
@@ -54,16 +54,16 @@ static bool check_routes(const struct options *options, struct sentence *why)
 		unsigned int proxy = options->proxy[ROUTE_RULE + i];
 
 		if (i >= routes->count && proxy)
-			return sentence_refuse(why, "%s %s=v%u: there is no %s; %u --route %s given",
+			return sentence_refuse(why, "%s %s=v%u: %s does not exist (--route options given: %u)",
 					       name_of(options, "proxy-protocol", options->proxy_lines[ROUTE_RULE + i],
 						       place, sizeof(place)),
 					       route_name(ROUTE_RULE + i), proxy, route_name(ROUTE_RULE + i),
-					       routes->count, routes->count == 1 ? "is" : "are");
+					       routes->count);
 		for (unsigned int at = 0; i < routes->count && at < options->listener_count; at++)
 			if (leads_back(backend, &options->listeners[at]))
 				return sentence_refuse(
 					why,
-					"%s %s -> %s leads back to the listened port %u (it reaches %s); the backend of a rule needs a port of its own",
+					"%s %s -> %s leads back to listening port %u (it reaches %s); give the backend of a rule a port of its own",
 					name_of(options, "route", routes->lines[i], place, sizeof(place)),
 					routes_format(routes, i, text, sizeof(text)), backend->text,
 					address_port(&options->listeners[at]),
@@ -91,7 +91,7 @@ static bool decide_in_place(struct options *options, struct sentence *why)
 		if (leads_back(acme, at))
 			return sentence_refuse(
 				why,
-				"--acme leads back to the listened port %u (%s reaches %s); the ACME client needs a port of its own, such as 10443",
+				"--acme leads back to listening port %u (%s reaches %s); give the ACME client a port of its own, such as 10443",
 				address_port(at), acme->text, address_format(at, name, sizeof(name)));
 		options->in_place[i] = leads_back(https, at);
 		options->in_place_count += options->in_place[i];
@@ -99,12 +99,12 @@ static bool decide_in_place(struct options *options, struct sentence *why)
 	if (options->in_place_count && options->activated)
 		return sentence_refuse(
 			why,
-			"--https %s is a port that the service manager listens on for alpnbpf (LISTEN_FDS); in place the web server listens there: disable the socket unit, or move the web server (--https 8443)",
+			"--https %s is a port that the service manager listens on for alpnbpf (LISTEN_FDS), but in place the web server itself listens there; disable the socket unit, or move the web server (--https 8443)",
 			https->text);
 	if (options->in_place_count && options->proxy[ROUTE_HTTPS] != PROXY_NONE)
 		return sentence_refuse(
 			why,
-			"--https %s is the listened port: the web server is served in place, gets most connections directly, and cannot expect a PROXY header; leave out %s",
+			"--https %s is the listening port: the web server is served in place and gets most connections directly, without a PROXY header; leave out %s",
 			https->text, options->client_address_proxy ? "--client-address" : "--proxy-protocol https=");
 	return true;
 }
@@ -127,12 +127,12 @@ static bool check_client_address(struct options *options, struct sentence *why)
 	if (options->proxy[ROUTE_HTTPS])
 		return sentence_refuse(
 			why,
-			"--client-address %s: --proxy-protocol https= tells the web server the address already; give one of the two",
+			"--client-address %s: --proxy-protocol https= already tells the web server the address; give one of the two",
 			way);
 	if (!options_is_local_tcp(https))
 		return sentence_refuse(
 			why,
-			"--client-address %s: --https %s is not a TCP port of this machine, and only there it can work; use proxy-v2",
+			"--client-address %s: --https %s is not a TCP port of this machine, as this needs; use proxy-v2",
 			way, https->text);
 	for (unsigned int i = 0; i < https->count; i++) {
 		struct address plain = address_unmapped(&https->addresses[i]);
@@ -140,18 +140,18 @@ static bool check_client_address(struct options *options, struct sentence *why)
 		if (options->client_address == CLIENT_ADDRESS_TRANSPARENT && !address_is_loopback(&plain))
 			return sentence_refuse(
 				why,
-				"--client-address transparent: --https %s is not a loopback address, and only answers from there can be brought back to alpnbpf; use 127.0.0.1:%u, peername or proxy-v2",
+				"--client-address transparent: --https %s is not a loopback address, and only answers from loopback can be routed back to alpnbpf; use 127.0.0.1:%u, peername or proxy-v2",
 				https->text, address_port(&plain));
 	}
 	return true;
 }
 
-/* Sockets that the service manager passed us are the listeners. */
+/* If the service manager passed sockets, these are the listeners. */
 static bool use_activated(struct options *options, struct sentence *why)
 {
 	const struct activation *activation = activation_get(why);
 
-	static_assert(2 * ACTIVATION_MAX <= LISTENERS_MAX, "each may be of two families");
+	static_assert(2 * ACTIVATION_MAX <= LISTENERS_MAX, "each socket may count for two families");
 	if (!activation)
 		return false;
 	if (!activation->count)
@@ -168,7 +168,7 @@ bool options_finish(struct options *options, struct sentence *why)
 	if ((options->proxy_tlv_alpn || options->proxy_tlv_authority) && !sends_tlvs(options))
 		return sentence_refuse(
 			why,
-			"--proxy-tlv: no route gets a version 2 PROXY header, which alone can carry TLVs; add --proxy-protocol https=v2");
+			"--proxy-tlv: TLVs need a version 2 PROXY header, and no route gets one; add --proxy-protocol https=v2");
 	if (!use_activated(options, why))
 		return false;
 	if (options->listener_count == 0) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Compares options, one by one as the table has them: see changes.h. Owns nothing. Any thread. */
+/* Compares options, one row of the table after another: see changes.h. Owns nothing. Any thread. */
 #include "options/changes.h"
 
 #include <stdio.h>

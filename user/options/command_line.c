@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The command line of attach and check: see command_line.h. Owns nothing. Main thread, at the start. */
+/* The command line of attach and check: see command_line.h. Owns nothing. Main thread, at start-up. */
 #include "options/command_line.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What attach and check do with their words before anything else, and the exit codes of all commands. Owns nothing.
- * Main thread, at the start.
+ * The first step of attach and check: parsing their arguments. Also the exit codes of all commands. Owns nothing. Main
+ * thread, at start-up.
  */
 #ifndef ALPNBPF_OPTIONS_COMMAND_LINE_H
 #define ALPNBPF_OPTIONS_COMMAND_LINE_H
@@ -13,8 +13,8 @@ struct options;
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /*
- * Parses the options of attach and check, and prints what they ask for, or what is wrong with them. False, with the
- * exit code, when nothing is left to do: help, the version, or a usage error.
+ * Parses the options of attach and check. False, with the exit code, if it printed the help, the version or a usage
+ * error, and the command must end.
  */
 bool command_line_parse(struct options *options, int argc, char **argv, int *code);
 

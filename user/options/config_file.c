@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Reads the configuration file line by line into the same parser that the command line goes through. Owns nothing; on
- * the thread of options_parse().
+ * Reads the configuration file line by line into the parser that also reads the command line. Owns nothing; on the
+ * thread of options_parse().
  */
 #include "options/config_file.h"
 
@@ -29,7 +29,7 @@ static char *trim(char *text)
 	return text;
 }
 
-/* A # inside of a word is part of it: it may be in a path. */
+/* A # within a word is part of it, as in a path. */
 static void cut_comment(char *line)
 {
 	for (char *at = line; (at = strchr(at, '#')); at++) {
@@ -45,7 +45,7 @@ static bool apply_flag(struct parser *parser, const struct option_spec *spec, co
 	if (value && strcmp(value, "no") == 0)
 		return true;
 	if (value && strcmp(value, "yes") != 0)
-		return sentence_refuse(parser->why, "%s = %s: is neither yes nor no", spec->name, value);
+		return sentence_refuse(parser->why, "%s = %s: not yes or no", spec->name, value);
 	return option_apply(parser, spec, NULL);
 }
 
@@ -61,19 +61,19 @@ static bool apply_line(struct parser *parser, char *line)
 	name = trim(line);
 	spec = option_find(name, strlen(name));
 	if (!spec)
-		return sentence_refuse(parser->why,
-				       "%s: is not an option; alpnbpf attach --help lists them, without the --", name);
+		return sentence_refuse(
+			parser->why, "unknown option \"%s\"; alpnbpf attach --help lists them (write them without --)",
+			name);
 	if (spec->not_in_file)
-		return sentence_refuse(parser->why, "%s: belongs on the command line", name);
+		return sentence_refuse(parser->why, "%s is allowed only on the command line", name);
 	if (!spec->argument)
 		return apply_flag(parser, spec, value);
 	if (!value)
-		return sentence_refuse(parser->why, "%s: its value is missing; write %s = %s", name, name,
-				       spec->argument);
+		return sentence_refuse(parser->why, "%s needs a value; write %s = %s", name, name, spec->argument);
 	return option_apply(parser, spec, value);
 }
 
-/* The sentence names an option as the command line does; here it has no dashes, but a file and a line. */
+/* Turns "--name ..." into "FILE:LINE: name ...". */
 static void add_place(struct parser *parser, const char *path, unsigned int number)
 {
 	const char *text = parser->why->text;
@@ -84,13 +84,13 @@ static void add_place(struct parser *parser, const char *path, unsigned int numb
 static bool apply_text(struct parser *parser, char *line, size_t length)
 {
 	if (strlen(line) != length)
-		return sentence_refuse(parser->why, "holds a NUL byte: this is no text file");
+		return sentence_refuse(parser->why, "contains a NUL byte, so it is not a text file");
 	cut_comment(line);
 	line = trim(line);
 	return !*line || apply_line(parser, line);
 }
 
-/* There is room for a NUL behind the text. */
+/* The text has room for a NUL at its end. */
 static bool apply_lines(struct parser *parser, const char *path, char *text, size_t size)
 {
 	for (size_t at = 0; at < size;) {
@@ -120,7 +120,7 @@ static int read_all(int fd, struct text *text)
 	return text->failed ? -ENOMEM : 0;
 }
 
-/* All of it, before a name in it is looked up: that takes time, in which the file may be written anew. */
+/* Reads the whole file before a host name is looked up: that takes time, and the file may change meanwhile. */
 bool config_file_read(struct parser *parser, const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC), error = fd < 0 ? -errno : 0;

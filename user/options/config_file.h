@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The configuration file: a line an option, `name = value`, with the names of the long options. A flag stands alone, or
- * is `name = yes` or `no`. Blank lines, and what follows a # at the start of a line or after a blank, are comments.
- * Owns nothing; on the thread of options_parse().
+ * The configuration file: one option per line, `name = value`, with the names of the long options. A flag is written as
+ * `name`, or as `name = yes` or `no`. A # at the start of a line or after a blank starts a comment. Owns nothing; on
+ * the thread of options_parse().
  */
 #ifndef ALPNBPF_OPTIONS_CONFIG_FILE_H
 #define ALPNBPF_OPTIONS_CONFIG_FILE_H
@@ -11,7 +11,7 @@
 
 struct parser;
 
-/* Applies each line in order. False leaves a sentence in parser->why, with the file's name and the line's number. */
+/* Applies the lines in order. On false, parser->why starts with the file's name and the line's number. */
 bool config_file_read(struct parser *parser, const char *path);
 
 #endif

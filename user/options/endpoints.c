@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The options that are addresses: backends, listeners, metrics. Owns nothing; on the thread of options_parse(), which
- * waits for as long as the name server of a backend's name takes. See parser.h.
+ * blocks while a backend's name is looked up. See parser.h.
  */
 #include "options/parser.h"
 
@@ -54,10 +54,10 @@ bool option_parse_listen(struct parser *parser, const char *text)
 		for (unsigned int known = 0; known < options->listener_count; known++)
 			if (address_equal(&options->listeners[known], &addresses[i]))
 				return sentence_refuse(parser->why,
-						       "--listen %s: %s is given already; name each address once", text,
+						       "--listen %s: %s is already given; give each address once", text,
 						       address_format(&addresses[i], name, sizeof(name)));
 		if (options->listener_count == LISTENERS_MAX)
-			return sentence_refuse(parser->why, "--listen %s: is one too many; at most %d addresses", text,
+			return sentence_refuse(parser->why, "--listen %s: one address too many; the limit is %d", text,
 					       LISTENERS_MAX);
 		options->listener_implied[options->listener_count] = count > 1;
 		options->listeners[options->listener_count++] = addresses[i];

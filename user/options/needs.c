@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What options need of a machine: see needs.h. Owns nothing. Main thread, at start-up. */
+/* What the options need of the machine: see needs.h. Owns nothing. Main thread, at start-up. */
 #include "options/needs.h"
 
 #include <limits.h>
@@ -10,9 +10,9 @@
 #include "system/capabilities.h"
 #include "system/ports.h"
 
-#define RESERVE_PROCESS 40 /* stdio, maps, program, signals, notification, the control socket and its clients */
-#define RESERVE_STEER   32 /* programs, maps and links of the steering, the lock */
-#define RESERVE_WORKER  6  /* epoll, wake-up, ring and its epoll, the connection turned away, one to spare */
+#define RESERVE_PROCESS 40 /* stdio, maps, programs, signals, notification, the control socket and its clients */
+#define RESERVE_STEER   32 /* programs, maps and links for steering, the lock */
+#define RESERVE_WORKER  6  /* epoll, wake-up, ring and its epoll, a connection to be rejected, one to spare */
 
 uint64_t needs_to_listen(const struct options *options)
 {
@@ -53,7 +53,7 @@ rlim_t needs_descriptors(const struct options *options, unsigned int sessions)
 		listeners += STEER_FAMILIES;
 	if (options->in_place_count || options->bypass || options->client_address == CLIENT_ADDRESS_PEERNAME)
 		process += RESERVE_STEER;
-	if (options->activated) /* each worker has a copy of its own as well */
+	if (options->activated) /* and each worker duplicates them */
 		process += options->activated->count;
 	return process + needs_workers(options) * (RESERVE_WORKER + listeners) + 2 * (rlim_t)sessions;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the options need of a machine: capabilities, threads, descriptors. check and attach both ask here, so that they
+ * What the options need of the machine: capabilities, threads, descriptors. Both check and attach use it, so that they
  * agree. Owns nothing. Main thread, at start-up.
  */
 #ifndef ALPNBPF_OPTIONS_NEEDS_H
@@ -11,17 +11,17 @@
 
 #include "options/options.h"
 
-/* The capabilities that binding our listeners takes. */
+/* The capabilities needed to bind our listeners. */
 uint64_t needs_to_listen(const struct options *options);
-/* The capabilities that a socket in the place of the web server's takes, at any of the listened ports. */
+/* The capabilities needed to open a socket in place of the web server's, on any listening port. */
 uint64_t needs_to_take_over(const struct options *options);
 
-/* Threads that move bytes: --workers, or one a CPU that this process may run on. */
+/* The number of workers: --workers, or one per CPU that this process may run on. */
 unsigned int needs_workers(const struct options *options);
 
-/* The descriptor limit that so many sessions need, at two descriptors each, with all that attach opens besides. */
+/* The descriptor limit for so many sessions, of two descriptors each, and everything else that attach opens. */
 rlim_t needs_descriptors(const struct options *options, unsigned int sessions);
-/* How many sessions a limit of `nofile` descriptors leaves room for. */
+/* How many sessions a limit of `nofile` descriptors allows. */
 unsigned int needs_session_limit(const struct options *options, rlim_t nofile);
 
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Options from the command line and the configuration file, and --help. What options there are is in table.c, the rules
- * between them in across.c. Owns the text of --help. The main thread at the start, a thread of its own at a reload.
+ * Parses the command line and the configuration file, and prints --help. The options are listed in table.c, the rules
+ * between them in across.c. Owns the text of --help. Runs on the main thread at start-up, on a thread of its own at a
+ * reload.
  */
 #include "options/options.h"
 
@@ -12,7 +13,7 @@
 #include "options/config_file.h"
 #include "options/table.h"
 
-/* The rules that need all options. */
+/* Checks the rules that need all options. */
 static bool check_whole(struct parser *parser, bool partial)
 {
 	const struct endpoint *backends = parser->options->backends;
@@ -22,12 +23,12 @@ static bool check_whole(struct parser *parser, bool partial)
 	for (size_t i = 0; i < option_spec_count; i++)
 		if (option_specs[i].required && !parser->given[i])
 			return sentence_refuse(parser->why,
-					       "--%s: is missing; it names %s, as in --acme 10443 --https 8443",
+					       "--%s is missing; it says %s; for example --acme 10443 --https 8443",
 					       option_specs[i].name, option_specs[i].help);
 	return options_finish(parser->options, parser->why);
 }
 
-/* One option at argv[*at], and its value; moves *at to the last word it took. */
+/* Parses the option at argv[*at] and its value; moves *at to the last word used. */
 static enum options_result parse_one(struct parser *parser, int argc, char **argv, int *at)
 {
 	const char *word = argv[*at] + strlen("--"), *value = strchr(word, '=');
@@ -35,22 +36,22 @@ static enum options_result parse_one(struct parser *parser, int argc, char **arg
 	const struct option_spec *spec = option_find(word, length);
 
 	if (!spec) {
-		sentence_refuse(parser->why, "--%.*s: is not an option; --help lists them", (int)length, word);
+		sentence_refuse(parser->why, "unknown option --%.*s; --help lists the options", (int)length, word);
 		return OPTIONS_USAGE;
 	}
 	if (value)
 		value++;
 	if (!spec->argument && value) {
-		sentence_refuse(parser->why, "--%s: takes no value, not \"%s\"", spec->name, value);
+		sentence_refuse(parser->why, "--%s takes no value, but got \"%s\"", spec->name, value);
 		return OPTIONS_USAGE;
 	}
 	if (!spec->parse)
 		return strcmp(spec->name, "help") == 0 ? OPTIONS_HELP : OPTIONS_VERSION;
 	if (spec->argument && !value) {
-		/* No value starts with "--": the next option follows where one was forgotten. */
+		/* No value starts with "--": this is the next option, and the value was forgotten. */
 		if (*at + 1 >= argc || strncmp(argv[*at + 1], "--", 2) == 0) {
-			sentence_refuse(parser->why, "--%s: its value is missing; write --%s %s", spec->name,
-					spec->name, spec->argument);
+			sentence_refuse(parser->why, "--%s needs a value; write --%s %s", spec->name, spec->name,
+					spec->argument);
 			return OPTIONS_USAGE;
 		}
 		value = argv[++*at];
@@ -58,8 +59,7 @@ static enum options_result parse_one(struct parser *parser, int argc, char **arg
 	return option_apply(parser, spec, value) ? OPTIONS_OK : OPTIONS_USAGE;
 }
 
-/* The file is read before the command line, which may name it at any place. NULL: it names none, or an error follows.
- */
+/* The file is read before the command line, which may name it anywhere. NULL: it names none, or is wrong. */
 static const char *find_config(int argc, char **argv)
 {
 	static const char name[] = "--config";
@@ -107,20 +107,22 @@ static enum options_result parse_words(struct options *options, int argc, char *
 		enum options_result result;
 
 		if (argv[at][0] == '-' && argv[at][1] != '-' && argv[at][1]) {
-			sentence_refuse(why, "%s: is not an option; options start with \"--\", and --help lists them",
+			sentence_refuse(why, "unknown option %s; options start with \"--\", and --help lists them",
 					argv[at]);
 			return OPTIONS_USAGE;
 		}
 		if (strcmp(argv[at], "--") == 0) {
 			if (at + 1 >= argc) {
-				sentence_refuse(why, "--: no command follows, such as -- nginx -g 'daemon off;'");
+				sentence_refuse(why,
+						"no command follows --; write it, as in -- nginx -g 'daemon off;'");
 				return OPTIONS_USAGE;
 			}
 			options->command = argv + at + 1;
 			break;
 		}
 		if (strncmp(argv[at], "--", 2) != 0) {
-			sentence_refuse(why, "\"%s\" is out of place: values follow their option, as in --https 8443",
+			sentence_refuse(why,
+					"unexpected argument \"%s\"; write an option and its value, as in --https 8443",
 					argv[at]);
 			return OPTIONS_USAGE;
 		}
@@ -161,9 +163,10 @@ const char *options_help(void)
 	if (length < sizeof(text))
 		snprintf(
 			text + length, sizeof(text) - length,
-			"\nBACKEND: PORT (127.0.0.1, then ::1), HOST:PORT, [V6]:PORT or unix:PATH. In (): the default.\n"
-			"RULE: alpn=NAME,... and sni=HOST,... (*.HOST: names below it), then -> BACKEND; of two, both hold.\n"
-			"TIME: a whole number and ms, s, m or h; without a unit, seconds. SIZE: bytes, or with K or M.\n"
-			"COMMAND: the web server, started once the ports are there; ends with alpnbpf, and alpnbpf with it.\n");
+			"\nDefaults are in parentheses.\n"
+			"BACKEND: PORT (on 127.0.0.1, then ::1), HOST:PORT, [V6]:PORT or unix:PATH.\n"
+			"RULE: sni=HOST,... (*.HOST: its subdomains), alpn=NAME,... or both, which must both match, then -> BACKEND.\n"
+			"TIME: a whole number and ms, s, m or h; seconds without a unit. SIZE: bytes, or a number and K or M.\n"
+			"COMMAND: the web server, started once the ports are open. When it or alpnbpf ends, so does the other.\n");
 	return text;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The command line of attach and check as struct options. Every error names its option and says what would be right. A
- * struct options has one owner, and is constant once it is parsed.
+ * The command line of attach and check as struct options. Every error names its option and the remedy. A struct options
+ * has one owner, and is constant once it is parsed.
  */
 #ifndef ALPNBPF_OPTIONS_OPTIONS_H
 #define ALPNBPF_OPTIONS_OPTIONS_H
@@ -16,30 +16,30 @@
 
 #define LISTENERS_MAX 64
 
-/* Choices are in the order in which the table of options names them. */
+/* The values of a choice have the order in which the table of options names them. */
 enum dataplane_choice { DATAPLANE_AUTO, DATAPLANE_SOCKMAP, DATAPLANE_USER };
 enum proxy_version { PROXY_NONE = 0, PROXY_V1 = 1, PROXY_V2 = 2 };
 enum arm_choice { ARM_AUTO, ARM_ALWAYS };
-/* What happens to connections while armed. AUTO: watch, where that is possible. */
+/* How hellos are inspected while armed. AUTO: watch if possible, else steer. */
 enum inspect_choice { INSPECT_AUTO, INSPECT_WATCH, INSPECT_STEER };
-/* AUTO: peername where connections are steered and the cgroup allows it, else none. */
+/* AUTO: peername if connections are steered and the cgroup allows it, else none. */
 enum client_address { CLIENT_ADDRESS_AUTO, CLIENT_ADDRESS_NONE, CLIENT_ADDRESS_PEERNAME, CLIENT_ADDRESS_TRANSPARENT };
 enum acme_fallback { ACME_FALLBACK_HTTPS, ACME_FALLBACK_CLOSE };
 
 struct activation;
 
 struct options {
-	struct endpoint backends[ROUTES];         /* indexed by enum route; no address: unused */
-	enum proxy_version proxy[ROUTES];         /* PROXY protocol header a backend gets */
-	unsigned int proxy_lines[ROUTES];         /* where that was asked for, as in struct routes */
-	struct routes routes;                     /* --route; the backend of the first is backends[ROUTE_RULE] */
-	const char *config;                       /* the file that lines are of; not owned */
+	struct endpoint backends[ROUTES];         /* by enum route; without an address: unused */
+	enum proxy_version proxy[ROUTES];         /* version of the PROXY header for each route */
+	unsigned int proxy_lines[ROUTES];         /* the line that asked for it, as in struct routes */
+	struct routes routes;                     /* --route; backends[ROUTE_RULE] belongs to the first */
+	const char *config;                       /* the configuration file; not owned */
 	bool proxy_tlv_alpn, proxy_tlv_authority; /* v2 TLVs PP2_TYPE_ALPN, PP2_TYPE_AUTHORITY */
 	struct address listeners[LISTENERS_MAX];
 	unsigned int listener_count;
-	const struct activation *activated;   /* `listeners` are sockets of the service manager's; NULL: they are not */
-	bool listener_implied[LISTENERS_MAX]; /* by a port alone: its family may be absent */
-	bool in_place[LISTENERS_MAX];         /* by listener: --https is that very port, its server keeps it */
+	const struct activation *activated; /* the service manager's sockets, which `listeners` describes; NULL: none */
+	bool listener_implied[LISTENERS_MAX]; /* from a port without an address: one family may be missing */
+	bool in_place[LISTENERS_MAX];         /* by listener: --https is this port, and its server keeps it */
 	unsigned int in_place_count;
 	enum arm_choice arm;
 	enum inspect_choice inspect;
@@ -48,49 +48,48 @@ struct options {
 	enum proxy_version client_address_proxy; /* --client-address proxy-vN; is in proxy[ROUTE_HTTPS] as well */
 	unsigned int hello_timeout_ms, connect_timeout_ms, idle_timeout_ms, acme_timeout_ms, drain_timeout_ms;
 	enum acme_fallback acme_fallback;
-	unsigned int max_connections; /* sessions; 0: from RLIMIT_NOFILE */
+	unsigned int max_connections; /* limit of sessions; 0: from RLIMIT_NOFILE */
 	unsigned int max_per_source;  /* 0: no limit */
-	unsigned int workers;         /* 0: one a CPU this process may run on */
-	unsigned int buffer_bytes;    /* --buffer: what one flow may hold for a peer that does not read */
+	unsigned int workers;         /* 0: one per CPU that this process may run on */
+	unsigned int buffer_bytes;    /* --buffer: what one flow may buffer for a slow peer */
 	bool defer_accept;            /* --no-defer-accept clears it */
 	enum dataplane_choice dataplane;
 	enum log_level log_level;
 	enum log_format log_format;
-	char name[48];          /* --name, of the control socket; empty: from the port */
-	char control_group[64]; /* members may use it, beside root and our own user; empty: no group */
-	bool metrics;           /* are served at metrics_address */
+	char name[48];          /* --name of the control socket; empty: the port */
+	char control_group[64]; /* its members may use it, like root and our own user; empty: no group */
+	bool metrics;           /* serve them at metrics_address */
 	struct address metrics_address;
-	char **command; /* after --: its words in argv, NULL ends them; NULL: none */
+	char **command; /* the words after --, in argv, NULL-terminated; NULL: none */
 };
 
 enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_USAGE };
 
 /*
- * Parses argv[1..] of a subcommand (argv[0] is its name). OPTIONS_USAGE leaves one sentence in why, anything else none.
- * Resolves backend names. Does not print and does not exit.
+ * Parses argv[1..] of a subcommand (argv[0] is its name) and resolves the names of backends. Does not print, does not
+ * exit. After OPTIONS_USAGE why says what is wrong; otherwise it is empty.
  */
 enum options_result options_parse(struct options *options, int argc, char **argv, struct sentence *why);
 
 /*
- * The same, but --acme and --https may be missing, and then nothing that needs them is checked: for `inspect`, which
- * only needs the rules.
+ * The same for `inspect`, which needs only the rules: --acme and --https may be missing, and checks that need them are
+ * skipped.
  */
 enum options_result options_parse_routes(struct options *options, int argc, char **argv, struct sentence *why);
 
 /* Is every address of the backend a TCP address of this machine? */
 bool options_is_local_tcp(const struct endpoint *endpoint);
 
-/* The same text and the same addresses, in the same order. */
+/* Do both have the same text and the same addresses, in the same order? */
 bool options_same_endpoint(const struct endpoint *a, const struct endpoint *b);
 
-/* The same rules, to the same backends. */
+/* Do both have the same rules with the same backends? */
 bool options_same_routes(const struct options *a, const struct options *b);
 
-/* Is it one of the listened addresses? */
+/* Is it one of the addresses to listen on? */
 bool options_has_listener(const struct options *options, const struct address *address);
 
-/* ", route-1 -> 127.0.0.1:9443" and so on, and at the end how many were left out for want of room; "" without rules.
- * Returns out. */
+/* ", route-1 -> 127.0.0.1:9443" and so on, ending with how many did not fit; "" without rules. Returns out. */
 const char *options_list_rules(const struct options *options, char *out, size_t size);
 
 /* The text of --help for attach and check. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What an option is, and the parsers of values that the table of options (table.c) is made of. Private to this folder.
- * A parser belongs to one call of options_parse(); nothing is shared.
+ * What describes an option, and the value parsers that the table of options (table.c) refers to. Private to this
+ * folder. A parser belongs to one call of options_parse(); nothing is shared.
  */
 #ifndef ALPNBPF_OPTIONS_PARSER_H
 #define ALPNBPF_OPTIONS_PARSER_H
@@ -12,45 +12,45 @@ enum { OPTIONS_MAX = 40 };
 
 struct option_spec;
 
-/* What is being parsed, and what is wrong with it. */
+/* The state of one call of options_parse(). */
 struct parser {
 	struct options *options;
-	const struct option_spec *spec; /* the option at hand */
+	const struct option_spec *spec; /* the current option */
 	struct sentence *why;
-	unsigned int line;       /* of the configuration file; 0: on the command line */
-	bool seen[OPTIONS_MAX];  /* by index in the table: given where we are, on the command line or in the file */
-	bool given[OPTIONS_MAX]; /* anywhere */
+	unsigned int line;       /* of the configuration file; 0: the command line */
+	bool seen[OPTIONS_MAX];  /* by index in the table: given in the current source, the command line or the file */
+	bool given[OPTIONS_MAX]; /* given in either */
 };
 
-/* Everything there is to know about an option, but for the rules between options (across.c) and the manual. */
+/* Everything about an option, except the rules between options (across.c) and its section of the manual. */
 struct option_spec {
 	const char *name;
-	const char *argument; /* NULL: takes none; of choices: their names, separated by | */
+	const char *argument; /* NULL for a flag; of a choice, the names separated by | */
 	bool (*parse)(struct parser *parser, const char *value);
 	const char *help;
-	size_t offset, size;            /* of the field of struct options that it sets; 0: none, or none alone */
-	unsigned int initial;           /* what that is where the option is not given: the default that help names */
+	size_t offset, size;            /* of the field of struct options that it sets; 0: not just one field */
+	unsigned int initial;           /* the field's default, which the help text repeats */
 	unsigned long long least, most; /* of numbers, durations (ms) and sizes (bytes) */
-	bool zero;                      /* 0 is allowed below least, and means "off" */
+	bool zero;                      /* allows 0, which means "off" */
 	enum route route;               /* whose backend it is */
 	bool required, repeatable;
-	void (*reset)(struct options *options); /* of a repeatable one: as if it had never been given */
-	bool not_in_file;                       /* makes sense on the command line alone */
-	/* Do both say the same? NULL: the bytes of the field tell. */
+	void (*reset)(struct options *options); /* of a repeatable option: forgets what was given */
+	bool not_in_file;                       /* makes sense only on the command line */
+	/* Do both give the option the same value? NULL: compare the bytes of the field. */
 	bool (*same)(const struct option_spec *spec, const struct options *a, const struct options *b);
-	bool fixed; /* the process is built around it: a reload cannot change it */
+	bool fixed; /* a reload cannot change it */
 };
 
-/* Each stores a value, or refuses it with a sentence in parser->why that names option, value and remedy. */
+/* Each stores a value, or returns false with option, value and remedy in parser->why. */
 
-/* values.c: into a field of their own, an unsigned int or an enum; `off` clears a bool */
+/* values.c: for options that set one unsigned int or enum; `off` clears a bool */
 bool option_parse_number(struct parser *parser, const char *text);
 bool option_parse_duration(struct parser *parser, const char *text);
 bool option_parse_size(struct parser *parser, const char *text);
-/* The place of the text among the argument's names is the enum's value. */
+/* The position of the text among the names in `argument` is the enum's value. */
 bool option_parse_choice(struct parser *parser, const char *text);
 bool option_parse_off(struct parser *parser, const char *text);
-/* Into a field of characters, filled up with zeros. */
+/* Into an array of characters, padded with zeros. */
 bool option_parse_name(struct parser *parser, const char *text);
 bool option_parse_group(struct parser *parser, const char *text);
 

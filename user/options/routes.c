@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The options that are about single routes, and what their backends are told of the client. Owns nothing; on the thread
- * of options_parse(). See parser.h.
+ * The options about single routes, and about what backends are told of the client. Owns nothing; on the thread of
+ * options_parse(). See parser.h.
  */
 #include "options/parser.h"
 
@@ -12,7 +12,7 @@ bool option_parse_route(struct parser *parser, const char *text)
 {
 	struct options *options = parser->options;
 	enum route route = (enum route)(ROUTE_RULE + options->routes.count);
-	/* A sentence names the rule, but a long rule must leave room for what is wrong with it. */
+	/* An error quotes the rule, but a long rule must leave room for the error. */
 	int length = strlen(text) < ROUTE_TEXT_MAX ? (int)strlen(text) : ROUTE_TEXT_MAX;
 	const char *backend, *cut = text[length] ? "..." : "";
 	struct sentence why;
@@ -84,12 +84,12 @@ bool option_parse_proxy_protocol(struct parser *parser, const char *text)
 	if (route == ROUTES || (strcmp(version, "=v1") != 0 && strcmp(version, "=v2") != 0))
 		return sentence_refuse(
 			parser->why,
-			"--proxy-protocol %s: is not ROUTE=VERSION; write https, acme or route-1 and so on, then =v1 or =v2, such as https=v2",
+			"--proxy-protocol %s: not ROUTE=VERSION; ROUTE is https, acme, route-1 and so on, VERSION is v1 or v2, as in https=v2",
 			text);
 	if (options->proxy[route] != PROXY_NONE)
 		return sentence_refuse(parser->why,
-				       "--proxy-protocol %s: the route %s has a version already; give it once a route",
-				       text, route_name(route));
+				       "--proxy-protocol %s: route %s already has a version; give one per route", text,
+				       route_name(route));
 	options->proxy[route] = version[2] == '1' ? PROXY_V1 : PROXY_V2;
 	options->proxy_lines[route] = parser->line;
 	return true;
@@ -116,9 +116,8 @@ bool option_parse_proxy_tlv(struct parser *parser, const char *text)
 			if (strlen(tlvs[i].name) != length || strncmp(tlvs[i].name, item, length) != 0)
 				continue;
 			if (*tlvs[i].wanted)
-				return sentence_refuse(parser->why,
-						       "--proxy-tlv %s: %s is asked for twice; once is enough", text,
-						       tlvs[i].name);
+				return sentence_refuse(parser->why, "--proxy-tlv %s: %s is given twice; give it once",
+						       text, tlvs[i].name);
 			*tlvs[i].wanted = known = true;
 		}
 		if (!known)
@@ -143,7 +142,7 @@ bool option_same_proxy_tlv(const struct option_spec *spec, const struct options 
 	return a->proxy_tlv_alpn == b->proxy_tlv_alpn && a->proxy_tlv_authority == b->proxy_tlv_authority;
 }
 
-/* The PROXY header is a way to tell the client's address as the others are. */
+/* A PROXY header is one more way to pass on the client's address. */
 bool option_parse_client_address(struct parser *parser, const char *text)
 {
 	static const struct {
@@ -164,7 +163,7 @@ bool option_parse_client_address(struct parser *parser, const char *text)
 		options->client_address_proxy = ways[i].proxy;
 		return true;
 	}
-	return sentence_refuse(parser->why, "--client-address %s: is not one of %s", text, parser->spec->argument);
+	return sentence_refuse(parser->why, "--client-address %s: not one of %s", text, parser->spec->argument);
 }
 
 bool option_same_client_address(const struct option_spec *spec, const struct options *a, const struct options *b)

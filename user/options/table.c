@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The table of options: a new one is a row here, a field of struct options, a section of the manual, and where it has
- * to agree with others, a rule in across.c. Constant; see table.h.
+ * The table of options. A new option is a row here, a field of struct options, a section of the manual and, if it
+ * depends on other options, a rule in across.c. Constant; see table.h.
  */
 #include "options/table.h"
 
@@ -13,7 +13,7 @@
 #define CONNECTIONS_MOST 1000000
 #define WORKERS_MOST     256
 
-/* It has been read by now: options_parse(). */
+/* Nothing to do: options_parse() has read the file before. */
 static bool parse_config(struct parser *parser, const char *text)
 {
 	(void)parser;
@@ -23,10 +23,10 @@ static bool parse_config(struct parser *parser, const char *text)
 
 #define SIZE_OF(name) sizeof(((struct options *)0)->name)
 #define FIELD(name)   .offset = offsetof(struct options, name), .size = SIZE_OF(name)
-/* A field that is stored as an unsigned int: an enum has to be one. */
+/* A field that is stored as an unsigned int, which an enum must be too. */
 #define UINT(name)                                                                                                     \
 	FIELD(name) + 0 * sizeof(struct {                                                                              \
-			      static_assert(SIZE_OF(name) == sizeof(unsigned int), "no unsigned int");                 \
+			      static_assert(SIZE_OF(name) == sizeof(unsigned int), "not an unsigned int");             \
 			      int member;                                                                              \
 		      })
 
@@ -52,7 +52,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "listen",
 		.argument = "ADDR:PORT",
-		.help = "an address to listen on, repeatable (0.0.0.0:443 and [::]:443)",
+		.help = "an address to listen on; repeatable (0.0.0.0:443 and [::]:443)",
 		.parse = option_parse_listen,
 		.reset = option_reset_listen,
 		.same = option_same_listen,
@@ -61,7 +61,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "route",
 		.argument = "RULE",
-		.help = "a backend for other ALPN or SNI names; repeatable, the first met counts",
+		.help = "a backend for other ALPN or SNI names; repeatable, the first match wins",
 		.parse = option_parse_route,
 		.reset = option_reset_route,
 		.same = option_same_route,
@@ -70,7 +70,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "proxy-protocol",
 		.argument = "ROUTE=v1|v2",
-		.help = "send ROUTE (https, acme, route-1 ...) a PROXY header; once a route",
+		.help = "send ROUTE (https, acme, route-1 ...) a PROXY header; once per route",
 		FIELD(proxy),
 		.parse = option_parse_proxy_protocol,
 		.reset = option_reset_proxy_protocol,
@@ -79,7 +79,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "proxy-tlv",
 		.argument = "alpn|authority",
-		.help = "put the ALPN or the SNI name into v2 headers; repeatable",
+		.help = "add the ALPN or the SNI name to v2 headers; repeatable",
 		.parse = option_parse_proxy_tlv,
 		.reset = option_reset_proxy_tlv,
 		.same = option_same_proxy_tlv,
@@ -88,7 +88,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "client-address",
 		.argument = "none|peername|transparent|proxy-v1|proxy-v2",
-		.help = "how the web server learns it (peername in place and with a bypass, else none)",
+		.help = "how the web server learns it (peername in place and with the bypass, else none)",
 		.parse = option_parse_client_address,
 		.same = option_same_client_address,
 		.fixed = true,
@@ -96,7 +96,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "arm",
 		.argument = "auto|always",
-		.help = "look into connections while an ACME client listens, or always (auto)",
+		.help = "inspect ClientHellos while an ACME client listens, or always (auto)",
 		UINT(arm),
 		.parse = option_parse_choice,
 		.fixed = true,
@@ -104,7 +104,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "inspect",
 		.argument = "auto|watch|steer",
-		.help = "while armed: read hellos as they pass, or take every connection (watch where possible)",
+		.help = "while armed: read hellos in passing, or proxy all connections (watch if possible)",
 		UINT(inspect),
 		.parse = option_parse_choice,
 		.fixed = true,
@@ -120,7 +120,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "hello-timeout",
 		.argument = "TIME",
-		.help = "for a whole ClientHello (5s)",
+		.help = "time to receive a whole ClientHello (5s)",
 		UINT(hello_timeout_ms),
 		.initial = 5000,
 		.parse = option_parse_duration,
@@ -128,7 +128,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "connect-timeout",
 		.argument = "TIME",
-		.help = "for a backend to accept (5s)",
+		.help = "time to connect to a backend (5s)",
 		UINT(connect_timeout_ms),
 		.initial = 5000,
 		.parse = option_parse_duration,
@@ -136,7 +136,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "idle-timeout",
 		.argument = "TIME",
-		.help = "for a session without a byte, 0: none (10m)",
+		.help = "time a session may be idle; 0: no limit (10m)",
 		UINT(idle_timeout_ms),
 		.initial = 10 * 60 * 1000,
 		.parse = option_parse_duration,
@@ -145,7 +145,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "acme-timeout",
 		.argument = "TIME",
-		.help = "for a whole ACME session (10s)",
+		.help = "time for a whole ACME session (10s)",
 		UINT(acme_timeout_ms),
 		.initial = 10000,
 		.parse = option_parse_duration,
@@ -153,7 +153,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "drain-timeout",
 		.argument = "TIME",
-		.help = "for sessions to end after SIGTERM, 0: at once (30s)",
+		.help = "time for sessions to end after SIGTERM; 0: none (30s)",
 		UINT(drain_timeout_ms),
 		.initial = 30000,
 		.parse = option_parse_duration,
@@ -162,14 +162,14 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "acme-fallback",
 		.argument = "https|close",
-		.help = "who gets a validation the ACME client refuses (https)",
+		.help = "where a validation goes if the ACME client refuses it (https)",
 		UINT(acme_fallback),
 		.parse = option_parse_choice,
 	},
 	{
 		.name = "max-connections",
 		.argument = "N",
-		.help = "sessions at once (what the descriptor limit allows)",
+		.help = "limit of concurrent sessions (what the descriptor limit allows)",
 		UINT(max_connections),
 		.parse = option_parse_number,
 		.least = 1,
@@ -178,7 +178,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "max-per-source",
 		.argument = "N",
-		.help = "sessions of one IPv4 address or IPv6 /64, 0: no limit (0)",
+		.help = "limit of sessions per IPv4 address or IPv6 /64; 0: no limit (0)",
 		UINT(max_per_source),
 		.parse = option_parse_number,
 		.least = 1,
@@ -188,7 +188,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "workers",
 		.argument = "N",
-		.help = "threads (one a CPU)",
+		.help = "number of worker threads (one per CPU)",
 		UINT(workers),
 		.parse = option_parse_number,
 		.least = 1,
@@ -198,7 +198,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "buffer",
 		.argument = "SIZE",
-		.help = "what one flow may hold for a peer that does not read (1M)",
+		.help = "how much one flow may buffer for a slow peer (1M)",
 		UINT(buffer_bytes),
 		.initial = 1 << 20,
 		.parse = option_parse_size,
@@ -207,7 +207,7 @@ const struct option_spec option_specs[] = {
 	},
 	{
 		.name = "no-defer-accept",
-		.help = "accept connections before their first byte",
+		.help = "accept connections before their first byte arrives",
 		FIELD(defer_accept),
 		.initial = true,
 		.parse = option_parse_off,
@@ -215,7 +215,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "dataplane",
 		.argument = "auto|sockmap|user",
-		.help = "what moves the bytes: the kernel or this process (auto)",
+		.help = "what forwards the bytes: the kernel or this process (auto)",
 		UINT(dataplane),
 		.parse = option_parse_choice,
 		.fixed = true,
@@ -223,7 +223,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "log-level",
 		.argument = "error|warn|info|debug",
-		.help = "the least important lines to log (info)",
+		.help = "the least severe level to log (info)",
 		UINT(log_level),
 		.initial = LOG_LEVEL_INFO,
 		.parse = option_parse_choice,
@@ -231,14 +231,14 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "log-format",
 		.argument = "text|json",
-		.help = "how lines look on stderr (text)",
+		.help = "format of the log on stderr (text)",
 		UINT(log_format),
 		.parse = option_parse_choice,
 	},
 	{
 		.name = "metrics",
 		.argument = "[ADDR:]PORT|unix:PATH",
-		.help = "serve Prometheus metrics over HTTP there",
+		.help = "serve Prometheus metrics over HTTP at this address",
 		.parse = option_parse_metrics,
 		.same = option_same_metrics,
 		.fixed = true,
@@ -246,7 +246,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "name",
 		.argument = "NAME",
-		.help = "of this instance's control socket, /run/alpnbpf/NAME.sock (the port)",
+		.help = "name of the control socket, /run/alpnbpf/NAME.sock (the port)",
 		FIELD(name),
 		.parse = option_parse_name,
 		.fixed = true,
@@ -254,7 +254,7 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "control-group",
 		.argument = "GROUP",
-		.help = "its members may use the control socket, beside root",
+		.help = "a group whose members may use the control socket, besides root",
 		FIELD(control_group),
 		.parse = option_parse_group,
 		.fixed = true,
@@ -262,18 +262,18 @@ const struct option_spec option_specs[] = {
 	{
 		.name = "config",
 		.argument = "FILE",
-		.help = "options from a file, as `name = value`; those of the command line come first",
+		.help = "read options from a file, as `name = value`; the command line overrides it",
 		.parse = parse_config,
 		.not_in_file = true,
 	},
 	{
 		.name = "help",
-		.help = "this text",
+		.help = "show this text",
 		.not_in_file = true,
 	},
 	{
 		.name = "version",
-		.help = "the version",
+		.help = "show the version",
 		.not_in_file = true,
 	},
 };
@@ -308,12 +308,12 @@ bool option_apply(struct parser *parser, const struct option_spec *spec, const c
 
 	parser->spec = spec;
 	if (value && !*value)
-		return sentence_refuse(parser->why, "--%s: its value is empty; write --%s %s", spec->name, spec->name,
+		return sentence_refuse(parser->why, "--%s has an empty value; write --%s %s", spec->name, spec->name,
 				       spec->argument);
 	if (parser->seen[index] && !spec->repeatable)
-		return sentence_refuse(parser->why, "--%s%s%s: was given before; give it once", spec->name,
+		return sentence_refuse(parser->why, "--%s%s%s: already given; give it once", spec->name,
 				       value ? " " : "", value ? value : "");
-	/* What the command line says replaces what the file says. */
+	/* The command line replaces what the file gave. */
 	if (parser->given[index] && !parser->seen[index] && spec->reset)
 		spec->reset(parser->options);
 	parser->seen[index] = parser->given[index] = true;

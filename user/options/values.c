@@ -8,14 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DURATION_MOST_MS (576ULL * 3600 * 1000) /* 24 days: what an int holds, so that any timer can */
+#define DURATION_MOST_MS (576ULL * 3600 * 1000) /* 24 days: in ms it fits into an int, as poll() needs */
 
 static unsigned int *field_uint(const struct parser *parser)
 {
 	return (unsigned int *)((char *)parser->options + parser->spec->offset);
 }
 
-/* The digits text starts with. NULL when there are none, or more than any option could mean. */
+/* Parses the leading digits, and returns what follows them. NULL if there are none, or more than any option needs. */
 static const char *scan_digits(unsigned long long *value, const char *text)
 {
 	const char *end = text;
@@ -36,7 +36,7 @@ bool option_parse_number(struct parser *parser, const char *text)
 	const char *end = scan_digits(&value, text);
 
 	if (!end || *end || value > spec->most || (value < spec->least && !(value == 0 && spec->zero)))
-		return sentence_refuse(parser->why, "--%s %s: is not a number from %llu to %llu%s", spec->name, text,
+		return sentence_refuse(parser->why, "--%s %s: not a number from %llu to %llu%s", spec->name, text,
 				       spec->least, spec->most, spec->zero ? ", or 0 for no limit" : "");
 	*field_uint(parser) = (unsigned int)value;
 	return true;
@@ -59,12 +59,12 @@ bool option_parse_duration(struct parser *parser, const char *text)
 	if (factor == 0)
 		return sentence_refuse(
 			parser->why,
-			"--%s %s: is not a duration; write a whole number and ms, s, m or h, such as 500ms or 10s",
+			"--%s %s: not a duration; write a whole number and ms, s, m or h, such as 500ms or 10s",
 			spec->name, text);
 	if (value > DURATION_MOST_MS / factor)
-		return sentence_refuse(parser->why, "--%s %s: is too long; at most 576h (24 days)", spec->name, text);
+		return sentence_refuse(parser->why, "--%s %s: too long; the limit is 576h (24 days)", spec->name, text);
 	if (value == 0 && !spec->zero)
-		return sentence_refuse(parser->why, "--%s %s: must be at least 1ms", spec->name, text);
+		return sentence_refuse(parser->why, "--%s %s: too short; it must be at least 1ms", spec->name, text);
 	*field_uint(parser) = (unsigned int)(value * factor);
 	return true;
 }
@@ -82,11 +82,10 @@ bool option_parse_size(struct parser *parser, const char *text)
 		shift = 20;
 	else if (!unit || *unit)
 		return sentence_refuse(
-			parser->why,
-			"--%s %s: is not a size; write a whole number of bytes, or with K or M, such as 1M", spec->name,
-			text);
+			parser->why, "--%s %s: not a size; write a number of bytes, or a number and K or M, such as 1M",
+			spec->name, text);
 	if (value > spec->most >> shift || value << shift < spec->least)
-		return sentence_refuse(parser->why, "--%s %s: is out of range; from %lluK to %lluM", spec->name, text,
+		return sentence_refuse(parser->why, "--%s %s: out of range (%lluK to %lluM)", spec->name, text,
 				       spec->least >> 10, spec->most >> 20);
 	*field_uint(parser) = (unsigned int)(value << shift);
 	return true;
@@ -109,7 +108,7 @@ bool option_parse_choice(struct parser *parser, const char *text)
 		if (!*name)
 			break;
 	}
-	return sentence_refuse(parser->why, "--%s %s: is not one of %s", spec->name, text, spec->argument);
+	return sentence_refuse(parser->why, "--%s %s: not one of %s", spec->name, text, spec->argument);
 }
 
 bool option_parse_off(struct parser *parser, const char *text)
@@ -124,7 +123,7 @@ static void store_text(struct parser *parser, const char *text)
 	char *field = (char *)parser->options + parser->spec->offset;
 
 	memset(field, 0, parser->spec->size);
-	memcpy(field, text, strlen(text));
+	memcpy(field, text, strlen(text) + 1);
 }
 
 bool option_parse_name(struct parser *parser, const char *text)
@@ -134,7 +133,8 @@ bool option_parse_name(struct parser *parser, const char *text)
 
 	if (length >= parser->spec->size || strspn(text, allowed) != length || *text == '.')
 		return sentence_refuse(
-			parser->why, "--name %s: is not a name; write up to %zu letters, digits, \"-\", \"_\" or \".\"",
+			parser->why,
+			"--name %s: not a name; use up to %zu letters, digits, \"-\", \"_\" and \".\", and no \".\" at the start",
 			text, parser->spec->size - 1);
 	store_text(parser, text);
 	return true;
@@ -143,7 +143,7 @@ bool option_parse_name(struct parser *parser, const char *text)
 bool option_parse_group(struct parser *parser, const char *text)
 {
 	if (strlen(text) >= parser->spec->size)
-		return sentence_refuse(parser->why, "--control-group %s: is too long for the name of a group", text);
+		return sentence_refuse(parser->why, "--control-group %s: too long for the name of a group", text);
 	store_text(parser, text);
 	return true;
 }
