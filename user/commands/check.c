@@ -239,15 +239,14 @@ static void check_web_server(struct findings *findings)
 	}
 }
 
-static const char *connect_reason(int error, unsigned int timeout_ms, char *out, size_t size)
+static void explain_connect(int error, unsigned int timeout_ms, struct sentence *why)
 {
 	if (error == -ECONNREFUSED)
-		snprintf(out, size, "refused: nothing listens there");
+		sentence_set(why, "refused: nothing listens there");
 	else if (error == -ETIMEDOUT)
-		snprintf(out, size, "no answer within %u ms", timeout_ms);
+		sentence_set(why, "no answer within %u ms", timeout_ms);
 	else
-		snprintf(out, size, "%s", strerror(-error));
-	return out;
+		sentence_set(why, "%s", strerror(-error));
 }
 
 /*
@@ -259,7 +258,8 @@ static void check_backend(struct findings *findings, enum route route, const cha
 {
 	const struct endpoint *backend = &findings->options->backends[route];
 	unsigned int timeout_ms = findings->options->connect_timeout_ms, first = backend->count;
-	char address[ADDRESS_TEXT_MAX], reason[128];
+	char address[ADDRESS_TEXT_MAX];
+	struct sentence why;
 	int errors[ENDPOINT_ADDRESSES_MAX] = {0};
 
 	for (unsigned int i = 0; i < backend->count; i++) {
@@ -269,20 +269,21 @@ static void check_backend(struct findings *findings, enum route route, const cha
 	}
 	for (unsigned int i = 0; i < backend->count; i++) {
 		address_format(&backend->addresses[i], address, sizeof(address));
-		connect_reason(errors[i], timeout_ms, reason, sizeof(reason));
+		explain_connect(errors[i], timeout_ms, &why);
 		if (errors[i] == 0)
 			add_finding(findings, VERDICT_OK, "%s %s: %s accepts", name, backend->text, address);
 		else if (first == backend->count && (errors[i] == -ECONNREFUSED || errors[i] == -ENOENT))
-			add_finding(findings, dead, "%s %s: %s: %s; %s", name, backend->text, address, reason, remedy);
+			add_finding(findings, dead, "%s %s: %s: %s; %s", name, backend->text, address, why.text,
+				    remedy);
 		else if (first == backend->count)
-			add_finding(findings, dead, "%s %s: %s: %s", name, backend->text, address, reason);
+			add_finding(findings, dead, "%s %s: %s: %s", name, backend->text, address, why.text);
 		else if (i < first)
 			add_finding(findings, VERDICT_WARN,
 				    "%s %s: %s: %s; every connection tries it before one that accepts", name,
-				    backend->text, address, reason);
+				    backend->text, address, why.text);
 		else
 			add_finding(findings, VERDICT_OK, "%s %s: %s: %s; not needed, one before it accepts", name,
-				    backend->text, address, reason);
+				    backend->text, address, why.text);
 	}
 }
 
