@@ -52,7 +52,7 @@ enum flow_fault {
  *
  * THE INVARIANT OF THE DATA PATH
  *   A flow may redirect only while nothing is owed (passed == forwarded), and the worker may forward only while
- *   nothing redirected is still on its way to the other side's TCP (drained).
+ *   nothing redirected is still in flight to the other side's TCP.
  *
  * The first line is written by the verdict alone, under the source socket's lock; the second by the worker alone,
  * `forwarded` after send() returned. That is all the synchronisation there is. All counters are bytes and only grow.

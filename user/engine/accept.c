@@ -41,8 +41,8 @@ static void log_source_refused(struct worker *worker, const struct address *clie
 }
 
 /*
- * Where the client connected to, in place. Only connections that were steered have the web server's port there; who
- * finds the private port and connects to it would be sent on to itself.
+ * Where the client connected to, in place. Only connections that were steered have the web server's port there; one
+ * that was made to the private port itself would be connected back to it.
  */
 static bool destination_of(struct worker *worker, int fd, struct address *destination)
 {
@@ -53,7 +53,7 @@ static bool destination_of(struct worker *worker, int fd, struct address *destin
 	       address_port(destination) == address_port(&https->addresses[0]);
 }
 
-/* accept() failed: with what only time can mend, wait instead of asking again and again. */
+/* accept() failed for want of something that others may give back: waits, instead of trying again and again. */
 static void pause_after_error(struct worker *worker, int error)
 {
 	static struct log_limit limit;

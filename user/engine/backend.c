@@ -9,13 +9,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/log.h"
 #include "engine/connect.h"
 #include "engine/deadlines.h"
+#include "engine/flow.h"
 #include "engine/hints.h"
-#include "base/log.h"
 #include "engine/peek.h"
 #include "engine/proxy_protocol.h"
-#include "engine/flow.h"
 #include "engine/side.h"
 #include "engine/worker.h"
 
@@ -142,7 +142,7 @@ static enum backend_step aim_at(struct session *session, enum route route)
 void backend_connect_ahead(struct session *session)
 {
 	if (aim_at(session, ROUTE_HTTPS) == BACKEND_STANDS)
-		backend_take_over(session);
+		backend_join(session);
 }
 
 void backend_drop_other(struct session *session, enum route route)
@@ -190,7 +190,7 @@ enum backend_step backend_retry(struct session *session)
 
 /* --- the PROXY header and the map --- */
 
-/* The backend has gone right after it accepted. Ahead of the hello that means nothing: it may be for another one. */
+/* The backend has closed right after it accepted. Ahead of the hello that means nothing: the route may be another. */
 static bool backend_lost(struct session *session)
 {
 	if (session->state == SESSION_HELLO)
@@ -249,7 +249,7 @@ static bool send_header(struct session *session)
 	return true;
 }
 
-bool backend_take_over(struct session *session)
+bool backend_join(struct session *session)
 {
 	struct worker *worker = session->worker;
 	struct connecting *connecting = &session->connecting;

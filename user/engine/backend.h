@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The backend connection of a session: connecting without blocking, trying the addresses of the route in turn and
- * again, falling back from ACME to HTTPS, and the PROXY header that goes before the first byte.
+ * again, falling back from ACME to HTTPS, and the PROXY header that goes before the first byte. Owns
+ * session.connecting, with connect.c; runs on the thread of the session's worker.
  */
 #ifndef ALPNBPF_ENGINE_BACKEND_H
 #define ALPNBPF_ENGINE_BACKEND_H
@@ -10,14 +11,12 @@
 
 /* What connecting has come to. */
 enum backend_step {
-	BACKEND_WAITS,   /* for an event or the retry timer; ahead of the hello it may also have failed, which means
-			    nothing */
-	BACKEND_STANDS,  /* it is connected: backend_take_over() is due */
+	BACKEND_WAITS,   /* for an event or the retry timer; or it failed ahead of the hello, which means nothing */
+	BACKEND_STANDS,  /* it is connected: backend_join() is due */
 	BACKEND_GAVE_UP, /* the session was ended */
 };
 
-/* Connects the default backend before the route is known, where that can pay off. One attempt; failure means nothing.
- */
+/* Connects the default backend before the route is known, where that can pay off. Once; failure means nothing. */
 void backend_connect_ahead(struct session *session);
 
 /* Closes a connection that was made ahead and does not lead to `route`. */
@@ -33,9 +32,10 @@ enum backend_step backend_progress(struct session *session);
 enum backend_step backend_retry(struct session *session);
 
 /*
- * The connection stands: sends the PROXY header if one is due, puts the socket into the map, lets the flows live. Done
- * once; asking again is harmless. False when it ended the session, or the connection if that was made ahead.
+ * The connection stands and becomes part of the session: sends the PROXY header if one is due, puts the socket into the
+ * map, lets the flows live. Done once; asking again is harmless. False when it ended the session, or the connection if
+ * that was made ahead.
  */
-bool backend_take_over(struct session *session);
+bool backend_join(struct session *session);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The options as sessions use them. A reload makes a new one; sessions keep the one they began with, until the last of
- * them has ended. Read-only once workers know it, but for `users`.
+ * them has ended. Made and freed by the main thread; not written once workers know it, but for what is said there.
  */
 #ifndef ALPNBPF_ENGINE_CONFIGURATION_H
 #define ALPNBPF_ENGINE_CONFIGURATION_H
@@ -14,13 +14,13 @@
 struct configuration {
 	struct options options;
 	unsigned int max_sessions;    /* of all workers */
-	_Atomic unsigned long users;  /* sessions, and workers that open new ones with it */
+	_Atomic unsigned long users;  /* sessions, and workers that open new ones with it; counted by workers */
 	uint16_t rules;               /* for struct flow: table + 1; 0: none */
-	_Atomic unsigned long hellos; /* sessions that may still look into that table */
-	struct configuration *older;  /* not freed yet; main thread */
+	_Atomic unsigned long hellos; /* sessions that may still look into that table; counted by workers */
+	struct configuration *older;  /* not freed yet; the main thread's */
 	unsigned int workers;
 	unsigned int opened_count; /* listeners it brings to each worker */
-	struct listener *opened;   /* [worker * opened_count + i]; its worker takes them over. Owned, NULL: none */
+	struct listener *opened;   /* [worker * opened_count + i]; each worker takes its own out. Owned, NULL: none */
 };
 
 /* A copy of the options, in use by `workers` workers. NULL: no memory. */

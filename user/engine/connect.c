@@ -6,13 +6,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "engine/side.h"
 #include "engine/socket_options.h"
-#include "base/log.h"
 #include "engine/worker.h"
 #include "system/ports.h"
 #include "system/sysctl.h"
@@ -134,7 +132,7 @@ static int begin_connection(struct session *session, const struct address *addre
 	return result;
 }
 
-static bool default_paces;
+static bool default_paces; /* written once, by the worker that connects first */
 
 static void read_congestion_control(void)
 {

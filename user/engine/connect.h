@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One attempt of a session to connect to the backend it aims at; which address, how often and when is backend.c's. */
+/*
+ * One attempt of a session to connect to the backend it aims at; how often and when is decided in backend.c. Runs on
+ * the thread of the session's worker.
+ */
 #ifndef ALPNBPF_ENGINE_CONNECT_H
 #define ALPNBPF_ENGINE_CONNECT_H
 
 #include <stdbool.h>
 
-#include "engine/session.h"
 #include "base/address.h"
+#include "engine/session.h"
 
 /*
  * In place the web server is where the client wanted to go: the same address, so that it serves what it would have.
@@ -20,7 +23,7 @@ unsigned int connect_first_address(const struct session *session);
 struct address connect_address(const struct session *session);
 
 /*
- * Opens the backend's socket, connects, and watches it while that is under way. 0 when it stands, -EALREADY while it is
+ * Opens the backend's socket, connects, and polls it while that is under way. 0 when it stands, -EALREADY while it is
  * under way, or why it failed: then side_close() is due.
  */
 int connect_start(struct session *session, const struct address *address);

@@ -42,11 +42,11 @@ struct engine {
 	struct trace trace;
 };
 
-/* Its descriptors; nothing else of it is there. 0 or -errno; engine_close() is due in either case. */
+/* Makes the descriptors, and nothing else yet. 0 or -errno; engine_close() is due in either case. */
 int engine_open(struct engine *engine);
-/* So many sessions, among so many workers. Before the data plane and steering are opened, which need it. */
+/* How many sessions and workers there will be: the data plane and steering are opened after this. */
 void engine_divide(struct engine *engine, unsigned int sessions, unsigned int workers);
-/* The configuration, the table of sources and the workers; their listeners come next. 0 or -errno. */
+/* Makes the configuration, the table of sources and the workers; their listeners come next. 0 or -errno. */
 int engine_set_up(struct engine *engine, const struct options *options, struct sentence *why);
 /* Starts the workers. 0 or -errno; those that are `running` by then have to be told and joined in either case. */
 int engine_start(struct engine *engine, struct sentence *why);
@@ -54,10 +54,10 @@ int engine_start(struct engine *engine, struct sentence *why);
 void engine_publish(struct engine *engine, struct configuration *configuration);
 /* Have all that run adopted the newest? `answered` tells when to ask again. */
 bool engine_has_adopted(const struct engine *engine);
-/* Tells all that run. One that has ended does not mind. */
+/* Tells all that run; one that has ended ignores it. */
 void engine_tell(struct engine *engine, enum worker_command command);
 void engine_join(struct engine *engine);
-/* All of it, steering and the data plane included, however far it came. No worker may run. */
+/* Closes all of it, steering and the data plane included, however far it came. No worker may run. */
 void engine_close(struct engine *engine);
 
 #endif

@@ -15,10 +15,9 @@
 #include "engine/peek.h"
 #include "engine/worker.h"
 
-/* The route as the bytes say; ROUTE_UNDECIDED as long as they do not. */
 static enum route decided_route(const struct session *session)
 {
-	return (enum route)__atomic_load_n(&session->flows[CLIENT].route, __ATOMIC_ACQUIRE);
+	return flow_route(&session->flows[CLIENT]);
 }
 
 static bool has_said_something(const struct session *session)
@@ -28,7 +27,7 @@ static bool has_said_something(const struct session *session)
 	return session->sides[CLIENT].in_map ? flow_arrived(flow) > 0 : session->first_bytes.fed > 0;
 }
 
-/* Feed the native parser what is new. Returns what the last recv() did: > 0, 0 at an end, or -errno. */
+/* Feeds the native parser what is new. Returns what the last recv() did: > 0, 0 at an end, or -errno. */
 static ssize_t feed_parser(struct session *session)
 {
 	struct worker *worker = session->worker;
@@ -60,7 +59,7 @@ static void note_server_name(struct session *session)
 		session->first_bytes.server_name = strdup(hello.server_name);
 }
 
-/* counted: by what the hello says; MORE when a deadline or an end decided. */
+/* result: what the hello says, for the counters; MORE when a deadline or an end decided. */
 static enum route decide_route(struct session *session, enum route route, enum clienthello_result result)
 {
 	session->worker->counters.hellos[result]++;
@@ -130,8 +129,10 @@ static void start_in_kernel(struct session *session, bool ahead)
 		session_reset(session, CLIENT);
 		return;
 	}
-	/* What was there is known to be passed or redirected now. If it was nothing new, later bytes must not be
-	 * redirected without an event: that is forbidden, and a second kick is for a segment that came in between. */
+	/*
+	 * What was there is known to be passed or redirected now. If nothing was, bytes that come later must not be
+	 * redirected without an event: from now on they are passed, and a second kick is for those that came before.
+	 */
 	if (!decided_route(session) && flow_arrived(&flows[CLIENT]) == 0) {
 		flow_set_mode(&flows[CLIENT], FLOW_HELD);
 		dataplane_kick(session->sides[CLIENT].fd);
@@ -154,7 +155,7 @@ ssize_t first_bytes_look(struct session *session, bool *ahead)
 			peek_forget(worker);
 		/* A connection that carried a PROXY header is not unused: it is made for none but https. The header
 		 * goes out before the kick, and its TLVs are read from these bytes. With rules, https is one of many:
-		 * its server is not to be bothered with connections that are for others. */
+		 * its server must not see connections that are for others. */
 		if (header || peek_rules(session))
 			*ahead = worker->peeked.hello.result != CLIENTHELLO_MORE &&
 				 worker->peeked.hello.route == ROUTE_HTTPS;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The first bytes of a session, until its route is known: who reads them, how long they may take, what they say.
+ * The first bytes of a session, until its route is known: who reads them, how long they may take, what they say. Owns
+ * session.first_bytes; runs on the thread of the session's worker.
  */
 #ifndef ALPNBPF_ENGINE_FIRST_BYTES_H
 #define ALPNBPF_ENGINE_FIRST_BYTES_H
@@ -20,7 +21,7 @@ ssize_t first_bytes_look(struct session *session, bool *ahead);
  * ROUTE_UNDECIDED: it is not known yet, or the session was ended.
  */
 
-/* The client is in the map or known to be relayed. */
+/* The client has been inserted into the map, or stays in user space. */
 enum route first_bytes_start(struct session *session, bool ahead);
 
 /* Something happened at the client. */

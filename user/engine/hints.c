@@ -4,10 +4,10 @@
 
 #include <stdio.h>
 
-#include "engine/configuration.h"
-#include "system/listening.h"
 #include "base/log.h"
+#include "engine/configuration.h"
 #include "engine/worker.h"
+#include "system/listening.h"
 
 #define LISTENERS_LOOKED_AT 8
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Bytes on their way to a side, as its TCP knows them. */
+/*
+ * Bytes on their way to a side, as its TCP knows them. Owns session.in_flight and socket_side.delivered. Runs on the
+ * thread of the session's worker.
+ */
 #ifndef ALPNBPF_ENGINE_IN_FLIGHT_H
 #define ALPNBPF_ENGINE_IN_FLIGHT_H
 

@@ -6,21 +6,17 @@
 #include "engine/lifecycle.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/descriptor.h"
+#include "base/log.h"
 #include "engine/backend.h"
 #include "engine/deadlines.h"
 #include "engine/first_bytes.h"
+#include "engine/flow.h"
 #include "engine/hints.h"
 #include "engine/peek.h"
-#include "base/log.h"
-#include "engine/flow.h"
 #include "engine/relay.h"
 #include "engine/side.h"
 #include "engine/validation.h"
@@ -86,7 +82,7 @@ static bool open_client(struct session *session, bool *ahead)
 /* What connecting the backend has come to: the session is open when it stands. */
 static void follow_backend(struct session *session, enum backend_step step)
 {
-	if (step != BACKEND_STANDS || !backend_take_over(session))
+	if (step != BACKEND_STANDS || !backend_join(session))
 		return;
 	if (session->state != SESSION_CONNECTING)
 		return; /* ahead of the hello */
@@ -115,7 +111,7 @@ static void take_route(struct session *session, enum route route)
 	/* Before the route is published: from then on the verdict would redirect what another backend says to the
 	 * client. */
 	backend_drop_other(session, route);
-	__atomic_store_n(&session->flows[CLIENT].route_chosen, (__u16)route, __ATOMIC_SEQ_CST);
+	flow_choose_route(&session->flows[CLIENT], route);
 	leave_hello(session);
 	session->state = SESSION_CONNECTING;
 	if (route == ROUTE_ACME)
@@ -125,8 +121,7 @@ static void take_route(struct session *session, enum route route)
 	follow_backend(session, backend_connect(session));
 }
 
-/* What the first bytes have come to. They are forgotten last: the trace and the PROXY header's TLVs are made of them.
- */
+/* What the first bytes have come to. They are forgotten last: the trace and PROXY TLVs are made of them. */
 static void follow_first_bytes(struct session *session, enum route route)
 {
 	if (route != ROUTE_UNDECIDED)
@@ -184,7 +179,7 @@ void session_deadline(struct session *session)
 	case SESSION_HELLO:
 		follow_first_bytes(session, first_bytes_timeout(session));
 		return;
-	case SESSION_CONNECTING:
+	case SESSION_CONNECTING: /* there it is a validation's */
 	case SESSION_OPEN:
 		if (session->route == ROUTE_ACME)
 			session_end(session, CAUSE_ACME_TIMEOUT, true);
@@ -225,7 +220,7 @@ static void log_fault(const struct session *session)
 		  session_cause_name(session->cause), suppressed);
 }
 
-static void account(const struct session *session)
+static void count_session(const struct session *session)
 {
 	struct counters *counters = &session->worker->counters;
 	const struct flow *up = &session->flows[CLIENT], *down = &session->flows[BACKEND];
@@ -255,7 +250,7 @@ void session_sweep(struct session *session)
 	hint_unanswered(session);
 	for (int side = CLIENT; side < SIDES; side++)
 		side_close(session, (enum side)side, session->reset_sides);
-	account(session);
+	count_session(session);
 	if (session->in_sources)
 		source_table_leave(worker->engine->sources, &session->client);
 	free(session->first_bytes.server_name);

@@ -15,14 +15,14 @@
 void session_open(struct worker *worker, int fd, const struct address *client, const struct address *destination,
 		  bool in_sources);
 
-/* Do all that can be done now. Called by the worker for a session that had an event. */
+/* Something happened to it: does all that can be done now. */
 void session_progress(struct session *session);
 
-/* Both timers. */
+/* Its timers have expired. */
 void session_deadline(struct session *session);
 void session_retry(struct session *session);
 
-/* Closes the sockets and frees the slot. */
+/* After it has ended, and the batch of events with it: closes the sockets and frees the slot. */
 void session_sweep(struct session *session);
 
 #endif

@@ -8,19 +8,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "system/ports.h"
-#include "steering/watch.h"
 #include "base/descriptor.h"
-#include "base/log.h"
 #include "engine/accept.h"
 #include "engine/socket_options.h"
 #include "engine/worker.h"
 #include "options/changes.h"
+#include "steering/watch.h"
+#include "system/ports.h"
 
 #define BACKLOG 4096 /* the kernel takes the smaller of this and net.core.somaxconn */
 

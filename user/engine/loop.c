@@ -31,7 +31,7 @@ static struct session *session_of(struct worker *worker, uint32_t index)
 	return &worker->slots.sessions[index];
 }
 
-static int wait_for_descriptor(struct worker *worker, int fd, enum source_kind kind)
+static int poll_descriptor(struct worker *worker, int fd, enum source_kind kind)
 {
 	union event_source source = {.kind = (uint8_t)kind};
 	struct epoll_event event = {.events = EPOLLIN, .data.u64 = source.bits};
@@ -40,7 +40,7 @@ static int wait_for_descriptor(struct worker *worker, int fd, enum source_kind k
 }
 
 /* A record of the event ring: a hint that this flow owes something, or has decided its route. */
-static int event_seen(void *context, void *data, size_t size)
+static int note_flow_event(void *context, void *data, size_t size)
 {
 	struct worker *worker = context;
 	const struct flow_event *event = data;
@@ -67,7 +67,7 @@ static void look_for_lost_events(struct worker *worker)
 		worker_mark(&worker->slots.sessions[i]);
 }
 
-static void session_event(struct worker *worker, union event_source source, uint32_t events)
+static void note_socket_event(struct worker *worker, union event_source source, uint32_t events)
 {
 	struct session *session = session_of(worker, source.index);
 	struct socket_side *sock = &session->sides[source.side];
@@ -109,7 +109,7 @@ static void dispatch_event(struct worker *worker, const struct epoll_event *even
 			accept_some(worker, &worker->accepting.listeners[source.index]);
 		break;
 	case SOURCE_SESSION:
-		session_event(worker, source, event->events);
+		note_socket_event(worker, source, event->events);
 		break;
 	}
 }
@@ -303,18 +303,18 @@ int worker_init(struct worker *worker, struct engine *engine, unsigned int index
 	worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (worker->epoll < 0 || worker->wake < 0)
 		return -errno;
-	error = wait_for_descriptor(worker, worker->wake, SOURCE_WAKE);
+	error = poll_descriptor(worker, worker->wake, SOURCE_WAKE);
 	if (!error && index == 0 && engine->steer.watches) {
 		error = takeovers_open(worker);
 		if (!error)
-			error = wait_for_descriptor(worker, engine->steer.takeovers, SOURCE_TAKEOVERS);
+			error = poll_descriptor(worker, engine->steer.takeovers, SOURCE_TAKEOVERS);
 	}
 	if (error || !dataplane_has_verdict(&engine->dataplane))
 		return error;
-	error = dataplane_open_ring(&engine->dataplane, index, event_seen, worker, &worker->ring);
+	error = dataplane_open_ring(&engine->dataplane, index, note_flow_event, worker, &worker->ring);
 	if (error)
 		return error;
-	return wait_for_descriptor(worker, engine->dataplane.rings[index], SOURCE_RING);
+	return poll_descriptor(worker, engine->dataplane.rings[index], SOURCE_RING);
 }
 
 int worker_start(struct worker *worker)

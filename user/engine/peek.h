@@ -12,11 +12,13 @@
 #include "engine/session.h"
 #include "hello/describe.h"
 
-/* What this hello is held against, here and by the verdict. NULL: no rules. */
+/* The rules that this hello is compared with, here and by the verdict. NULL: there are none. */
 const struct clienthello_rules *peek_rules(const struct session *session);
 
-/* Copies what waits in the client's receive queue into the worker's scratch buffer. The number of bytes, 0: the end, or
- * -errno. */
+/*
+ * Copies what waits in the client's receive queue into the worker's scratch buffer. Returns the number of bytes, 0 at
+ * the end, or -errno.
+ */
 ssize_t peek_bytes(struct session *session);
 
 /* The first `count` bytes of the session are in the scratch buffer: peek_hello() knows what they say from now on. */
@@ -25,7 +27,7 @@ void peek_describe(struct session *session, size_t count);
 /* What they say. False when they cannot be read. */
 bool peek_hello(struct session *session, struct hello *hello);
 
-/* The route of the session is decided and acted on, or it is not: what was described is that of nobody. */
+/* Due before another session is looked at: what was described is not known any more. */
 void peek_forget(struct worker *worker);
 
 #endif

@@ -60,8 +60,7 @@ void promote_session(struct session *session)
 	for (int side = CLIENT; side < SIDES; side++) {
 		struct flow *flow = &session->flows[side];
 
-		/* No verdict runs yet: its line is ours for the last time. What was forwarded counts as passed before.
-		 */
+		/* No verdict runs yet, so its line may be written: what was forwarded counts as passed before. */
 		flow->passed = flow->forwarded;
 		flow_set_mode(flow, FLOW_HELD);
 	}

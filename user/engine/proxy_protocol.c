@@ -40,8 +40,7 @@ static struct pair pair_of(const struct address *source, const struct address *d
 	return pair;
 }
 
-/* IPv6 in colon-separated hexadecimal only: inet_ntop() writes ::192.0.2.1 with a dotted end, which version 1 forbids.
- */
+/* IPv6 in hexadecimal alone: inet_ntop() writes ::192.0.2.1 with a dotted end, which version 1 forbids. */
 static void format_v6(const struct in6_addr *address, char *out, size_t size)
 {
 	const uint8_t *byte = address->s6_addr;

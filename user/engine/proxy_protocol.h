@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "options/options.h"
 #include "base/address.h"
+#include "options/options.h"
 
 /* Longest header built here: v2 with an ALPN TLV (255) and an AUTHORITY TLV (255). v1 needs 107. */
 #define PROXY_HEADER_MAX 600

@@ -11,14 +11,14 @@
 #include "engine/deadlines.h"
 #include "engine/flow.h"
 #include "engine/in_flight.h"
+#include "engine/promote.h"
 #include "engine/side.h"
 #include "engine/transfer.h"
-#include "engine/promote.h"
 #include "engine/worker.h"
 
 #define ROUNDS_AT_ONCE 8 /* recv/send rounds of a flow before others have their turn */
 
-static bool owes(const struct session *session, enum side from)
+static bool relay_owes(const struct session *session, enum side from)
 {
 	const struct socket_side *source = &session->sides[from];
 	const struct flow *flow = &session->flows[from];
@@ -31,7 +31,7 @@ static bool owes(const struct session *session, enum side from)
 	return source->fin_seen || flow_load(&flow->passed) != flow->forwarded;
 }
 
-/* What was redirected is on its way still, or lost for good: that ends the session. False then. */
+/* What was redirected is still in flight, or lost for good: that ends the session. False then. */
 static bool wait_for_in_flight(struct session *session, enum side from)
 {
 	if (in_flight_is_lost(session, from)) {
@@ -42,8 +42,8 @@ static bool wait_for_in_flight(struct session *session, enum side from)
 	return true;
 }
 
-/* recv() said end. Pass it on once it is one: nothing owed, nothing on its way. False when that ended the session. */
-static bool end_flow(struct session *session, enum side from)
+/* recv() said end. Passes it on once it is one: nothing owed, nothing in flight. False when that ended the session. */
+static bool relay_end_flow(struct session *session, enum side from)
 {
 	struct socket_side *source = &session->sides[from], *target = &session->sides[!from];
 	const struct flow *flow = &session->flows[from];
@@ -60,7 +60,7 @@ static bool end_flow(struct session *session, enum side from)
 }
 
 /* All that a broken side had said is in the other side's TCP: is it acknowledged as well? Ends the session then. */
-static bool end_broken(struct session *session, enum side from)
+static bool relay_end_broken(struct session *session, enum side from)
 {
 	if (!in_flight_is_empty(session, from) || in_flight_unacknowledged(&session->sides[!from]))
 		return true;
@@ -69,7 +69,7 @@ static bool end_broken(struct session *session, enum side from)
 }
 
 /* Has the other side of a broken one taken nothing for DEADLINE_LINGER_US? */
-static bool lingered(struct session *session, enum side side)
+static bool has_lingered(struct session *session, enum side side)
 {
 	uint64_t left = in_flight_unacknowledged(&session->sides[!side]), now = session->worker->now;
 
@@ -88,8 +88,8 @@ static bool relay_flow(struct session *session, enum side from)
 	if (target->broken)
 		return true;
 	if (source->read_ended)
-		return !source->broken || end_broken(session, from);
-	for (int round = 0; owes(session, from); round++) {
+		return !source->broken || relay_end_broken(session, from);
+	for (int round = 0; relay_owes(session, from); round++) {
 		if (target->blocked)
 			return true;
 		if (!in_flight_is_empty(session, from))
@@ -104,7 +104,7 @@ static bool relay_flow(struct session *session, enum side from)
 		case MOVED_NOTHING:
 			return true;
 		case MOVED_END:
-			return source->broken ? end_broken(session, from) : end_flow(session, from);
+			return source->broken ? relay_end_broken(session, from) : relay_end_flow(session, from);
 		case MOVED_FAILED:
 			return false;
 		}
@@ -120,7 +120,7 @@ void relay_progress(struct session *session)
 		if (!side_check(session, (enum side)side))
 			return;
 	for (int side = CLIENT; side < SIDES; side++) {
-		if (sides[side].broken && lingered(session, (enum side)side)) {
+		if (sides[side].broken && has_lingered(session, (enum side)side)) {
 			session_reset(session, (enum side)side);
 			return;
 		}
@@ -138,7 +138,7 @@ void relay_progress(struct session *session)
 bool relay_holds_bytes(const struct session *session)
 {
 	for (int side = CLIENT; side < SIDES; side++)
-		if (owes(session, (enum side)side) || in_flight_unacknowledged(&session->sides[side]))
+		if (relay_owes(session, (enum side)side) || in_flight_unacknowledged(&session->sides[side]))
 			return true;
 	return false;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The user-space path of an open session: moves what a flow owes, keeping the invariant of alpnbpf.h; ends flows in
- * order; hands flows back to the kernel. The same code serves sessions the verdict has nothing to do with.
+ * order; hands flows back to the kernel. The same code serves sessions that the verdict does not see. Runs on the
+ * thread of the session's worker.
  */
 #ifndef ALPNBPF_ENGINE_RELAY_H
 #define ALPNBPF_ENGINE_RELAY_H

@@ -16,8 +16,8 @@
 
 #include "alpnbpf.h"
 #include "base/address.h"
-#include "engine/outcome.h"
 #include "base/timer.h"
+#include "engine/outcome.h"
 #include "steering/steer.h"
 
 struct configuration;

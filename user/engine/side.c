@@ -27,8 +27,7 @@ static uint32_t events_of(const struct socket_side *sock)
 {
 	uint32_t events = EPOLLRDHUP | EPOLLET;
 
-	/* In the map, EPOLLIN would wake us for each redirected batch (docs/KERNEL.md 6): the event ring tells instead.
-	 */
+	/* In the map, EPOLLIN would come with each redirected batch (docs/KERNEL.md 6): the event ring is instead. */
 	if (!sock->in_map)
 		events |= EPOLLIN | EPOLLPRI;
 	if (sock->polls_out)
@@ -131,7 +130,7 @@ bool side_fail(struct session *session, enum side side, int error)
 }
 
 /* Has the connection ended at a reset or a timeout of its TCP? */
-static bool is_gone(const struct socket_side *sock)
+static bool tcp_is_closed(const struct socket_side *sock)
 {
 	struct tcp_info info = {0};
 	socklen_t length = sizeof(info);
@@ -144,12 +143,12 @@ static bool check_fault(struct session *session, enum side side)
 {
 	static const enum session_cause causes[FLOW_FAULTS] = {
 		[FLOW_FAULT_GAP] = CAUSE_GAP, [FLOW_FAULT_TRIM] = CAUSE_TRIM, [FLOW_FAULT_REDIRECT] = CAUSE_REDIRECT};
-	uint8_t fault = __atomic_load_n(&session->flows[side].fault, __ATOMIC_ACQUIRE);
+	enum flow_fault fault = flow_fault(&session->flows[side]);
 
 	if (fault == FLOW_FAULT_NONE || fault >= FLOW_FAULTS || session->sides[!side].broken)
 		return true;
 	/* A target that is reset leaves the map while the verdict looks at it: that is a reset, not a fault. */
-	if (fault == FLOW_FAULT_REDIRECT && is_gone(&session->sides[!side]))
+	if (fault == FLOW_FAULT_REDIRECT && tcp_is_closed(&session->sides[!side]))
 		return side_fail(session, !side, -ECONNRESET);
 	session_end(session, causes[fault], true);
 	return false;

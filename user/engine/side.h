@@ -23,7 +23,7 @@ bool side_wait_for_room(struct session *session, enum side side);
 void side_insert(struct session *session, enum side side);
 int side_kick(const struct session *session, enum side side);
 
-/* Is this error (-errno) what a connection that is gone gives? */
+/* Is this error (-errno) what calls on a connection that is gone return? */
 bool side_is_reset(int error);
 
 /* A call on its socket failed for good with `error` (-errno): ends the session or lets it linger. False. */

@@ -2,15 +2,11 @@
 /* Snapshots of workers: each fills its own, on its thread, when the main thread has asked; that adds them up. */
 #include "engine/snapshot.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "engine/connect.h"
-#include "base/log.h"
 #include "engine/deadlines.h"
 #include "engine/flow.h"
 #include "engine/worker.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Options of sockets: what is set, and why. Owns nothing; any thread, but for sockets that it owns alone. */
+/* Options of sockets: what is set, and why. Owns nothing; for the thread that owns the socket. */
 #include "engine/socket_options.h"
 
 #include <errno.h>
@@ -20,8 +20,9 @@ static void set_buffer(int fd, int option, int forced, unsigned int bytes)
 {
 	int half = (int)(bytes / 2); /* the kernel doubles it */
 
-	/* The forced one needs CAP_NET_ADMIN, which only listeners meet; without it net.core.{r,w}mem_max is the limit,
-	 * which is a bound as well.
+	/*
+	 * The forced one needs CAP_NET_ADMIN, which is there when listeners are opened, as a rule not later. Without it
+	 * net.core.{r,w}mem_max is the limit, which is a bound as well.
 	 */
 	if (setsockopt(fd, SOL_SOCKET, forced, &half, sizeof(half)))
 		setsockopt(fd, SOL_SOCKET, option, &half, sizeof(half));
@@ -58,7 +59,6 @@ int socket_set_defer_accept(int fd, const struct options *options)
 	return setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof(defer)) ? -errno : 0;
 }
 
-/* What accepted sockets inherit. */
 int socket_set_client_options(int fd, const struct options *options)
 {
 	int on = 1;

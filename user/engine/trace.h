@@ -24,7 +24,7 @@ struct trace {
 	int to, from;                  /* a pair of sockets: workers send, the main thread receives */
 };
 
-/* What is told of a session, once it is connected or has ended. */
+/* What is said of a session, once it is connected or has ended. */
 struct trace_record {
 	struct timespec time; /* of the decision, CLOCK_REALTIME */
 	uint64_t took;        /* us, from accept() to the outcome */

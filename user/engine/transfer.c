@@ -3,7 +3,7 @@
  * One round of bytes from a side to the other. Many bytes, and those of a side in the map, are peeked at, sent,
  * published as forwarded, and only then consumed: the source's window stays closed meanwhile, and what could not be
  * sent stays in the kernel. A few bytes are read and sent, which takes half the calls; only what the other side had no
- * room for is held here. Runs on the thread of the session's worker; the verdict may run at any moment.
+ * room for is kept here. Runs on the thread of the session's worker; the verdict may run at any moment.
  */
 #include "engine/transfer.h"
 
@@ -19,10 +19,10 @@
 #include "engine/side.h"
 #include "engine/worker.h"
 
-#define SHORT_BYTES (32 * 1024) /* what a short read takes; as much may be held of a flow */
+#define SHORT_BYTES (32 * 1024) /* what a short read takes; as much may be kept of a flow */
 
-/* Take `count` bytes that were peeked at off the queue. */
-static bool consume(struct session *session, enum side from, size_t count)
+/* Takes `count` bytes that were peeked at off the queue. */
+static bool consume_peeked(struct session *session, enum side from, size_t count)
 {
 	struct socket_side *source = &session->sides[from];
 	/* TCP drops them without a copy; in the map, and on unix sockets, MSG_TRUNC means something else. */
@@ -54,7 +54,7 @@ static enum moved read_nothing(struct session *session, enum side from, int erro
 		side_fail(session, from, error);
 		return MOVED_FAILED;
 	}
-	if (source->in_map) /* owed, but behind segments the backlog worker has not dealt with */
+	if (source->in_map) /* owed, but behind segments that wait for the backlog worker */
 		session_look_again(session);
 	source->readable = false;
 	return MOVED_NOTHING;
@@ -76,12 +76,10 @@ static enum moved sent_nothing(struct session *session, enum side from, int erro
 	return side_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
 }
 
-static void publish(struct session *session, enum side from, size_t sent)
+static void publish_forwarded(struct session *session, enum side from, size_t sent)
 {
-	struct flow *flow = &session->flows[from];
-
-	/* In this order: see "A pass must not be lost on the worker" at struct flow. */
-	__atomic_store_n(&flow->forwarded, flow->forwarded + sent, __ATOMIC_SEQ_CST);
+	/* What is owed is looked at after this: see "A pass must not be lost on the worker" at struct flow. */
+	flow_add_forwarded(&session->flows[from], sent);
 	session->retry_delay = 0;
 }
 
@@ -97,7 +95,7 @@ static enum moved after_all_was_read(struct socket_side *source)
 	return MOVED_NOTHING;
 }
 
-/* One round for many bytes: peek, send, publish, consume. */
+/* One round for many bytes: peek, send, publish_forwarded, consume_peeked. */
 static enum moved transfer_bulk(struct session *session, enum side from)
 {
 	struct socket_side *source = &session->sides[from], *target = &session->sides[!from];
@@ -108,15 +106,14 @@ static enum moved transfer_bulk(struct session *session, enum side from)
 		return peeked == 0 ? MOVED_END : read_nothing(session, from, -errno);
 	/*
 	 * After a FIN was seen we come here with nothing owed, and until recv() had the lock the verdict may have
-	 * redirected more and then passed what we hold. Now something is owed: nothing more is redirected, this answer
-	 * is final.
+	 * redirected more and then passed what was peeked at. Now something is owed: nothing more is redirected, and
+	 * this answer is final.
 	 */
 	if (source->in_map && !in_flight_is_empty(session, from)) {
 		session_look_again(session);
 		return MOVED_NOTHING;
 	}
-	/* The invariant, as of now and until `forwarded` is published: we owe what we hold, so nothing is redirected.
-	 */
+	/* The invariant, from now until `forwarded` is published: what was peeked at is owed, nothing is redirected. */
 	assert(!source->in_map || source->broken ||
 	       (flow->forwarded + (uint64_t)peeked <= flow_load(&flow->passed) &&
 		flow_load(&flow->redirected) == target->delivered));
@@ -124,8 +121,8 @@ static enum moved transfer_bulk(struct session *session, enum side from)
 	sent = send(target->fd, session->worker->scratch, (size_t)peeked, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0)
 		return sent_nothing(session, from, -errno);
-	publish(session, from, (size_t)sent);
-	if (!consume(session, from, (size_t)sent))
+	publish_forwarded(session, from, (size_t)sent);
+	if (!consume_peeked(session, from, (size_t)sent))
 		return MOVED_FAILED;
 	if (sent < peeked)
 		return side_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
@@ -135,8 +132,8 @@ static enum moved transfer_bulk(struct session *session, enum side from)
 	return source->bulk ? MOVED_SOME : after_all_was_read(source);
 }
 
-/* Keep what was read and not sent. */
-static bool hold(struct session *session, enum side from, const uint8_t *bytes, size_t count)
+/* Keeps what was read and not sent. */
+static bool keep_unsent(struct session *session, enum side from, const uint8_t *bytes, size_t count)
 {
 	struct socket_side *source = &session->sides[from];
 
@@ -151,7 +148,7 @@ static bool hold(struct session *session, enum side from, const uint8_t *bytes, 
 	return true;
 }
 
-static enum moved transfer_held(struct session *session, enum side from)
+static enum moved transfer_unsent(struct session *session, enum side from)
 {
 	struct socket_side *source = &session->sides[from];
 	ssize_t sent = send(session->sides[!from].fd, source->unsent + source->unsent_at,
@@ -159,7 +156,7 @@ static enum moved transfer_held(struct session *session, enum side from)
 
 	if (sent < 0)
 		return sent_nothing(session, from, -errno);
-	publish(session, from, (size_t)sent);
+	publish_forwarded(session, from, (size_t)sent);
 	source->unsent_at += (uint32_t)sent;
 	if (source->unsent_at < source->unsent_end)
 		return side_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
@@ -168,7 +165,7 @@ static enum moved transfer_held(struct session *session, enum side from)
 	return MOVED_SOME;
 }
 
-/* One round for a few bytes: read, send, publish. */
+/* One round for a few bytes: read, send, publish_forwarded. */
 static enum moved transfer_short(struct session *session, enum side from)
 {
 	struct socket_side *source = &session->sides[from];
@@ -184,10 +181,10 @@ static enum moved transfer_short(struct session *session, enum side from)
 		error = -errno;
 		sent = 0;
 	} else {
-		publish(session, from, (size_t)sent);
+		publish_forwarded(session, from, (size_t)sent);
 	}
 	if (sent < taken) {
-		if (!hold(session, from, bytes + sent, (size_t)(taken - sent)))
+		if (!keep_unsent(session, from, bytes + sent, (size_t)(taken - sent)))
 			return MOVED_FAILED;
 		return sent_nothing(session, from, error ? error : -EAGAIN);
 	}
@@ -200,7 +197,7 @@ enum moved transfer_some(struct session *session, enum side from)
 	const struct socket_side *source = &session->sides[from];
 
 	if (source->unsent)
-		return transfer_held(session, from);
+		return transfer_unsent(session, from);
 	if (source->in_map || source->bulk)
 		return transfer_bulk(session, from);
 	return transfer_short(session, from);

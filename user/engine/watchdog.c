@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "system/notify.h"
 #include "base/text.h"
 #include "base/timer.h"
 #include "engine/engine.h"
 #include "engine/worker.h"
+#include "system/notify.h"
 
 #define LOOKS_AGAIN 16 /* times an interval, for those that have not answered in time */
 

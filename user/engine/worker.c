@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What the parts of a worker ask of it: a session's turn, an entry in the epoll set, a pause of accepting; and what
- * others tell it. All on its own thread, but for worker_wake(), worker_tell() and worker_loops(), which are for any.
+ * What the parts of a worker ask of it: a session's turn, a pause of accepting; and what the main thread asks and
+ * tells. On its own thread, but for worker_wake(), worker_tell(), worker_loops() and worker_live(), which are for any.
  */
 #include "engine/worker.h"
 

@@ -10,15 +10,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "hello/describe.h"
-#include "options/options.h"
+#include "base/timer.h"
 #include "engine/counters.h"
 #include "engine/engine.h"
 #include "engine/listener.h"
-#include "engine/snapshot.h"
 #include "engine/session.h"
 #include "engine/slots.h"
-#include "base/timer.h"
+#include "engine/snapshot.h"
+#include "hello/describe.h"
+#include "options/options.h"
 
 #define SCRATCH_BYTES (256 * 1024) /* what one recv() may take, once a worker */
 
@@ -64,12 +64,11 @@ struct worker {
 	struct ring_buffer *ring;
 	struct takeovers *takeovers; /* of the first worker, if hellos are watched; else NULL */
 
-	/* Between the main thread and this one. */
+	/* Between the main thread and the worker. */
 	_Atomic int command; /* enum worker_command; written by the main thread */
-	_Atomic int
-		asked; /* enum snapshot_kind; the main thread sets it, the worker clears it when `snapshot` is filled */
-	struct snapshot snapshot;                      /* the worker's while it is asked, else the main thread's */
-	_Atomic uint64_t loops;                        /* how often it came round; written by the worker */
+	_Atomic int asked;   /* enum snapshot_kind; set by the main thread, cleared by the worker with its answer … */
+	struct snapshot snapshot; /* … this: the worker's while it is asked, else the main thread's */
+	_Atomic uint64_t loops;   /* how often it came round; written by the worker */
 	_Atomic(struct configuration *) configuration; /* of new sessions; written by the worker */
 
 	/* The worker's alone. When it has ended, the main thread may read it. */
@@ -77,7 +76,7 @@ struct worker {
 	struct timers timers;
 	struct session *runnable, *closing; /* lists */
 	struct slots slots;
-	struct accepting accepting; /* the main thread fills it before the worker runs */
+	struct accepting accepting; /* its listeners: filled, and read before the first reload, by the main thread */
 	struct peeked peeked;
 	struct counters counters;
 	struct backend_state backends[ROUTES];
