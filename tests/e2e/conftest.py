@@ -219,6 +219,22 @@ def plain(lab, veth, request):
     return Plain(lab, veth, deferred=request.param)
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["accepted", "deferred"])
+def module_plain(module_lab, veth, request):
+    plain = Plain(module_lab, veth, deferred=request.param)
+    yield plain
+    plain.web.close()
+    module_lab.finish(plain.router)
+
+
+@pytest.fixture
+def shared_plain(module_plain):
+    """The same, for modules in which nobody else wants port 443: to start it takes longer than most of their tests do."""
+    module_plain.begin()
+    yield module_plain
+    module_plain.end()
+
+
 @pytest.fixture(params=PLANES)
 def plane(request):
     return request.param

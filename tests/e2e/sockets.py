@@ -185,9 +185,14 @@ class Listener:
         """Nobody connected to it since the last accept."""
         return not self.pending()
 
-    def close(self):
+    def forget(self):
+        """Close what was accepted."""
         for connection in self.accepted:
             connection.close()
+        self.accepted.clear()
+
+    def close(self):
+        self.forget()
         self.sock.close()
 
 

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Around the watch on hellos: what TCP agreed on lives on, firewalls, servers that restart, many at once, the ends of the
-program; and what is said where hellos cannot be watched.
+Around the watch on hellos: what TCP agreed on lives on, firewalls, servers that restart, many at once; and what is said
+where hellos cannot be watched.
 """
 import contextlib
 import re
-import signal
 import socket
 import subprocess
 
@@ -13,13 +12,14 @@ import pytest
 
 from control import command, status
 from hello_cases import record_or_records, sized
-from hellos import acme_hello, https_hello
+from hellos import acme_hello, https_hello, noise
 from in_place import ACME, WITHOUT_CGROUP, Ground, armed, visitors
 from netns import run
+from rawtcp import RawPeer
 from sockets import connect, free_port
 from test_metrics import scrape
-from waiting import pause, wait_until
-from watched import BULK, H, Plain, exchange, validate
+from waiting import now, pause
+from watched import BULK, H, Plain, answer, end, exchange, validate
 
 
 class Sniffer:
@@ -76,6 +76,50 @@ def test_what_tcp_agreed_on_lives_on(plain):
     assert data and all(timestamps in options for options in data)
     steps = [(int.from_bytes(options[timestamps][:4], "big") - agreed) & 0xFFFFFFFF for options in data]
     assert steps == sorted(steps) and steps[-1] < 10000, "they never go back, and are milliseconds"
+    assert plain.totals()["takeovers"] == 1
+
+
+def agreed(client):
+    """What ss shows of our end: (segment size, the rest)."""
+    text = run("ss", "-Htino", "sport = :443", "and", f"dport = :{client.local[1]}")
+    sizes = re.findall(r"\bmss:(\d+)", text)
+    assert len(sizes) == 1, f"one socket, not this: {text!r}"
+    rest = set(re.findall(r"\b(ts|sack|wscale:\d+,\d+)\b", text)) - {"wscale:0,0"}  # that of no scaling
+    return int(sizes[0]), rest
+
+
+@pytest.mark.parametrize("missing", [None, "timestamps", "sack", "window_scaling"])
+def test_what_was_agreed_on(lab, veth, missing):
+    """The socket in its place has what the server's has, and is as fast. Of the segments, 12 bytes may be missing."""
+    plain = Plain(lab, veth)
+
+    def setting(value):
+        if missing:
+            run(*veth.namespace.prefix(), "sysctl", "-qw", f"net.ipv4.tcp_{missing}={value}")
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(setting, 1)
+        setting(0)
+        acme = stack.enter_context(armed(plain.router))
+        other = plain.client()
+        other.send(https_hello())
+        server = plain.served(https_hello())
+        size, rest = agreed(other)
+        assert ("ts" in rest) == (missing != "timestamps") and ("sack" in rest) == (missing != "sack")
+        began = now()
+        exchange(other, server, BULK)
+        as_usual = now() - began
+
+        client = plain.client()
+        client.send(acme_hello())
+        server = acme.accept()
+        assert server.read(H) == acme_hello()
+        our_size, our_rest = agreed(client)
+        assert our_rest == rest
+        assert 1448 <= our_size <= size
+        began = now()
+        exchange(client, server, BULK)
+        assert now() - began < 5 * as_usual + 0.5
     assert plain.totals()["takeovers"] == 1
 
 
@@ -186,55 +230,6 @@ def test_table_full(lab, veth):
     assert totals["takeovers"] == totals["takeovers_failed"] == 1
 
 
-def test_disarmed_in_the_midst(plain):
-    """The hello began while armed, and then nobody listens: https gets it, whether it is looked at to its end or not."""
-    hello = acme_hello()
-    with armed(plain.router):
-        client = plain.client()
-        client.send(hello[:100])
-        wait_until(lambda: plain.web.pending(), 5, "the connection at the server")
-    client.send(hello[100:])
-    server = plain.served(hello)
-    exchange(client, server)
-    totals = plain.totals()
-    assert totals["takeovers"] == totals["acme_fallbacks"]
-
-
-def test_sessions_live_through_detaching(lab, veth):
-    plain = Plain(lab, veth)
-    with armed(plain.router) as acme:
-        client = plain.client()
-        client.send(acme_hello())
-        server = acme.accept()
-        assert server.read(H) == acme_hello()
-        plain.router.terminate()
-        wait_until(lambda: status(plain.router)["state"] == "draining", 5, "it to drain")
-        other = plain.client()
-        other.send(acme_hello())  # nobody looks any more
-        assert plain.web.accept().read(H) == acme_hello()
-        exchange(client, server)
-    assert plain.totals()["end_done"] == 1
-
-
-def test_killed(lab, veth):
-    """kill -9: what was taken over is lost, the web server's connections are not."""
-    plain = Plain(lab, veth)
-    with armed(plain.router) as acme:
-        other = plain.client()
-        other.send(https_hello()[:50])
-        client = plain.client()
-        client.send(acme_hello())
-        acme.accept()
-        plain.router.signal(signal.SIGKILL)
-        assert client.outcome() in ("end", "reset")
-        other.send(https_hello()[50:])
-        server = plain.web.accept()
-        assert server.read(len(https_hello())) == https_hello()
-        exchange(other, server)
-    plain.router.expected_exit = -signal.SIGKILL
-    plain.router.abandon()
-
-
 # --- where it cannot be done ---
 
 
@@ -300,3 +295,23 @@ def test_a_server_bound_to_its_device(lab, veth):
         assert scrape(metrics)["alpnbpf_untakable_total"] == 1
         held.close()
     client.close()
+
+
+@pytest.mark.parametrize("hello, piece", [(acme_hello(), 100), (record_or_records(sized(8000, b"h2")), 1000)],
+                         ids=["acme", "long"])
+def test_untakable_in_pieces(lab, tun, hello, piece):
+    """A web server bound to its device: what cannot be taken over stays its own, all of it."""
+    stream = hello + noise(500, "behind")
+    web = lab.listener(host="0.0.0.0", port=443)
+    web.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, tun.name.encode())
+    router = lab.router(ACME, 443, "--inspect", "watch", listen=[("0.0.0.0", 443)], bypass=True)
+    raw = RawPeer(tun)
+    with armed(router):
+        raw.connect(443)
+        raw.insist(stream, len(stream), piece)
+        server = web.accept()
+        assert server.read(len(stream)) == stream
+        answer(raw, server)
+        end(raw, server, len(stream))
+    router.finish()
+    assert router.totals()["takeovers"] == router.totals()["takeovers_failed"] == 0

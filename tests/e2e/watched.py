@@ -4,10 +4,11 @@ import json
 import socket
 import subprocess
 
+from control import status
 from hellos import acme_hello, noise
 from in_place import ACME
 from netns import run
-from sockets import RESET
+from sockets import RESET, connect
 from stream_thread import sending
 from waiting import wait_until
 
@@ -35,6 +36,19 @@ def validate(client, acme, hello, split=None, count=50000):
     exchange(client, server, count)
 
 
+def answer(raw, server, count=20000):
+    server.send(noise(count, "answer"))
+    assert raw.wait_received(count) == noise(count, "answer")
+
+
+def end(raw, server, sent):
+    """Both ends in order, the client's first."""
+    raw.finish(sent)
+    assert server.read_to_end() == b""
+    server.close()
+    raw.wait_fin()
+
+
 def entries(router, name):
     """Of a BPF map of this program."""
     ids = subprocess.run(f"grep -h map_id /proc/{router.pid}/fdinfo/*", shell=True, capture_output=True, text=True)
@@ -48,7 +62,7 @@ class Plain:
     """A web server that the test plays itself, on :443."""
 
     def __init__(self, lab, veth, *options, deferred=False, **keywords):
-        self.lab, self.veth = lab, veth
+        self.veth, self.clients = veth, lab.peers
         self.web = lab.listener(host="0.0.0.0", port=443)
         if deferred:
             self.web.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
@@ -56,7 +70,8 @@ class Plain:
                                  **keywords)
 
     def client(self):
-        return self.lab.connect((self.veth.server4, 443), namespace=self.veth.namespace)
+        self.clients.append(connect((self.veth.server4, 443), namespace=self.veth.namespace))
+        return self.clients[-1]
 
     def served(self, hello):
         """The connection with that hello; one that was taken over, and perhaps had some of it, ends in a reset."""
@@ -75,6 +90,35 @@ class Plain:
             return not self.router.running()
 
     def totals(self):
+        """All it has counted; it ends."""
         wait_until(self._nothing_on_its_way, 5, "nothing on its way to us")
         self.router.finish()
         return self.router.totals()
+
+    # Of one that several tests share.
+
+    def _counters(self):
+        now = status(self.router)
+        return {"sessions": now["sessions"]["total"], **now["events"]}
+
+    def begin(self):
+        self.before = self._counters()
+
+    def counted(self):
+        """What it has counted in this test."""
+        wait_until(self._nothing_on_its_way, 5, "nothing on its way to us")
+        return {name: value - self.before[name] for name, value in self._counters().items()}
+
+    def _at_rest(self):
+        while self.web.pending():  # those that were taken over
+            self.web.accept_any()
+        self.web.forget()
+        now = status(self.router)
+        return now["sessions"]["now"] == 0 and not now["armed"]["now"] and self._nothing_on_its_way()
+
+    def end(self):
+        """Nothing of this test is left for the next one."""
+        for client in self.clients:
+            client.close()
+        self.clients.clear()
+        wait_until(self._at_rest, 10, "the end of what a test has left")
