@@ -50,6 +50,7 @@ static void begin_draining(struct attach *attach)
 	unsigned int drain_ms = program->options.drain_timeout_ms;
 	uint64_t now = monotonic_us();
 
+	steer_stop(&program->engine.steer); /* first: what is said next has to be true by then */
 	log_info("draining: no new connections, %u ms for those there are", drain_ms);
 	notify_service_manager("STOPPING=1");
 	notify_status("draining: %u sessions when it began, %u ms for them to end", live_sessions(&program->engine),
@@ -58,7 +59,6 @@ static void begin_draining(struct attach *attach)
 	attach->drain_until = now + drain_ms * US_PER_MS;
 	attach->settle_until = now + program->options.hello_timeout_ms * US_PER_MS;
 	attach->settle_look = now + SETTLE_LOOK_MS * US_PER_MS;
-	steer_stop(&program->engine.steer);
 }
 
 void ending_begin(struct attach *attach, bool at_once, const char *why)
