@@ -76,8 +76,8 @@ def test_usage_error_names_its_option(command, arguments, named):
 
 @pytest.mark.parametrize("arguments, says", [
     ([], "Usage: alpnbpf COMMAND"), (["no-such-command"], 'unknown command "no-such-command"'),
-    (["att"], 'unknown command "att"'), (["inspect", "a", "b"], "takes one FILE, but got a and b"),
-    (["inspect", "--bad"], "there is no option --bad"), (["--bad"], 'give a command before "--bad"'),
+    (["att"], 'unknown command "att"'), (["inspect", "a", "b"], "give one FILE, not a and b"),
+    (["inspect", "--bad"], "unknown option --bad"), (["--bad"], 'give a command before "--bad"'),
 ])
 def test_usage_errors(arguments, says):
     code, out, err = alpnbpf(*arguments)

@@ -51,7 +51,7 @@ def test_it_ends_with_the_commands_code(lab, script, code):
     with open(fifo(lab), "w") as file:
         file.write("go\n")
     assert init.wait() == code
-    assert f"sh has ended with code {code}" in init.outer.text()
+    assert f"sh exited with code {code}" in init.outer.text()
 
 
 def fifo(lab):
@@ -90,7 +90,7 @@ def test_signals_are_passed_on(lab):
     init.signal(signal.SIGTERM)
     assert init.wait() == 3
     lines = init.outer.text()
-    assert lines.index("draining") < lines.index("telling sh to end") < lines.index("got TERM")
+    assert lines.index("draining") < lines.index("sending SIGTERM to sh") < lines.index("got TERM")
 
 
 def test_sessions_end_before_the_command(lab):

@@ -130,7 +130,7 @@ def test_no_new_privileges(lab):
     assert container.wait() == 1 and "missing CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON" in container.text()
     container = Container(lab, "attach", *ports, no_new_privs=True)
     container.wait_ready()
-    assert "user space moves the bytes" in container.text()
+    assert "moving the bytes in user space" in container.text()
 
 
 NGINX = """

@@ -208,7 +208,7 @@ def test_names(lab):
     assert command("status", "--ready", "--name", "edge")[0] == 0
     third = lab.router(acme, https, "--name", "inner")
     code, _, error = command("status")
-    assert code == 1 and "several are running; say which with --name:" in error and "edge" in error and "inner" in error
+    assert code == 1 and "several instances are running; choose one with --name:" in error and "edge" in error and "inner" in error
     third.finish()
     assert json.loads(command("status", "--json")[1])["name"] == "edge"
     first.finish()
@@ -223,7 +223,7 @@ def test_a_killed_one_leaves_its_name_free(lab):
     first.expected_exit = first.wait()
     assert os.path.exists(path_of("fallen"))
     code, _, error = command("status", "--name", "fallen")
-    assert code == 1 and "Connection refused; is it running" in error
+    assert code == 1 and "Connection refused; is an instance" in error
     lab.router(acme, https, "--name", "fallen")
     assert command("status", "--ready", "--name", "fallen")[0] == 0
 
@@ -254,12 +254,12 @@ def test_a_run_directory_that_cannot_be_used(lab, tmp_path, place):
 
 
 def test_usage():
-    for arguments, named in ((["--foo"], '"--foo" is not an option'), (["--name"], "--name: its value is missing"),
+    for arguments, named in ((["--foo"], 'unknown option "--foo"'), (["--name"], "--name needs a value"),
                              (["--ready", "--json"], "--ready prints nothing")):
         code, out, error = command("status", *arguments)
         assert (code, out) == (2, "") and named in error
     code, _, error = command("status", "--name", "../etc/passwd")
-    assert code == 1 and "is not the name of an instance" in error
+    assert code == 1 and "not the name of an instance" in error
     for name in ("a/b", "", ".hidden", "x" * 48, "a b"):
         code, _, error = command("attach", "--acme", "1", "--https", "2", "--name", name)
         assert code == 2 and "--name" in error

@@ -222,7 +222,7 @@ def test_check(ground):
     assert code == 0 and "warn mode: in place, armed always (the cgroup cannot be used): no cgroup v2" in out
     router = ground.attach()
     code, out = check("--https", "443")
-    assert code == 1 and re.search(rf"FAIL in place: alpnbpf\S* \(pid {router.pid}\) serves port 443", out)
+    assert code == 1 and re.search(rf"FAIL in place: alpnbpf\S* \(pid {router.pid}\) already serves port 443", out)
     code, out = check("--https", "8443", "--listen", "127.0.0.1:444")
     assert "ok   mode: with bypass, armed while" in out
     code, out = check("--https", "8443", "--listen", "127.0.0.1:444", "--no-bypass")
@@ -242,7 +242,7 @@ def test_two_attaches(ground):
     first = ground.attach()
     second = ground.lab.failing_router(ACME, 443, listen=(), bypass=True)
     assert second.wait() == 1
-    assert re.search(rf"alpnbpf\S* \(pid {first.pid}\) serves port 443", second.text()), second.text()
+    assert re.search(rf"alpnbpf\S* \(pid {first.pid}\) already serves port 443", second.text()), second.text()
     assert ground.ask()[0] == ground.veth.client4
 
 
@@ -263,7 +263,7 @@ def test_a_family_that_is_switched_off(lab):
         run(*namespace.prefix(), "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
         for listen in ((), ("--listen", "443")):
             router = lab.router(ACME, 443, *listen, listen=(), bypass=True, prefix=namespace.prefix())
-            router.wait_line(r"warn cannot make the private listener for IPv6: .*left out")
+            router.wait_line(r"warn cannot make the private listener for IPv6: .*continuing without it")
             assert router.find(r"ready: at 0\.0\.0\.0:443; ")
             router.finish()
         router = lab.failing_router(ACME, 443, "--listen", "[::]:443", listen=(), bypass=True, prefix=namespace.prefix())
@@ -305,4 +305,4 @@ def test_asking_who_it_is_never_ends(ground):
             asking.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 5, 0))
             asking.connect("\0alpnbpf/in-place/443")  # fails with EAGAIN when its queue stays full for that long
     code, out = check("--https", "443")
-    assert code == 1 and f"(pid {router.pid}) serves port 443" in out
+    assert code == 1 and f"(pid {router.pid}) already serves port 443" in out

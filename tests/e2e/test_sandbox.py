@@ -127,7 +127,7 @@ def test_transparent_keeps_what_it_needs(lab):
     """And only that. A client's port below 1024 is not the program's to take: another one is."""
     acme, https = lab.backends()
     router = lab.router(acme, https, "--client-address", "transparent")
-    assert router.find("CAP_NET_ADMIN is kept")
+    assert router.find("keeping CAP_NET_ADMIN")
     expect_sandbox(router, kept=NET_ADMIN)
     low = socket.socket()
     low.bind(("127.0.0.3", 1001))
@@ -175,5 +175,5 @@ def test_run_directory(lab):
 def test_large_buffer_is_told(lab):
     """Above net.core.wmem_max a socket's buffer takes a capability, which is there for listeners only."""
     router = lab.router(*lab.backends(), "--buffer", "64M")
-    assert router.find(r"--buffer 67108864: the backend's side holds \d+ bytes, not 16777216: net\.core\.[rw]mem_max is")
+    assert router.find(r"--buffer 67108864: buffering \d+ bytes per backend connection instead of 16777216, because net\.core\.[rw]mem_max is")
     assert not lab.router(*lab.backends()).find("--buffer")

@@ -74,7 +74,7 @@ def test_start_as_the_unit_says(lab, units, manager):
     client, server = lab.session(router, acme_hello(), acme)
     router.terminate()
     assert manager.wait("STOPPING=1")
-    assert manager.wait("STATUS=") == "STATUS=draining: 1 sessions when it began, 30000 ms for them to end"
+    assert manager.wait("STATUS=") == "STATUS=draining: 1 sessions have 30000 ms to end"
     server.send(b"answer").close()
     assert client.read_to_end() == b"answer"
     client.close()

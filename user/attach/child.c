@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Starts the command, passes signals on, reaps. Owns one process. Main thread. */
+/* Starts the command, forwards signals to it, reaps it. Owns one process. Main thread. */
 #include "attach/child.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 
 #define AGAIN_MS 1000
 
-/* What the service manager says to us alone: readiness and signs of life are ours to tell, the sockets ours. */
+/* Variables for alpnbpf alone: it reports to the service manager, and takes the sockets. */
 static bool is_ours(const char *variable)
 {
 	static const char *const ours[] = {
@@ -28,7 +28,7 @@ static bool is_ours(const char *variable)
 	return false;
 }
 
-/* Made before fork(): nothing is allocated between that and exec(). To be freed. */
+/* Made before fork(), because nothing may be allocated between fork() and exec(). The caller frees it. */
 static char **make_environment(void)
 {
 	size_t count = 0, kept = 0;
@@ -43,7 +43,7 @@ static char **make_environment(void)
 	return environment;
 }
 
-/* In the new process. What comes back is why not, through the pipe. */
+/* Runs in the new process. If exec() fails, sends errno through the pipe `tell`. */
 static void __attribute__((noreturn))
 become_command(char **command, char **environment, const struct rlimit *nofile, int tell)
 {
@@ -79,7 +79,7 @@ int child_start(struct child *child, char **command, const struct rlimit *nofile
 		error = errno;
 	free(environment);
 	close(pipes[1]);
-	/* Nothing comes when it could be executed: the pipe closes with that. */
+	/* The pipe is empty if exec() succeeded, which closes it. */
 	if (pid > 0 && read(pipes[0], &error, sizeof(error)) == sizeof(error))
 		waitpid(pid, NULL, 0);
 	close(pipes[0]);
@@ -98,17 +98,17 @@ bool child_reap(struct child *child)
 	child->again = 0;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid != child->pid)
-			continue; /* an orphan that PID 1 inherits */
+			continue; /* an orphan, which PID 1 must reap */
 		child->ended = was_it = true;
 		child->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	}
 	if (pid >= 0 || !child_runs(child))
 		return was_it;
-	if (errno == ECHILD) { /* gone, and its exit code with it */
+	if (errno == ECHILD) { /* gone, and its exit code is lost */
 		child->ended = was_it = true;
 		child->code = 1;
-	} else { /* its SIGCHLD has been read: no other one will tell */
-		log_warn("cannot tell whether the command has ended: %s; trying again", strerror(errno));
+	} else { /* no further SIGCHLD will come */
+		log_warn("cannot check whether the command has ended: %s; trying again", strerror(errno));
 		child->again = monotonic_us() + AGAIN_MS * US_PER_MS;
 	}
 	return was_it;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The phases of the end; see ending.h. Owns program->phase once it is PROGRAM_RUNNING, and their deadlines. */
+/* The phases of the end: see ending.h. Owns program->phase from PROGRAM_RUNNING on, and the deadlines. Main thread. */
 #include "attach/ending.h"
 
 #include <errno.h>
@@ -9,9 +9,9 @@
 #include "engine/worker.h"
 #include "system/notify.h"
 
-#define SETTLE_LOOK_MS 5 /* nothing tells when the last of them is here; nor that the last packet was steered */
+#define SETTLE_LOOK_MS 5 /* no event tells when the last steered connection has arrived */
 
-/* A snapshot: their workers count on. */
+/* A snapshot: the workers keep running. */
 static unsigned int live_sessions(const struct engine *engine)
 {
 	unsigned int live = 0;
@@ -36,7 +36,7 @@ static void end_at_once(struct attach *attach, const char *why)
 
 	if (program->phase >= PROGRAM_ENDING)
 		return;
-	log_info("ending now: %s", why);
+	log_info("shutting down now: %s", why);
 	if (program->phase < PROGRAM_SETTLING)
 		notify_service_manager("STOPPING=1");
 	program->phase = PROGRAM_ENDING;
@@ -50,11 +50,10 @@ static void begin_draining(struct attach *attach)
 	unsigned int drain_ms = program->options.drain_timeout_ms;
 	uint64_t now = monotonic_us();
 
-	steer_stop(&program->engine.steer); /* first: what is said next has to be true by then */
-	log_info("draining: no new connections, %u ms for those there are", drain_ms);
+	steer_stop(&program->engine.steer); /* before the log line, which claims it */
+	log_info("draining: accepting no new connections; sessions have %u ms to end", drain_ms);
 	notify_service_manager("STOPPING=1");
-	notify_status("draining: %u sessions when it began, %u ms for them to end", live_sessions(&program->engine),
-		      drain_ms);
+	notify_status("draining: %u sessions have %u ms to end", live_sessions(&program->engine), drain_ms);
 	program->phase = PROGRAM_SETTLING;
 	attach->drain_until = now + drain_ms * US_PER_MS;
 	attach->settle_until = now + program->options.hello_timeout_ms * US_PER_MS;
@@ -70,8 +69,8 @@ void ending_begin(struct attach *attach, bool at_once, const char *why)
 }
 
 /*
- * New connections are the web server's by now. Those that were steered to us before, and whose handshake or first byte
- * is still to come, would be reset with our listeners: they are closed when there is none left.
+ * New connections now go to the web server. Closing our listeners would reset those that were steered to us earlier and
+ * wait for the end of the handshake or the first byte: keep the listeners until none is left.
  */
 static void settle_down(struct attach *attach)
 {
@@ -87,13 +86,13 @@ static void settle_down(struct attach *attach)
 	engine_tell(&program->engine, WORKER_DRAIN);
 }
 
-/* Our sessions have ended: now the command may. */
+/* All sessions have ended: end the command too. */
 static void end_command(struct attach *attach)
 {
 	attach->program.phase = PROGRAM_COMMAND;
 	if (!child_runs(&attach->child))
 		return;
-	log_info("telling %s to end", attach->program.options.command[0]);
+	log_info("sending SIGTERM to %s", attach->program.options.command[0]);
 	child_signal(&attach->child, SIGTERM);
 }
 
@@ -102,8 +101,10 @@ void ending_step(struct attach *attach)
 	struct program *program = &attach->program;
 	unsigned int left = workers_left(&program->engine);
 
-	/* A worker that ends unasked has said why. Its listeners would still get their share of the connections: it
-	 * takes the program with it, and the service manager restarts that. */
+	/*
+	 * A worker that fails has logged why. Its listeners would still get their share of the connections: end the
+	 * program, and the service manager restarts it.
+	 */
 	if (program->phase <= PROGRAM_RUNNING && left < program->engine.worker_count) {
 		attach->failed = true;
 		end_at_once(attach, "a worker failed");
@@ -112,7 +113,7 @@ void ending_step(struct attach *attach)
 		settle_down(attach);
 	if ((program->phase == PROGRAM_SETTLING || program->phase == PROGRAM_DRAINING) &&
 	    monotonic_us() >= attach->drain_until)
-		end_at_once(attach, "--drain-timeout is over");
+		end_at_once(attach, "--drain-timeout has expired");
 	if (!left && program->phase < PROGRAM_COMMAND)
 		end_command(attach);
 }

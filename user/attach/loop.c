@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Waits for signals, workers, the ACME client's listener and requests, and lets each part do what it can. Nothing here
- * waits for a name server, a worker, a client or the command. What may take a while all the same:
+ * Waits for signals, workers, the ACME client's listener and requests, and calls the code for each. It never waits for
+ * a name server, a worker, a client or the command. These steps may take time all the same:
  *
- *     the kernel                  attaching and detaching the watch, a dump of the listeners of a port: milliseconds
- *     the process of a listener   searched for in /proc, 100 ms at most: each time that the ACME client arms us, and
- *                                 when a reload finds a port taken
- *     a reload that takes effect  a handful of system calls for each new listener and worker
- *     a trace                     256 records, then the others have their turn
- *     a reader that stalls        of the log: 1 s, and not again for 10; the service manager: 1 s a datagram
+ *     the kernel                  attaching and detaching the watch, listing the listeners of a port: milliseconds
+ *     the process of a listener   a search of /proc, 100 ms at most: each time the ACME client arms us, and
+ *                                 when a reload finds a port in use
+ *     a reload that takes effect  a few system calls per new listener and worker
+ *     a trace                     256 records, then other work comes first
+ *     a stalled reader            of the log: 1 s, and not again for 10 s; the service manager: 1 s per datagram
  *
  * Owns the signalfd. Main thread.
  */
@@ -29,7 +29,7 @@
 #include "steering/arming.h"
 #include "system/lock.h"
 
-#define DISARM_LOOK_MS 1000 /* how soon a closed ACME listener is in the log; steering knows at once */
+#define DISARM_LOOK_MS 1000 /* how soon the log tells of a closed ACME listener; steering reacts at once */
 
 /* --- signals --- */
 
@@ -40,8 +40,8 @@ int loop_open(struct attach *attach)
 	sigset_t set;
 	int error;
 
-	signal(SIGPIPE, SIG_IGN); /* a log reader that has gone away */
-	signal(SIGCHLD, SIG_DFL); /* ignored, as some start us, nothing would tell that the command has ended */
+	signal(SIGPIPE, SIG_IGN); /* sent when the log's reader is gone */
+	signal(SIGCHLD, SIG_DFL); /* if a parent ignored it, none would come */
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
 		sigaddset(&set, always[i]);
@@ -53,7 +53,7 @@ int loop_open(struct attach *attach)
 	if (attach->signals >= 0)
 		return 0;
 	error = -errno;
-	log_error("cannot take signals: %s", strerror(-error));
+	log_error("cannot receive signals: signalfd: %s", strerror(-error));
 	return error;
 }
 
@@ -62,7 +62,7 @@ void loop_close(struct attach *attach)
 	descriptor_close(&attach->signals);
 }
 
-/* Signals that mean something to a web server, and nothing to us while it is our child; at the end all are for it. */
+/* SIGTERM and SIGINT are for us, the other signals for the command; at the end, all are for the command. */
 static bool is_for_child(const struct attach *attach, uint32_t number)
 {
 	if (attach->program.phase == PROGRAM_COMMAND)
@@ -74,7 +74,7 @@ static void reap_child(struct attach *attach)
 {
 	if (!child_reap(&attach->child))
 		return;
-	log_info("%s has ended with code %d", attach->program.options.command[0], attach->child.code);
+	log_info("%s exited with code %d", attach->program.options.command[0], attach->child.code);
 	ending_begin(attach, true, "the command has ended");
 }
 
@@ -89,7 +89,7 @@ static void read_signal(struct attach *attach)
 		reap_child(attach);
 	else if (is_for_child(attach, info.ssi_signo))
 		child_signal(&attach->child, (int)info.ssi_signo);
-	/* A terminal that goes away sends one as well, and is none any more by then. */
+	/* A terminal that closes sends SIGHUP too, and stderr is no terminal any more. */
 	else if (info.ssi_signo == SIGHUP && !(attach->at_terminal && !isatty(STDERR_FILENO)))
 		reload_ask(&attach->program.reload);
 	else
@@ -136,21 +136,21 @@ static int wait_ms(const struct attach *attach, bool armed)
 	return until > now ? (int)((until - now) / US_PER_MS + 1) : 0;
 }
 
-/* When it cannot be known what there is to do: everything, after a pause. */
+/* poll() failed: shut down, and treat every descriptor as readable, after a pause. */
 static void poll_failed(struct attach *attach, struct pollfd *wait, nfds_t count)
 {
 	const struct timespec pause = {.tv_nsec = 10000000};
 
 	if (attach->program.phase < PROGRAM_ENDING)
-		log_error("cannot wait for events: %s", strerror(errno));
+		log_error("cannot wait for events: poll: %s; shutting down", strerror(errno));
 	attach->failed = true;
-	ending_begin(attach, true, "the main loop cannot wait");
+	ending_begin(attach, true, "the main loop failed");
 	nanosleep(&pause, NULL);
 	for (nfds_t i = 0; i < count; i++)
 		wait[i].revents = POLLIN;
 }
 
-/* A client of the control socket has asked for it. */
+/* Ends the program if a client of the control socket asked for that. */
 static void obey_control(struct attach *attach)
 {
 	enum program_end asked = attach->program.end_asked;
@@ -184,8 +184,8 @@ void loop_run(struct attach *attach)
 			read_signal(attach);
 		if (monotonic_us() >= child_next(&attach->child))
 			reap_child(attach);
-		if (wait[WAIT_FINISHED].revents && /* ending_step() looks at the workers themselves */
+		if (wait[WAIT_FINISHED].revents && /* ending_step() looks at the workers */
 		    read(attach->program.engine.finished, &ended, sizeof(ended)) < 0)
-			log_debug("a worker has ended, or not: %s", strerror(errno));
+			log_debug("cannot read the eventfd of the workers: %s", strerror(errno));
 	}
 }

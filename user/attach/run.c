@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * `alpnbpf attach` from beginning to end: sets up, starts the command and the workers, says that it is ready, runs the
- * loop, takes everything down. Main thread.
+ * `alpnbpf attach` from beginning to end: sets up, starts the command and the workers, reports that it is ready, runs
+ * the loop, tears everything down. Main thread.
  */
 #include "attach/attach.h"
 
@@ -46,7 +46,7 @@ static void announce(const struct program *program)
 	notify_status("serving: %s; data plane %s", mode, program->dataplane_text);
 }
 
-/* What the run came to, as key=value. */
+/* Logs the counters of the whole run, as key=value. */
 static void log_totals(struct program *program)
 {
 	struct text totals = {0};
@@ -62,7 +62,7 @@ static void log_totals(struct program *program)
 	text_free(&totals);
 }
 
-/* The exit code of a shell that cannot start a command. */
+/* 0, or the exit code of a shell that cannot start a command. */
 static int start_command(struct attach *attach)
 {
 	struct sentence why;
@@ -89,7 +89,7 @@ static void tear_down(struct attach *attach, bool started)
 		log_totals(program);
 	attach_tear_down(attach);
 	loop_close(attach);
-	operate_close(program); /* last: a client that asked for the end learns that it has come */
+	operate_close(program); /* last: a detach that waits sees the connection close */
 }
 
 int attach_main(int argc, char **argv)
@@ -116,7 +116,7 @@ int attach_main(int argc, char **argv)
 	}
 	attach.failed = attach_start(&attach) != 0;
 	if (attach.failed) {
-		ending_begin(&attach, true, "it cannot start");
+		ending_begin(&attach, true, "start-up failed");
 	} else {
 		program->phase = PROGRAM_RUNNING;
 		announce(program);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Sets attach up: limits, ports, routing, data plane, steering, listeners. Every error is logged here, with its remedy.
- * Owns what it opens until attach_tear_down(); start.c goes on. Main thread, before any other runs.
+ * Sets up attach: limits, ports, routing, data plane, steering, listeners. Logs every error with its remedy. Owns what
+ * it opens until attach_tear_down(); start.c does the next step. Main thread, before any worker runs.
  */
 #include "attach/attach.h"
 
@@ -25,11 +25,11 @@
 #include "operate/operate.h"
 #include "system/policy_route.h"
 
-#define SESSIONS_BY_DEFAULT 65536 /* at most: the maps are allocated ahead, 320 bytes of kernel memory a session */
+#define SESSIONS_BY_DEFAULT 65536 /* at most: the maps take 320 bytes of kernel memory per session in advance */
 
 /* --- limits --- */
 
-/* The soft limit up to the hard one: sessions are what descriptors are for. */
+/* Raises the soft limit to the hard one. */
 static int raise_descriptor_limit(struct rlimit *limit)
 {
 	if (getrlimit(RLIMIT_NOFILE, limit))
@@ -51,8 +51,8 @@ static int decide_limits(struct attach *attach)
 	}
 	possible = needs_session_limit(options, limit.rlim_max);
 	if (possible == 0 || possible < wanted) {
-		log_error("the descriptor limit of %llu allows %u sessions; --max-connections %u needs %llu "
-			  "(LimitNOFILE=, ulimit -Hn)",
+		log_error("the descriptor limit of %llu allows %u sessions; --max-connections %u needs %llu"
+			  "; raise it (LimitNOFILE=, ulimit -Hn)",
 			  (unsigned long long)limit.rlim_max, possible, wanted ? wanted : 1,
 			  (unsigned long long)needs_descriptors(options, wanted ? wanted : 1));
 		return -EMFILE;
@@ -65,7 +65,7 @@ static int decide_limits(struct attach *attach)
 
 /* --- the data plane --- */
 
-/* Exactness comes before speed: `auto` does not use a sockmap that is known to lose data, `sockmap` warns of it. */
+/* `auto` does not use a sockmap that is known to lose data; `sockmap` uses it with a warning. */
 static int check_sockmap_kernel(enum dataplane_choice choice, struct sentence *why)
 {
 	struct utsname names;
@@ -105,27 +105,27 @@ static int open_dataplane(struct attach *attach)
 			log_error("--dataplane sockmap: %s", why.text);
 			return error;
 		}
-		log_warn("no sockmap data plane, user space moves the bytes: %s", why.text);
+		log_warn("no sockmap data plane: %s; moving the bytes in user space instead", why.text);
 	}
 	error = dataplane_open_user(&engine->dataplane, engine->worker_count, engine->slots_per_worker, rules);
 	if (error)
-		log_error("no memory for %u sessions", engine->max_sessions);
+		log_error("out of memory for %u sessions", engine->max_sessions);
 	snprintf(attach->program.dataplane_text, sizeof(attach->program.dataplane_text), "user (%s)",
-		 choice == DATAPLANE_USER ? "asked for" : "sockmap unavailable, see the log");
+		 choice == DATAPLANE_USER ? "as configured" : "sockmap unavailable, see the log");
 	return error;
 }
 
 /* --- listeners and workers --- */
 
-/* Is it of a family that no option names, and that this machine does not have? */
+/* Is it of a family that no option names and this machine does not have? */
 static bool is_absent(const struct options *options, unsigned int listener, int error)
 {
 	return error == -EAFNOSUPPORT && options->listener_implied[listener];
 }
 
 /*
- * SO_REUSEPORT lets a second alpnbpf of the same user bind beside us, and take half of the connections: first make sure
- * that the addresses are free.
+ * SO_REUSEPORT would let a second alpnbpf of the same user bind the same port and take half of the connections: first
+ * make sure that the addresses are free.
  */
 static int check_listeners(struct attach *attach)
 {
@@ -148,7 +148,7 @@ static int check_listeners(struct attach *attach)
 	return 0;
 }
 
-/* What only one alpnbpf of a network namespace can have; it `does` that. 0, or -errno after an error was logged. */
+/* Takes a lock of this network namespace for what alpnbpf `does`. 0, or -errno after logging an error. */
 static int hold_lock(struct attach *attach, const char *name, const char *does)
 {
 	struct sentence holder;
@@ -159,19 +159,19 @@ static int hold_lock(struct attach *attach, const char *name, const char *does)
 		return 0;
 	}
 	if (lock == -EPERM) {
-		log_warn("%s, running as another user, holds alpnbpf's instance lock: a second alpnbpf that %s cannot "
+		log_warn("%s, running as another user, holds alpnbpf's instance lock; a second alpnbpf that %s cannot "
 			 "be ruled out",
 			 holder.text, does);
 		return 0;
 	}
 	if (lock == -EADDRINUSE)
-		log_error("%s %s in this network namespace already; stop it first", holder.text, does);
+		log_error("%s already %s in this network namespace; stop it first", holder.text, does);
 	else
 		log_error("cannot take the instance lock: %s", holder.text);
 	return lock;
 }
 
-/* The ports whose web server we serve in place are no port of ours, so nothing else keeps a second alpnbpf away. */
+/* In place, we do not bind the port itself, so only a lock keeps a second alpnbpf away from it. */
 static int hold_ports(struct attach *attach)
 {
 	const struct options *options = &attach->program.options;
@@ -201,7 +201,7 @@ static int open_policy_route(struct attach *attach)
 
 	if (attach->program.options.client_address != CLIENT_ADDRESS_TRANSPARENT)
 		return 0;
-	error = hold_lock(attach, "transparent", "makes transparent connections");
+	error = hold_lock(attach, "transparent", "has --client-address transparent");
 	if (error)
 		return error;
 	error = policy_route_add(&why);
@@ -209,11 +209,11 @@ static int open_policy_route(struct attach *attach)
 	if (error)
 		log_error("--client-address transparent: %s", why.text);
 	else if (*why.text)
-		log_warn("--client-address transparent: %s; left out", why.text);
+		log_warn("--client-address transparent: %s; continuing without it", why.text);
 	return error;
 }
 
-/* A web server may be started later; an operator who has forgotten it should know. */
+/* The web server may start later, but an operator may also have forgotten it. */
 static void warn_without_web_server(const struct options *options)
 {
 	char name[ADDRESS_TEXT_MAX];
@@ -228,7 +228,7 @@ static void warn_without_web_server(const struct options *options)
 			free = i;
 	}
 	if (free < LISTENERS_MAX)
-		log_warn("nothing listens on %s yet; connections are refused until the web server does",
+		log_warn("nothing listens on %s yet; connections are refused until the web server starts",
 			 address_format(&options->listeners[free], name, sizeof(name)));
 }
 
@@ -239,7 +239,7 @@ static int open_steering(struct attach *attach)
 			       attach->program.engine.worker_count, attach->program.engine.max_sessions, &why);
 
 	if (error && attach->program.options.in_place_count &&
-	    strncmp(why.text, "--", 2) != 0) /* those name their remedy */
+	    strncmp(why.text, "--", 2) != 0) /* these name their remedy */
 		log_error("cannot serve the web server in place: %s; instead, move it to another port (--https 8443)",
 			  why.text);
 	else if (error)
@@ -247,7 +247,7 @@ static int open_steering(struct attach *attach)
 	return error;
 }
 
-/* For connections that are steered to us; a family is left out where the machine does not have it. */
+/* Opens listeners for connections steered to us, without a family that the machine does not have. */
 static int open_private_listeners(struct attach *attach, struct worker *worker, struct sentence *why)
 {
 	const struct options *options = &attach->program.options;
@@ -269,7 +269,7 @@ static int open_private_listeners(struct attach *attach, struct worker *worker, 
 		error = listener_open_private(worker, (enum steer_family)family, why);
 		if ((error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL) && !by_name[family]) {
 			if (worker->index == 0)
-				log_warn("%s; left out", why->text);
+				log_warn("%s; continuing without it", why->text);
 		} else if (error) {
 			return error;
 		}
@@ -293,7 +293,7 @@ static int open_listeners(struct attach *attach, struct worker *worker)
 		if (error && !is_absent(options, i, error))
 			break;
 		if (error && worker->index == 0)
-			log_warn("%s; left out", why.text);
+			log_warn("%s; continuing without it", why.text);
 		error = 0;
 	}
 	if (!error)
@@ -305,7 +305,7 @@ static int open_listeners(struct attach *attach, struct worker *worker)
 	return error;
 }
 
-/* All before the first worker accepts: a group of listeners that grows moves connections about. */
+/* Opens all of them before the first worker accepts: adding a socket to a reuseport group reassigns connections. */
 static int open_all_listeners(struct attach *attach)
 {
 	struct engine *engine = &attach->program.engine;
@@ -321,7 +321,7 @@ static int open_engine(struct attach *attach)
 	int error = engine_open(&attach->program.engine);
 
 	if (error)
-		log_error("cannot open the descriptors that workers are heard by: %s", strerror(-error));
+		log_error("cannot open the descriptors for the workers' messages: %s", strerror(-error));
 	return error;
 }
 

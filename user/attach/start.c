@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The step from setting up to serving: gives up the rights that only setting up took (system/sandbox.h), then starts
- * the workers. Owns nothing. Main thread, before any other runs.
+ * The step from set-up to service: drops the privileges that only the set-up needed (system/sandbox.h), then starts the
+ * workers. Owns nothing. Main thread, before any worker runs.
  */
 #include "attach/attach.h"
 
@@ -29,7 +29,7 @@ static int start_workers(struct attach *attach)
 	return error;
 }
 
-/* The kernel doubles what it is asked for; above its limit it takes a capability that is gone by now, as a rule. */
+/* The kernel doubles the value. Beyond its limit it requires a capability that is usually dropped by now. */
 static void warn_of_buffers(const struct options *options)
 {
 	unsigned int wanted = socket_buffer_share(BACKEND, options->buffer_bytes), send = wanted, receive = wanted;
@@ -43,15 +43,16 @@ static void warn_of_buffers(const struct options *options)
 	getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive, &length);
 	close(fd);
 	if (send < wanted || receive < wanted)
-		log_info("--buffer %u: the backend's side holds %u bytes, not %u: net.core.%cmem_max is %u",
-			 options->buffer_bytes, send < receive ? send : receive, wanted, send < receive ? 'w' : 'r',
-			 (send < receive ? send : receive) / 2);
+		log_info(
+			"--buffer %u: buffering %u bytes per backend connection instead of %u, because net.core.%cmem_max is %u",
+			options->buffer_bytes, send < receive ? send : receive, wanted, send < receive ? 'w' : 'r',
+			(send < receive ? send : receive) / 2);
 }
 
 /*
- * CAP_KILL: a command that took another user has to be ended all the same; seccomp knows whom it may be used on.
- * CAP_NET_ADMIN: sockets with the clients' addresses are made all the time, and the routes go at the end; so are
- * sockets that go on with a connection (TCP_REPAIR), at the web server's port (CAP_NET_BIND_SERVICE).
+ * CAP_KILL: to end a command that changed its user; seccomp limits kill() to that process. CAP_NET_ADMIN: for sockets
+ * with the clients' addresses, and to remove the routes at the end; also to continue connections that are taken over
+ * (TCP_REPAIR), on the web server's port (CAP_NET_BIND_SERVICE).
  */
 static uint64_t kept_capabilities(const struct attach *attach)
 {
@@ -59,20 +60,18 @@ static uint64_t kept_capabilities(const struct attach *attach)
 
 	if (attach->routed) {
 		keep |= CAPABILITY(CAP_NET_ADMIN);
-		log_info("CAP_NET_ADMIN is kept, for --client-address transparent");
+		log_info("keeping CAP_NET_ADMIN for --client-address transparent");
 	}
 	if (attach->program.engine.steer.watches) {
 		keep |= CAPABILITY(CAP_NET_ADMIN) | CAPABILITY(CAP_NET_BIND_SERVICE);
-		log_info(
-			"CAP_NET_ADMIN and CAP_NET_BIND_SERVICE are kept, for connections that are taken over from the "
-			"web server");
+		log_info("keeping CAP_NET_ADMIN and CAP_NET_BIND_SERVICE to take over connections from the web server");
 	}
 	if (attach->child.pid)
 		keep |= CAPABILITY(CAP_KILL);
 	return keep;
 }
 
-/* Its socket is removed at the end. NULL: it has none. */
+/* The folder of the metrics socket, which is removed at the end. NULL if there is no such socket. */
 static const char *metrics_folder(const struct attach *attach, char *out, size_t size)
 {
 	const struct address *address = &attach->program.options.metrics_address;
@@ -88,7 +87,7 @@ static const char *metrics_folder(const struct attach *attach, char *out, size_t
 	return out;
 }
 
-/* Permissions count for root too by now: it has no CAP_DAC_OVERRIDE any more. */
+/* Without CAP_DAC_OVERRIDE, file permissions now apply to root too. */
 static void warn_of_unix_backends(const struct options *options)
 {
 	for (int route = 0; route < ROUTES; route++) {
@@ -97,7 +96,7 @@ static void warn_of_unix_backends(const struct options *options)
 		if (backend->count && backend->addresses[0].sa.sa_family == AF_UNIX &&
 		    access(backend->addresses[0].un.sun_path, W_OK) && errno == EACCES)
 			log_warn(
-				"%s -> %s: this user cannot write to the socket and root's override has been dropped: make it "
+				"%s -> %s: this user cannot write to the socket, and root's override has been dropped; make it "
 				"group- or world-writable",
 				route_name((enum route)route), backend->text);
 	}
@@ -115,7 +114,7 @@ int attach_start(struct attach *attach)
 	int error = sandbox_enter(&sandbox, &why);
 
 	if (error) {
-		log_error("cannot give up rights: %s", why.text);
+		log_error("cannot drop privileges: %s", why.text);
 		return error;
 	}
 	warn_of_buffers(&attach->program.options);

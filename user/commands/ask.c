@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * `alpnbpf status`, `sessions`, `trace`, `reload`, `detach`: what is asked of a running attach through its control
- * socket. Owns nothing; a short-lived process with one thread.
+ * `alpnbpf status`, `sessions`, `trace`, `reload`, `detach`: requests to a running attach through its control socket.
+ * Owns nothing; a short-lived process with one thread.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "commands/commands.h"
 #include "options/command_line.h"
 
-#define NAME_USAGE "  --name NAME  of the instance, where several run\n  --help       this text\n"
+#define NAME_USAGE "  --name NAME  the instance, if several run\n  --help       show this text\n"
 
 static int print_error(const char *command, const struct sentence *why)
 {
@@ -20,7 +20,7 @@ static int print_error(const char *command, const struct sentence *why)
 	return EXIT_FAILED;
 }
 
-/* The exit code. */
+/* Returns the exit code. */
 static int ask_and_print(const char *command, const char *name, const char *request, enum client_answer how)
 {
 	struct sentence why;
@@ -38,11 +38,11 @@ static const char status_usage[] =
 	"\n"
 	"Shows the state of a running alpnbpf: mode, backends, sessions, counters.\n"
 	"\n"
-	"  --json       one JSON object instead of text\n"
-	"  --watch      again every second, until interrupted\n"
+	"  --json       print one JSON object instead of text\n"
+	"  --watch      repeat every second until interrupted\n"
 	"  --ready      print nothing; exit code 0 if it accepts connections, else 1\n" NAME_USAGE;
 
-/* What a terminal showed before is cleared; elsewhere one follows the other. Ends when it cannot go on. */
+/* Clears a terminal before each answer. Ends when a request fails. */
 static int repeat_status(const char *name, const char *request, bool json)
 {
 	const struct timespec second = {.tv_sec = 1};
@@ -59,7 +59,7 @@ static int repeat_status(const char *name, const char *request, bool json)
 	return print_error("status", &why);
 }
 
-/* Whatever the reason why not: that is what the exit code says. */
+/* Prints no reason: the exit code is the answer. */
 static int is_ready(const char *name)
 {
 	struct sentence why;
@@ -97,11 +97,12 @@ int status_main(int argc, char **argv)
 
 /* --- sessions --- */
 
-static const char sessions_usage[] = "Usage: alpnbpf sessions [--json] [--name NAME]\n"
-				     "\n"
-				     "The live sessions of a running alpnbpf: client, route, backend, bytes, SNI.\n"
-				     "\n"
-				     "  --json       one JSON object a line instead of a table\n" NAME_USAGE;
+static const char sessions_usage[] =
+	"Usage: alpnbpf sessions [--json] [--name NAME]\n"
+	"\n"
+	"Lists the live sessions of a running alpnbpf: client, route, backend, bytes, SNI.\n"
+	"\n"
+	"  --json       print one JSON object per line instead of a table\n" NAME_USAGE;
 
 int sessions_main(int argc, char **argv)
 {
@@ -120,12 +121,12 @@ int sessions_main(int argc, char **argv)
 static const char trace_usage[] =
 	"Usage: alpnbpf trace [--json] [--route ROUTE] [--name NAME]\n"
 	"\n"
-	"Shows a line for each session when its route is decided: client, SNI, ALPN, route,\n"
+	"Prints a line for each session when its route is decided: client, SNI, ALPN, route,\n"
 	"backend, outcome and time. ClientHellos that are only read in passing, on their way to\n"
 	"the web server, are not shown. Runs until interrupted.\n"
 	"\n"
-	"  --json         one JSON object a line\n"
-	"  --route ROUTE  only those of this route: acme, https, route-1 ...\n" NAME_USAGE;
+	"  --json         print one JSON object per line\n"
+	"  --route ROUTE  only sessions of this route: acme, https, route-1 ...\n" NAME_USAGE;
 
 int trace_main(int argc, char **argv)
 {
@@ -139,7 +140,7 @@ int trace_main(int argc, char **argv)
 	if (!client_options(argc, argv, options, trace_usage, &name, &code))
 		return code;
 	if (route && (strlen(route) > 64 || strpbrk(route, " \n"))) {
-		fprintf(stderr, "alpnbpf trace: --route %s: is not the name of a route\n", route);
+		fprintf(stderr, "alpnbpf trace: --route %s: not the name of a route\n", route);
 		return EXIT_USAGE;
 	}
 	snprintf(request, sizeof(request), "trace %s%s%s\n", json ? "json" : "text", route ? " " : "",
@@ -149,12 +150,11 @@ int trace_main(int argc, char **argv)
 
 /* --- reload --- */
 
-static const char reload_usage[] =
-	"Usage: alpnbpf reload [--name NAME]\n"
-	"\n"
-	"Makes a running alpnbpf read its configuration file again, and says what has changed.\n"
-	"New sessions get what is new; a mistake changes nothing.\n"
-	"\n" NAME_USAGE;
+static const char reload_usage[] = "Usage: alpnbpf reload [--name NAME]\n"
+				   "\n"
+				   "Makes a running alpnbpf re-read its configuration file, and prints what changed.\n"
+				   "The changes apply to new sessions. If the file has an error, nothing changes.\n"
+				   "\n" NAME_USAGE;
 
 int reload_main(int argc, char **argv)
 {
@@ -172,10 +172,10 @@ int reload_main(int argc, char **argv)
 static const char detach_usage[] =
 	"Usage: alpnbpf detach [--now] [--name NAME]\n"
 	"\n"
-	"Ends a running alpnbpf, as SIGTERM does: no new connections, and those there are may\n"
-	"end within --drain-timeout. Returns when it has ended.\n"
+	"Ends a running alpnbpf, as SIGTERM does: it accepts no new connections, and sessions\n"
+	"have --drain-timeout to finish. Returns when the process has ended.\n"
 	"\n"
-	"  --now        reset the sessions at once\n" NAME_USAGE;
+	"  --now        reset all sessions at once\n" NAME_USAGE;
 
 int detach_main(int argc, char **argv)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * `alpnbpf check`: what attach with the same options would find, one line a finding on stdout. Reads and prints;
- * nothing it opens outlives it. What is asked of the machine is in system/ and options/needs.c, the words are here.
+ * `alpnbpf check`: prints what attach would find with the same options, one line per finding. Nothing that it opens
+ * outlives it. Only the wording is here; system/ and options/needs.c examine the machine. Main thread.
  */
 #include "commands/commands.h"
 #include "options/command_line.h"
@@ -30,7 +30,7 @@
 
 enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL, VERDICTS };
 
-/* Printed as they come. */
+/* Counts findings, which are printed at once. */
 struct findings {
 	const struct options *options;
 	unsigned int count[VERDICTS];
@@ -52,7 +52,7 @@ static void add_finding(struct findings *findings, enum verdict verdict, const c
 	putchar('\n');
 }
 
-/* What a missing part of the kernel data plane means depends on whether attach may do without it. */
+/* A missing part of the sockmap data plane is a failure only if attach must use that data plane. */
 static enum verdict verdict_without_sockmap(const struct findings *findings)
 {
 	return findings->options->dataplane == DATAPLANE_SOCKMAP ? VERDICT_FAIL : VERDICT_WARN;
@@ -105,14 +105,14 @@ static void check_descriptors(struct findings *findings)
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit)) {
-		add_finding(findings, VERDICT_FAIL, "descriptors: the limit cannot be read: %s", strerror(errno));
+		add_finding(findings, VERDICT_FAIL, "descriptors: cannot read the limit: %s", strerror(errno));
 		return;
 	}
 	sessions = needs_session_limit(options, limit.rlim_max);
 	if (sessions == 0 || sessions < options->max_connections)
 		add_finding(
 			findings, VERDICT_FAIL,
-			"descriptors: the limit of %llu allows %u sessions; --max-connections %u needs %llu (LimitNOFILE=, ulimit -Hn)",
+			"descriptors: the limit of %llu allows %u sessions; --max-connections %u needs %llu; raise it (LimitNOFILE=, ulimit -Hn)",
 			(unsigned long long)limit.rlim_max, sessions, wanted,
 			(unsigned long long)needs_descriptors(options, wanted));
 	else if (options->max_connections)
@@ -122,7 +122,7 @@ static void check_descriptors(struct findings *findings)
 		add_finding(findings, sessions < FEW_SESSIONS ? VERDICT_WARN : VERDICT_OK,
 			    "descriptors: the limit of %llu allows %u sessions%s", (unsigned long long)limit.rlim_max,
 			    sessions,
-			    sessions < FEW_SESSIONS ? ", which is few; raise it (LimitNOFILE=, ulimit -Hn)" : "");
+			    sessions < FEW_SESSIONS ? ", which is low; raise it (LimitNOFILE=, ulimit -Hn)" : "");
 }
 
 static void check_listeners(struct findings *findings)
@@ -143,22 +143,23 @@ static void check_listeners(struct findings *findings)
 		const struct address *address = &options->listeners[i];
 		int error;
 
-		if (options->in_place[i]) { /* the web server's: check_web_server() */
+		if (options->in_place[i]) { /* check_web_server() looks at it */
 			usable++;
 			continue;
 		}
 		address_format(address, name, sizeof(name));
 		if (options->activated) {
-			add_finding(findings, VERDICT_OK, "listen %s: a socket of the service manager's (LISTEN_FDS)",
-				    name);
+			add_finding(findings, VERDICT_OK,
+				    "listen %s: a socket passed by the service manager (LISTEN_FDS)", name);
 			usable++;
 			continue;
 		}
 		error = port_try_bind(address, &why);
 		usable += error == 0;
 		if (error == -EAFNOSUPPORT && options->listener_implied[i])
-			/* No option names this family: attach goes on with the other one. */
-			add_finding(findings, VERDICT_WARN, "listen %s: %s; left out", name, why.text);
+			/* No option names this family: attach would listen on the other one alone. */
+			add_finding(findings, VERDICT_WARN, "listen %s: %s; attach would continue without it", name,
+				    why.text);
 		else if (error)
 			add_finding(findings, VERDICT_FAIL, "listen %s: %s", name, why.text);
 		else
@@ -168,7 +169,7 @@ static void check_listeners(struct findings *findings)
 		add_finding(findings, VERDICT_FAIL, "listen: no address is left to listen on");
 }
 
-/* Which way would attach serve, and what stands in the way of what was asked for? */
+/* The mode that attach would run in, and why it is not the one that was asked for. */
 static void check_steering(struct findings *findings)
 {
 	const struct options *options = findings->options;
@@ -180,8 +181,7 @@ static void check_steering(struct findings *findings)
 	steer_mode(&steer, mode, sizeof(mode));
 	if (error && options->in_place_count)
 		add_finding(findings, VERDICT_FAIL,
-			    "in place: %s; the web server could be moved to another port instead (--https 8443)",
-			    why.text);
+			    "in place: %s; instead, move the web server to another port (--https 8443)", why.text);
 	else if (error)
 		add_finding(findings, VERDICT_FAIL, "%s", why.text);
 	else if (steer_wants_bypass(options) && !steer.bypass)
@@ -200,7 +200,7 @@ static void check_steering(struct findings *findings)
 		steer_close(&steer);
 }
 
-/* In place: who has the port, and does another alpnbpf serve it already? */
+/* In place: which process has the port, and does another alpnbpf serve it already? */
 static void check_web_server(struct findings *findings)
 {
 	const struct options *options = findings->options;
@@ -213,15 +213,16 @@ static void check_web_server(struct findings *findings)
 	snprintf(lock, sizeof(lock), LOCK_IN_PLACE, port);
 	held = lock_find(lock, &other);
 	if (held == -EADDRINUSE)
-		add_finding(findings, VERDICT_FAIL, "in place: %s serves port %u in this network namespace already",
+		add_finding(findings, VERDICT_FAIL, "in place: %s already serves port %u in this network namespace",
 			    other.text, port);
 	else if (held == -EPERM)
 		add_finding(findings, VERDICT_WARN,
 			    "in place: %s, running as another user, holds alpnbpf's instance lock", other.text);
 	if (count <= 0)
-		add_finding(findings, VERDICT_WARN,
-			    "web server: nothing listens on port %u; connections are refused until the web server does",
-			    port);
+		add_finding(
+			findings, VERDICT_WARN,
+			"web server: nothing listens on port %u; connections are refused until the web server starts",
+			port);
 	for (int i = 0; i < count && i < LISTENERS_SHOWN; i++) {
 		const struct address *address = &listeners[i].address;
 		bool again = false;
@@ -250,8 +251,8 @@ static void explain_connect(int error, unsigned int timeout_ms, struct sentence 
 }
 
 /*
- * Addresses are tried in order at every connection. One that answers makes the backend work; those before it cost an
- * attempt each, those after it are spare. When none answers, `dead` says how bad that is for this route.
+ * attach tries the addresses of a backend in order. It needs one that accepts; each one before that costs a failed
+ * attempt per connection. `dead` is the verdict if none accepts.
  */
 static void check_backend(struct findings *findings, enum route route, const char *name, enum verdict dead,
 			  const char *remedy)
@@ -279,10 +280,10 @@ static void check_backend(struct findings *findings, enum route route, const cha
 			add_finding(findings, dead, "%s %s: %s: %s", name, backend->text, address, why.text);
 		else if (i < first)
 			add_finding(findings, VERDICT_WARN,
-				    "%s %s: %s: %s; every connection tries it before one that accepts", name,
+				    "%s %s: %s: %s; every connection tries this address before one that accepts", name,
 				    backend->text, address, why.text);
 		else
-			add_finding(findings, VERDICT_OK, "%s %s: %s: %s; not needed, one before it accepts", name,
+			add_finding(findings, VERDICT_OK, "%s %s: %s: %s; not needed: an earlier address accepts", name,
 				    backend->text, address, why.text);
 	}
 }
@@ -299,7 +300,7 @@ static void check_rules(struct findings *findings)
 	}
 }
 
-/* What attach would start: found as execvp(3) would find it. */
+/* Searches for the command as execvp(3) would. */
 static void check_command(struct findings *findings)
 {
 	const char *name = findings->options->command[0], *folders = getenv("PATH");
@@ -322,7 +323,7 @@ static void check_command(struct findings *findings)
 		}
 		at += length + (at[length] == ':');
 	}
-	add_finding(findings, VERDICT_FAIL, "command: %s is in no folder of PATH", name);
+	add_finding(findings, VERDICT_FAIL, "command: %s: not found in PATH", name);
 }
 
 int check_main(int argc, char **argv)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Finds an instance, asks it, copies its answer. Owns nothing; a short-lived process with one thread. */
+/* Finds an instance, sends it a request, copies the answer. Owns nothing; a short-lived process with one thread. */
 #include "commands/client.h"
 
 #include <dirent.h>
@@ -39,13 +39,14 @@ bool client_options(int argc, char **argv, const struct client_option *options, 
 		else if (strcmp(argv[at], "--name") == 0)
 			value = name;
 		if (!option->name && !value) {
-			fprintf(stderr, "alpnbpf %s: \"%s\" is not an option; --help lists them\n", argv[0], argv[at]);
+			fprintf(stderr, "alpnbpf %s: unknown option \"%s\"; --help lists the options\n", argv[0],
+				argv[at]);
 			return false;
 		}
 		if (!value) {
 			*option->flag = true;
 		} else if (at + 1 >= argc || strncmp(argv[at + 1], "--", 2) == 0) {
-			fprintf(stderr, "alpnbpf %s: %s: its value is missing\n", argv[0], argv[at]);
+			fprintf(stderr, "alpnbpf %s: %s needs a value\n", argv[0], argv[at]);
 			return false;
 		} else {
 			*value = argv[++at];
@@ -60,7 +61,7 @@ bool client_options(int argc, char **argv, const struct client_option *options, 
 static int connect_to(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct timeval patience = {.tv_sec = PATIENCE_S}; /* for a place in its queue */
+	struct timeval patience = {.tv_sec = PATIENCE_S}; /* the instance's queue may be full */
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), error;
 
 	if (fd < 0)
@@ -74,7 +75,7 @@ static int connect_to(const char *path)
 	return error;
 }
 
-/* The instance whose socket this file is, in name; false: it is none. */
+/* Fills name with the instance whose control socket this file is. False if it is no control socket. */
 static bool name_of_socket(const char *file, char name[NAME_MAX_BYTES])
 {
 	static const char suffix[] = ".sock";
@@ -88,9 +89,9 @@ static bool name_of_socket(const char *file, char name[NAME_MAX_BYTES])
 
 struct found {
 	unsigned int count;
-	int fd;          /* to the first, or NO_DESCRIPTOR */
-	char names[256]; /* of all, as far as there is room; each after a blank */
-	int error;       /* why another could not be asked; 0: none was */
+	int fd;          /* connected to the first, or NO_DESCRIPTOR */
+	char names[256]; /* as many as fit; each after a blank */
+	int error;       /* why an instance or the directory cannot be reached; 0: no error */
 };
 
 static void try_instance(struct found *found, const char *name)
@@ -103,7 +104,7 @@ static void try_instance(struct found *found, const char *name)
 		return;
 	fd = connect_to(path);
 	if (fd < 0) {
-		if (fd == -EACCES || fd == -EPERM) /* a killed one leaves its file, which refuses */
+		if (fd == -EACCES || fd == -EPERM) /* the file of a killed instance refuses */
 			found->error = fd;
 		return;
 	}
@@ -140,7 +141,8 @@ static int connect_to_only(struct sentence *why)
 		return found.fd;
 	descriptor_close(&found.fd);
 	if (found.count)
-		return sentence_error(why, -EEXIST, "several are running; say which with --name:%s", found.names);
+		return sentence_error(why, -EEXIST, "several instances are running; choose one with --name:%s",
+				      found.names);
 	return sentence_error(why, found.error ? found.error : -ESRCH, "no instance found in %s: %s", run_directory(),
 			      found.error ? strerror(-found.error) : "none is running");
 }
@@ -151,24 +153,24 @@ static int connect_to_named(const char *name, struct sentence *why)
 	int fd;
 
 	if (strchr(name, '/') || !run_directory_socket(name, path, sizeof(path)))
-		return sentence_error(why, -EINVAL, "--name %s: is not the name of an instance", name);
+		return sentence_error(why, -EINVAL, "--name %s: not the name of an instance", name);
 	fd = connect_to(path);
 	if (fd >= 0)
 		return fd;
 	return sentence_error(why, fd, "cannot reach the instance \"%s\" at %s: %s%s", name, path, strerror(-fd),
-			      fd == -ENOENT || fd == -ECONNREFUSED ? "; is it running, as this --name?" : "");
+			      fd == -ENOENT || fd == -ECONNREFUSED ? "; is an instance with this --name running?" : "");
 }
 
 /* --- asking --- */
 
-/* Until the answer begins: "ok", or why not. */
+/* Reads the first line: "ok", or an error. */
 static int read_verdict(FILE *answer, struct sentence *why)
 {
 	char line[SENTENCE_MAX + 16];
 
 	if (!fgets(line, sizeof(line), answer))
 		return sentence_error(why, -EIO, "no answer: %s",
-				      ferror(answer) && errno == EAGAIN ? "it is busy starting, or stuck"
+				      ferror(answer) && errno == EAGAIN ? "the instance is still starting, or hangs"
 									: "the connection was closed");
 	if (strcmp(line, "ok\n") == 0)
 		return 0;
@@ -186,14 +188,14 @@ FILE *client_ask(const char *name, const char *request, enum client_answer how, 
 		return NULL;
 	answer = fdopen(fd, "r");
 	if (!answer) {
-		sentence_set(why, "cannot ask: %s", strerror(errno));
+		sentence_set(why, "cannot send the request: %s", strerror(errno));
 		close(fd);
 		return NULL;
 	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	/* A refusal may have come before the request. */
+	/* The instance may have refused and closed before it read the request. */
 	if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0 && errno != EPIPE) {
-		sentence_set(why, "cannot ask: %s", strerror(errno));
+		sentence_set(why, "cannot send the request: %s", strerror(errno));
 	} else if (read_verdict(answer, why) == 0) {
 		if (how == CLIENT_FOLLOWED)
 			setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
@@ -213,7 +215,7 @@ int client_copy(FILE *answer, struct sentence *why)
 		if (fputs(line, stdout) < 0 || fflush(stdout))
 			error = sentence_error(why, -EIO, "cannot write the output: %s", strerror(errno));
 	if (!error && ferror(answer))
-		error = sentence_error(why, -EIO, "the answer broke off: %s", strerror(errno));
+		error = sentence_error(why, -EIO, "the answer is incomplete: %s", strerror(errno));
 	free(line);
 	fclose(answer);
 	return error;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The asking side of the control socket, for status, sessions, detach and the like. For a process that lives as long as
- * its question: it may block, within the bounds named here.
+ * The client side of the control socket, for status, sessions, detach and so on. For a process that makes one request
+ * and ends: calls may block, within the limits named below.
  */
 #ifndef ALPNBPF_COMMANDS_CLIENT_H
 #define ALPNBPF_COMMANDS_CLIENT_H
@@ -20,22 +20,22 @@ struct client_option {
 };
 
 /*
- * Parses argv[1..] of the command; --name NAME goes to *name and --help prints `usage`. False: the command is over with
- * *code, and an error was printed.
+ * Parses argv[1..] of the command; --name NAME goes to *name and --help prints `usage`. False, with the exit code, if
+ * the command must end: after --help, or after an error, which was printed.
  */
 bool client_options(int argc, char **argv, const struct client_option *options, const char *usage, const char **name,
 		    int *code);
 
-/* How an answer comes. */
+/* How long an answer may take. */
 enum client_answer {
 	CLIENT_AT_ONCE,  /* all of it within seconds */
-	CLIENT_LATER,    /* its beginning may take as long as a reload, and one before that: half a minute */
-	CLIENT_FOLLOWED, /* its beginning within seconds, the rest whenever it likes */
+	CLIENT_LATER,    /* its first line may take 30 s, as long as two reloads */
+	CLIENT_FOLLOWED, /* its first line within seconds, the rest at any time */
 };
 
 /*
- * Asks the instance `name`, or without one the only one there is. The answer after its "ok" line, to be read and
- * closed; NULL with a sentence in why.
+ * Sends a request to the instance `name`, or without a name to the only one that runs. Returns the answer after its
+ * "ok" line, which the caller reads and closes. NULL, and why, on failure.
  */
 FILE *client_ask(const char *name, const char *request, enum client_answer how, struct sentence *why);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The subcommands but attach. Each gets argv from its own name on and returns an exit code (options/command_line.h).
+ * The subcommands except attach. Each gets argv from its own name on and returns an exit code (options/command_line.h).
  */
 #ifndef ALPNBPF_COMMANDS_COMMANDS_H
 #define ALPNBPF_COMMANDS_COMMANDS_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * `alpnbpf inspect`: reads one ClientHello, raw or as hex text, and says what it asks for and where it would go, with
- * the rules of a configuration file or of the command line. Touches no BPF, and the network only to resolve the names
- * in them; needs no privileges. Owns its input; a short-lived process with one thread.
+ * `alpnbpf inspect`: reads one ClientHello, raw or as hex text, and prints its fields and its route, by the rules of a
+ * configuration file or of the command line. Uses no BPF, uses the network only to resolve names of backends, and needs
+ * no privileges. Owns its input; a short-lived process with one thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,27 +18,27 @@
 #include "base/json.h"
 #include "options/options.h"
 
-/* The longest hello in the smallest records, as hex text with separators and offsets; more cannot change the answer. */
+/* The longest hello in the smallest records, as hex text with separators and offsets: more input changes nothing. */
 #define INPUT_MAX (8 * CLIENTHELLO_WIRE_MAX)
 
-/* A rule's condition at its longest: each name with its escapes and a comma, and the two words. */
+/* The longest condition of a rule: every name with escapes and a comma, and the two keywords. */
 #define RULE_MAX (CLIENTHELLO_KINDS * (CLIENTHELLO_NAMES_MAX * (4 * ROUTE_NAME_MAX + 2) + 16))
 
 static const char usage[] = "Usage: alpnbpf inspect [--json] [--config FILE] [--route RULE ...] [FILE|-]\n"
 			    "\n"
-			    "Read a TLS ClientHello from FILE (default: standard input) and print what it asks\n"
-			    "for and which backend it would get. The input is the bytes a client sends, raw or\n"
-			    "as hex text: plain, with blanks, colons or 0x, or as printed by xxd or hexdump -C.\n"
+			    "Reads a TLS ClientHello from FILE (default: standard input), and prints its fields\n"
+			    "and the route it would take. The input is the bytes that a client sends, raw or as\n"
+			    "hex text: plain, with blanks, colons or 0x, or as printed by xxd or hexdump -C.\n"
 			    "\n"
-			    "  --config FILE  the configuration file of attach: its backends and rules count\n"
-			    "  --route RULE   a rule, as attach takes it; instead of those in the file\n"
-			    "  --json         one JSON object instead of text\n"
-			    "  --help         this text\n";
+			    "  --config FILE  use the backends and rules of this configuration file\n"
+			    "  --route RULE   use this rule, written as for attach, instead of those in the file\n"
+			    "  --json         print one JSON object instead of text\n"
+			    "  --help         show this text\n";
 
 struct request {
 	const char *path; /* of the hello */
 	bool json;
-	struct options options; /* where connections go; backends may be missing */
+	struct options options; /* rules and backends; these may be missing */
 };
 
 /* --- output --- */
@@ -53,7 +53,7 @@ static const char *version_text(uint16_t version, char out[8])
 	return out;
 }
 
-/* "route-1 (sni=*.example.org -> 127.0.0.1:9443)"; of the other routes what is known of them. */
+/* "route-1 (sni=*.example.org -> 127.0.0.1:9443)"; for acme and https the backend, if it is known. */
 static void print_route(const struct request *request, enum route route)
 {
 	const struct endpoint *backend = &request->options.backends[route];
@@ -89,7 +89,7 @@ static void print_text(const struct request *request, const struct hello *hello)
 	for (unsigned int i = 0; i < hello->version_count; i++) {
 		printf("%s%s", i ? ", " : "", version_text(hello->versions[i], version));
 	}
-	if (!hello->version_count) /* then legacy_version is the highest one offered, RFC 8446 section 4.1.2 */
+	if (!hello->version_count) /* legacy_version is the highest one offered, RFC 8446 section 4.1.2 */
 		fputs(version_text(hello->legacy_version, version), stdout);
 	printf("\nsni       %s\n", hello->server_name[0] ? hello->server_name : "none");
 	fputs("alpn      ", stdout);
@@ -115,7 +115,7 @@ static void add_route(struct json *json, const struct request *request, enum rou
 			    : NULL);
 }
 
-/* Bytes of strangers, as hello_escape() leaves them. */
+/* Adds bytes of the client's, escaped. */
 static void add_bytes(struct json *json, const char *member, const uint8_t *bytes, size_t length)
 {
 	char text[4 * HELLO_ALPN_MAX + 1];
@@ -166,7 +166,7 @@ static bool print_json(const struct request *request, const struct hello *hello)
 
 /* --- input --- */
 
-/* Read up to `size` bytes; -errno on failure. */
+/* Reads up to `size` bytes. Their number, or -errno. */
 static ssize_t read_input(const char *path, char *buffer, size_t size)
 {
 	bool standard = !strcmp(path, "-");
@@ -195,7 +195,7 @@ static ssize_t read_input(const char *path, char *buffer, size_t size)
 
 /* --- the command line --- */
 
-/* Does an option with a value stand here, as --name VALUE or --name=VALUE? */
+/* Is the word the option `name`, as --name VALUE or --name=VALUE? */
 static bool is_option(const char *word, const char *name)
 {
 	size_t length = strlen(name);
@@ -203,7 +203,7 @@ static bool is_option(const char *word, const char *name)
 	return strncmp(word, name, length) == 0 && (!word[length] || word[length] == '=');
 }
 
-/* False, with the exit code, when there is nothing left to do. */
+/* False, with the exit code, if the command must end. */
 static bool parse_words(struct request *request, int argc, char **argv, char **for_options, int *code)
 {
 	int count = 1;
@@ -226,11 +226,10 @@ static bool parse_words(struct request *request, int argc, char **argv, char **f
 			if (!strchr(argv[i], '=') && i + 1 < argc)
 				for_options[count++] = argv[++i];
 		} else if (options && argv[i][0] == '-' && argv[i][1]) {
-			fprintf(stderr, "alpnbpf inspect: there is no option %s; see \"alpnbpf inspect --help\"\n",
-				argv[i]);
+			fprintf(stderr, "alpnbpf inspect: unknown option %s; --help lists the options\n", argv[i]);
 			return false;
 		} else if (request->path) {
-			fprintf(stderr, "alpnbpf inspect: takes one FILE, but got %s and %s\n", request->path, argv[i]);
+			fprintf(stderr, "alpnbpf inspect: give one FILE, not %s and %s\n", request->path, argv[i]);
 			return false;
 		} else {
 			request->path = argv[i];
@@ -250,7 +249,7 @@ static bool parse_command_line(struct request *request, int argc, char **argv, i
 	bool good;
 
 	if (!for_options) {
-		fprintf(stderr, "alpnbpf inspect: no memory for the command line\n");
+		fprintf(stderr, "alpnbpf inspect: out of memory\n");
 		*code = EXIT_FAILED;
 		return false;
 	}
@@ -259,7 +258,7 @@ static bool parse_command_line(struct request *request, int argc, char **argv, i
 	return good;
 }
 
-/* The table of the rules there are; NULL: none, or no memory. */
+/* Compiles the rules. NULL if there are none, or no memory. */
 static struct clienthello_rules *compile_rules(const struct routes *routes)
 {
 	struct clienthello_rules *rules = routes->count ? calloc(1, sizeof(*rules)) : NULL;
@@ -298,7 +297,7 @@ int inspect_main(int argc, char **argv)
 		break;
 	case HEX_INCOMPLETE:
 		fprintf(stderr,
-			"alpnbpf inspect: the dump has lines left out (\"*\"): make it with hexdump -v or od -v\n");
+			"alpnbpf inspect: the dump omits repeated lines (\"*\"); make it with hexdump -v or od -v\n");
 		return EXIT_FAILED;
 	}
 	rules = compile_rules(&request.options.routes);
@@ -311,11 +310,11 @@ int inspect_main(int argc, char **argv)
 	if (!request.json) {
 		print_text(&request, &hello);
 	} else if (!print_json(&request, &hello)) {
-		fprintf(stderr, "alpnbpf inspect: no memory for the answer\n");
+		fprintf(stderr, "alpnbpf inspect: out of memory\n");
 		return EXIT_FAILED;
 	}
 	if (fflush(stdout) || ferror(stdout)) {
-		fprintf(stderr, "alpnbpf inspect: cannot write the answer: %s\n", strerror(errno));
+		fprintf(stderr, "alpnbpf inspect: cannot write the output: %s\n", strerror(errno));
 		return EXIT_FAILED;
 	}
 	return EXIT_DONE;
