@@ -103,8 +103,9 @@ $(OUT)/%.bpf.o: bpf/%.bpf.c | $(OUT)
 	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@.tmp $< && \
 		$(LLVM_STRIP) -g $@.tmp && $(NO_LINE_INFO) $(BPFTOOL) gen object $@ $@.tmp && rm $@.tmp
 
-%.skel.h: %.bpf.o
-	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst .,_,$(notdir $*))_bpf > $@
+# Of the Makefile: it has the names.
+%.skel.h: %.bpf.o Makefile
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name alpnbpf_$(subst .,_,$(notdir $*)) > $@
 
 $(OUT):
 	$(Q)mkdir -p $(OUT)/bpf

@@ -16,7 +16,7 @@ struct {
 	__uint(max_entries, STEER_LISTENERS);
 	__type(key, __u32);
 	__type(value, __u64);
-} acme_listeners SEC(".maps");
+} alpnbpf_acme SEC(".maps");
 
 /* Of the web server: a bypassed connection is given to one of them. */
 struct {
@@ -24,6 +24,6 @@ struct {
 	__uint(max_entries, STEER_LISTENERS);
 	__type(key, __u32);
 	__type(value, __u64);
-} https_listeners SEC(".maps");
+} alpnbpf_https SEC(".maps");
 
 #endif

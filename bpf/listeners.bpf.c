@@ -33,9 +33,9 @@ static __always_inline bool keep(void *sk)
 		long error;
 
 		if (search.kind == STEER_ACME)
-			error = bpf_map_update_elem(&acme_listeners, &key, sk, BPF_NOEXIST);
+			error = bpf_map_update_elem(&alpnbpf_acme, &key, sk, BPF_NOEXIST);
 		else
-			error = bpf_map_update_elem(&https_listeners, &key, sk, BPF_NOEXIST);
+			error = bpf_map_update_elem(&alpnbpf_https, &key, sk, BPF_NOEXIST);
 		if (!error)
 			return true;
 	}

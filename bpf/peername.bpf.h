@@ -2,11 +2,16 @@
 /*
  * The web server asks for the peer of a connection of ours, by getpeername() or accept(), and is told the client's
  * address.
- *
- * Part of steer.bpf.c: uses its maps.
  */
 #ifndef ALPNBPF_PEERNAME_BPF_H
 #define ALPNBPF_PEERNAME_BPF_H
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "endpoint.bpf.h"
+#include "own_connections.bpf.h"
+#include "state.bpf.h"
 
 /* The client of a connection of ours, when it is the web server that asks. `made.from` holds the peer's address. */
 static __always_inline struct steer_endpoint *client_of(struct bpf_sock_addr *ctx, struct steer_connection *made)
@@ -21,19 +26,19 @@ static __always_inline struct steer_endpoint *client_of(struct bpf_sock_addr *ct
 	if (!tcp)
 		return NULL;
 	port = bpf_ntohs(tcp->inet_conn.icsk_inet.inet_sport);
-	if (!port || !may_be_ours(port))
+	if (!port || !may_be_own(port))
 		return NULL;
 	if (bpf_get_netns_cookie(ctx) != netns_cookie)
 		return NULL;
 	made->from.port = bpf_ntohs((__be16)ctx->user_port);
 	made->to.port = port;
 	SET_ADDRESS(&made->to, sk->family, sk->src_ip4, sk->src_ip6);
-	known = bpf_map_lookup_elem(&ours, made);
+	known = bpf_map_lookup_elem(&alpnbpf_own, made);
 	return known ? &known->client : NULL;
 }
 
 SEC("cgroup/getpeername4")
-int peername4(struct bpf_sock_addr *ctx)
+int alpnbpf_peer4(struct bpf_sock_addr *ctx)
 {
 	struct steer_connection made = {};
 	struct steer_endpoint *client;
@@ -49,7 +54,7 @@ int peername4(struct bpf_sock_addr *ctx)
 
 /* A dual-stack socket shows IPv4 clients as v4-mapped, and that is how they are kept. */
 SEC("cgroup/getpeername6")
-int peername6(struct bpf_sock_addr *ctx)
+int alpnbpf_peer6(struct bpf_sock_addr *ctx)
 {
 	struct steer_connection made = {};
 	struct steer_endpoint *client;

@@ -33,14 +33,14 @@ struct {
 	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, __u64);
-} socks SEC(".maps");
+} alpnbpf_socks SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 2);
 	__type(key, __u64);
 	__type(value, __u32);
-} slots SEC(".maps");
+} alpnbpf_slots SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -48,7 +48,7 @@ struct {
 	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, struct flow);
-} flows SEC(".maps");
+} alpnbpf_flows SEC(".maps");
 
 /* One ring a worker: worker index -> ring buffer. */
 struct {
@@ -60,7 +60,7 @@ struct {
 			__uint(type, BPF_MAP_TYPE_RINGBUF);
 			__uint(max_entries, 4096);
 		});
-} events SEC(".maps");
+} alpnbpf_rings SEC(".maps");
 
 /* One counter a worker: events its ring had no place for; the worker then scans its flows. */
 struct {
@@ -69,7 +69,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u64);
-} events_lost SEC(".maps");
+} alpnbpf_lost SEC(".maps");
 
 /* What a hello is held against: one table, and a second one for the rules that replace them. Written by user space. */
 struct {
@@ -78,24 +78,24 @@ struct {
 	__uint(max_entries, 2);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, sizeof(struct clienthello_rules));
-} rules SEC(".maps");
+} alpnbpf_rules SEC(".maps");
 
 static __always_inline struct flow *flow_of(__u32 key)
 {
-	return bpf_map_lookup_elem(&flows, &key);
+	return bpf_map_lookup_elem(&alpnbpf_flows, &key);
 }
 
 static __noinline int send_event(__u32 key)
 {
 	struct flow_event event = {.key = key};
 	__u32 worker = (key >> 1) / slots_per_worker;
-	void *ring = bpf_map_lookup_elem(&events, &worker);
+	void *ring = bpf_map_lookup_elem(&alpnbpf_rings, &worker);
 	__u64 *lost;
 
 	if (ring && bpf_ringbuf_output(ring, &event, sizeof(event), 0) == 0)
 		return 0;
 	/* A full ring has woken the worker already; it looks at this counter after it has read the ring. */
-	lost = bpf_map_lookup_elem(&events_lost, &worker);
+	lost = bpf_map_lookup_elem(&alpnbpf_lost, &worker);
 	if (lost)
 		__sync_fetch_and_add(lost, 1);
 	/* The worker may have emptied the ring and looked at the counter in between: then there is room for this. */
@@ -228,7 +228,7 @@ static __always_inline __u32 queue_bytes(__u32 bytes, __u32 max_window)
  */
 static __always_inline bool has_room(struct flow *flow, __u32 target_key, __u32 len)
 {
-	struct bpf_sock *sk = bpf_map_lookup_elem(&socks, &target_key);
+	struct bpf_sock *sk = bpf_map_lookup_elem(&alpnbpf_socks, &target_key);
 	__u32 write_seq, moved, queued, limit, max_window;
 	struct tcp_sock *tcp;
 	__s32 pending;
@@ -280,7 +280,7 @@ static __always_inline const struct clienthello_rules *rules_of(const struct flo
 	if (!with_rules || !entry)
 		return NULL;
 	entry--;
-	return bpf_map_lookup_elem(&rules, &entry);
+	return bpf_map_lookup_elem(&alpnbpf_rules, &entry);
 }
 
 /* Feed the hello parser; true when this segment decided the route. */
@@ -296,7 +296,7 @@ static __always_inline bool decide_route(struct __sk_buff *skb, struct flow *flo
 }
 
 SEC("sk_skb")
-int verdict(struct __sk_buff *skb)
+int alpnbpf_verdict(struct __sk_buff *skb)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
 	struct flow *flow, *client;
@@ -306,7 +306,7 @@ int verdict(struct __sk_buff *skb)
 	__u32 *entry;
 	__s64 fresh;
 
-	entry = bpf_map_lookup_elem(&slots, &cookie);
+	entry = bpf_map_lookup_elem(&alpnbpf_slots, &cookie);
 	if (!entry)
 		return SK_DROP; /* not a socket of ours any more: the worker has closed it */
 	key = *entry;
@@ -337,7 +337,7 @@ int verdict(struct __sk_buff *skb)
 	 */
 	if (flow->mode == FLOW_LIVE && (client->route == ROUTE_HTTPS || client->route_chosen) &&
 	    flow->passed == flow->forwarded && has_room(flow, key ^ 1U, len) && !in_long_backlog(skb)) {
-		if (bpf_sk_redirect_map(skb, &socks, key ^ 1U, 0) != SK_PASS)
+		if (bpf_sk_redirect_map(skb, &alpnbpf_socks, key ^ 1U, 0) != SK_PASS)
 			return fail(flow, key,
 				    FLOW_FAULT_REDIRECT); /* eaten and acknowledged: never go on with a gap */
 		flow->redirected += len;

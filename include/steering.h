@@ -10,29 +10,29 @@
 #include <linux/types.h>
 #endif
 
-/* Listeners of one kind that are remembered; further ones cannot be watched (steer_state.unwatched). */
+/* Listeners of one kind that are tracked; further ones cannot be (steer_state.untracked_listeners). */
 #define STEER_LISTENERS 16
 
-/* An end of a connection; key of `listened`. */
+/* An end of a connection; key of `alpnbpf_address`. */
 struct steer_endpoint {
 	__be32 addr[4];
 	__u16 port; /* host order */
 	__u16 pad;  /* 0: keys are compared as bytes */
 };
 
-/* A connection of ours to the web server, by both its ends: key of `ours`. */
+/* A connection by both its ends: key of `alpnbpf_own` (ours to the web server) and of `alpnbpf_taken`. */
 struct steer_connection {
 	struct steer_endpoint from, to;
 };
 
-/* Whom it is made for: value of `ours`. */
+/* Whom a connection of ours is made for: value of `alpnbpf_own`. */
 struct steer_client {
 	__u64 cookie; /* of our socket: tells connections with the same ends */
 	struct steer_endpoint client;
 	__u32 pad;
 };
 
-/* Value of `connecting`. */
+/* Value of `alpnbpf_connect`. */
 struct steer_connecting {
 	struct steer_endpoint client;
 	struct steer_connection made; /* once the SYN is on its way; from.port is 0 before */
@@ -46,7 +46,7 @@ enum steer_rule {
 
 enum steer_family { STEER_V4 = 0, STEER_V6 = 1, STEER_FAMILIES = 2 };
 
-/* Index of `private_listeners`. */
+/* Index of `alpnbpf_private`. */
 #define STEER_PRIVATE(worker, family) (STEER_FAMILIES * (worker) + (family))
 
 /* Whose listeners are tracked: each kind has a sockmap (bpf/listener_maps.bpf.h). */
@@ -87,30 +87,56 @@ struct steer_found {
 };
 
 /*
- * Armed means: some slot of the sockmap `acme_listeners` is occupied. Closing a listener empties its slot, so nothing
- * has to be counted down. `arrivals` grows after a slot was filled; who finds all slots empty stores the arrivals it
- * had read before it looked. While the two are equal there is nothing to look at.
+ * Armed means: some slot of the map of the ACME client's listeners is occupied. Closing a listener empties its slot, so
+ * nothing has to be counted down. `arrivals` grows after a slot was filled, as does `found`; who finds all slots empty
+ * stores in `cleared` the sum it had read before it looked. While the two are equal there is nothing to look at.
  *
- * A listener that no slot takes is counted in `unwatched` (MPTCP, or all slots are full). Nothing tells in the kernel
- * when it goes: user space looks, and stores in `missed` what it had read of `unwatched` before it found that nobody
- * listens. Armed as well while those two differ.
+ * A listener that no slot takes (MPTCP, or all slots are full) is counted in `untracked_listeners`. Nothing tells in
+ * the kernel when it goes: user space looks, and stores in `untracked_gone` what it had read before it found that
+ * nobody listens. Armed as well while those two differ.
+ *
+ * Programs run on many CPUs at once: what they count, they add to atomically.
  */
 struct steer_state {
-	__u64 arrivals;  /* sock_ops, user space at the start */
-	__u64 cleared;   /* sk_lookup */
-	__u64 unwatched; /* as arrivals */
-	__u64 missed;    /* user space */
-	__u64 steered;   /* connections given to the private listeners */
-	__u64 untakable; /* connections that should have been taken over and cannot be (hello_watch.bpf.h) */
-	__u32 taking;    /* entries of `taken`; the program adds, user space subtracts */
-	__u32 watching;  /* user space: hellos are read as they pass; cleared when that ends */
-	__u32 always;    /* armed until alpnbpf ends: asked for, or nothing tells */
-	__u16 acme_port, https_port; /* user space; the ACME client's, the web server's */
+	/* sock_ops */
+	__u64 arrivals;
+	__u64 untracked_listeners;
+	/* sk_lookup */
+	__u64 cleared;
+	__u64 steered; /* connections given to the private listeners */
+	/* the hello watch, sock_ops too: both run it (bpf/watch.bpf.h) */
+	__u64 untakable;       /* connections that should have been taken over and could not be */
+	__u32 takeovers_begun; /* entries ever made in the map of connections that are being taken over … */
+	/* user space, the worker that takes over */
+	__u32 takeovers_ended; /* … and of them removed; steer_takeovers_pending() */
+	/* user space, the main thread */
+	__u64 found; /* times it has filled slots with listeners that were there before */
+	__u64 untracked_gone;
+	__u32 watching;              /* hellos are read as they pass; cleared when that ends */
+	__u32 always;                /* armed until alpnbpf ends: asked for, or nothing tells */
+	__u16 acme_port, https_port; /* the ACME client's, the web server's */
 	__u16 https_port_before;     /* the web server's before a reload; its connections live on. 0: none */
 	__u16 pad;
-	__u32 asked_index; /* user space: of the private listener whose pending connections are asked for */
+	__u32 asked_index; /* of the private listener whose pending connections are asked for (alpnbpf_pending) */
 	__u32 pad2;
 };
+
+/*
+ * Connections that are being taken over: the server must not get their packets. What has ended is read first: then 0
+ * means that there was none at that moment.
+ */
+static inline __u32 steer_takeovers_pending(const struct steer_state *state)
+{
+#ifdef __bpf__
+	__u32 ended = *(const volatile __u32 *)&state->takeovers_ended;
+
+	return *(const volatile __u32 *)&state->takeovers_begun - ended;
+#else
+	__u32 ended = __atomic_load_n(&state->takeovers_ended, __ATOMIC_SEQ_CST);
+
+	return __atomic_load_n(&state->takeovers_begun, __ATOMIC_SEQ_CST) - ended;
+#endif
+}
 
 /*
  * What TCP agreed on with a client, and where it is: of the web server's socket, or of the request where there is none
@@ -131,8 +157,9 @@ struct steer_agreed {
 
 /*
  * A connection that the web server has begun and that is not for it: its ClientHello asks for another route, or did not
- * fit what can be read in passing. A record of the ring `takeovers`. From here on the program lets nothing of the
- * client through to the server (but a reset), until user space has the connection and removes the entry of `taken`.
+ * fit what can be read in passing. A record of the ring `alpnbpf_takeovr`. From here on the program lets nothing of the
+ * client through to the server (but a reset), until user space has the connection and removes the entry of
+ * `alpnbpf_taken`.
  */
 #define STEER_KEPT_AT   3584 /* of a hello in pieces: no piece is kept that begins later than this … */
 #define STEER_PIECE_MAX 4096 /* … or is longer; a power of two */
@@ -156,11 +183,12 @@ struct steer_takeover {
 #define STEER_BRIEF_MAX  2048
 #define STEER_BRIEF_SIZE (__builtin_offsetof(struct steer_takeover, piece) + STEER_BRIEF_MAX)
 
-/* A record of the ring `arming`: the ACME client listens; or the web server does, and its listener got no slot. */
+/* A record of the ring `alpnbpf_arrival`: the ACME client listens; or the web server does, and its listener is
+ * untracked. */
 struct steer_arrival {
 	struct steer_endpoint at;
-	__u32 watched; /* it has a slot */
-	__u32 kind;    /* enum steer_kind */
+	__u32 tracked;
+	__u32 kind; /* enum steer_kind */
 };
 
 #endif

@@ -25,7 +25,7 @@
 #define ETHERNET    14
 #define SEGMENT_MAX 3000 /* a test run takes less than a page, headroom and skb_shared_info taken off */
 
-static struct clienthello_bpf *skel;
+static struct alpnbpf_clienthello *skel;
 static int program, map;
 static struct wire stream;
 static const struct clienthello_rules *table; /* in use, NULL: none */
@@ -219,7 +219,7 @@ int main(void)
 	};
 	int failed;
 
-	skel = clienthello_bpf__open_and_load();
+	skel = alpnbpf_clienthello__open_and_load();
 	if (!skel) {
 		int error = errno;
 
@@ -234,6 +234,6 @@ int main(void)
 	program = bpf_program__fd(skel->progs.feed);
 	map = bpf_map__fd(skel->maps.state);
 	failed = cmocka_run_group_tests_name("clienthello (BPF)", tests, NULL, NULL);
-	clienthello_bpf__destroy(skel);
+	alpnbpf_clienthello__destroy(skel);
 	return failed;
 }

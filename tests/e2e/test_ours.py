@@ -143,8 +143,8 @@ def test_what_is_remembered_is_bounded(lab, veth):
             for server in servers:
                 assert server.outcome() == "reset"
                 server.close()
-        assert 3000 < entries(router, "ours") <= 4096 + 64 + 16  # some have had the same port
-        assert entries(router, "connecting") == 0
+        assert 3000 < entries(router, "alpnbpf_own") <= 4096 + 64 + 16  # some have had the same port
+        assert entries(router, "alpnbpf_connect") == 0
     router.finish()
     assert router.totals()["sessions"] == 5000
 

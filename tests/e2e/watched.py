@@ -85,7 +85,7 @@ class Plain:
 
     def _nothing_on_its_way(self):
         try:
-            return entries(self.router, "taken") == 0
+            return entries(self.router, "alpnbpf_taken") == 0
         except (LookupError, RuntimeError):  # it ends, and its maps with it
             return not self.router.running()
 

@@ -62,7 +62,7 @@ static unsigned int ring_bytes(unsigned int slots_per_worker)
 
 static int create_rings(struct dataplane *dataplane)
 {
-	int outer = bpf_map__fd(dataplane->skel->maps.events);
+	int outer = bpf_map__fd(dataplane->skel->maps.alpnbpf_rings);
 
 	dataplane->rings = malloc(dataplane->workers * sizeof(int));
 	if (!dataplane->rings)
@@ -70,7 +70,7 @@ static int create_rings(struct dataplane *dataplane)
 	for (uint32_t worker = 0; worker < dataplane->workers; worker++)
 		dataplane->rings[worker] = NO_DESCRIPTOR;
 	for (uint32_t worker = 0; worker < dataplane->workers; worker++) {
-		int ring = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "event_ring", 0, 0,
+		int ring = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "alpnbpf_ring", 0, 0,
 					  ring_bytes(dataplane->slots_per_worker), NULL);
 
 		if (ring < 0)
@@ -92,22 +92,22 @@ static void *map_bytes(size_t bytes, int protection, int fd)
 
 static int map_memory(struct dataplane *dataplane, bool with_rules)
 {
-	const struct sockmap_bpf *skel = dataplane->skel;
+	const struct alpnbpf_sockmap *skel = dataplane->skel;
 
 	dataplane->flows = map_bytes(flows_bytes(dataplane), PROT_READ | PROT_WRITE,
-				     skel ? bpf_map__fd(skel->maps.flows) : NO_DESCRIPTOR);
+				     skel ? bpf_map__fd(skel->maps.alpnbpf_flows) : NO_DESCRIPTOR);
 	if (!dataplane->flows)
 		return -errno;
 	if (skel) {
 		dataplane->events_lost =
-			map_bytes(lost_bytes(dataplane), PROT_READ, bpf_map__fd(skel->maps.events_lost));
+			map_bytes(lost_bytes(dataplane), PROT_READ, bpf_map__fd(skel->maps.alpnbpf_lost));
 		if (!dataplane->events_lost)
 			return -errno;
 	}
 	if (!with_rules)
 		return 0;
-	dataplane->rules =
-		map_bytes(rules_bytes(), PROT_READ | PROT_WRITE, skel ? bpf_map__fd(skel->maps.rules) : NO_DESCRIPTOR);
+	dataplane->rules = map_bytes(rules_bytes(), PROT_READ | PROT_WRITE,
+				     skel ? bpf_map__fd(skel->maps.alpnbpf_rules) : NO_DESCRIPTOR);
 	return dataplane->rules ? 0 : -errno;
 }
 
@@ -121,20 +121,20 @@ static struct dataplane nothing_open(unsigned int workers, unsigned int slots_pe
 
 static int set_sizes(const struct dataplane *dataplane, bool with_rules)
 {
-	struct sockmap_bpf *skel = dataplane->skel;
+	struct alpnbpf_sockmap *skel = dataplane->skel;
 	uint32_t sides = 2 * dataplane->workers * dataplane->slots_per_worker;
-	int error = bpf_map__set_max_entries(skel->maps.socks, sides);
+	int error = bpf_map__set_max_entries(skel->maps.alpnbpf_socks, sides);
 
 	if (!error) /* a pre-allocated hash may refuse before it is quite full when CPUs hold free elements */
-		error = bpf_map__set_max_entries(skel->maps.slots, sides + 256);
+		error = bpf_map__set_max_entries(skel->maps.alpnbpf_slots, sides + 256);
 	if (!error)
-		error = bpf_map__set_max_entries(skel->maps.flows, sides);
+		error = bpf_map__set_max_entries(skel->maps.alpnbpf_flows, sides);
 	if (!error)
-		error = bpf_map__set_max_entries(skel->maps.events, dataplane->workers);
+		error = bpf_map__set_max_entries(skel->maps.alpnbpf_rings, dataplane->workers);
 	if (!error)
-		error = bpf_map__set_max_entries(skel->maps.events_lost, dataplane->workers);
+		error = bpf_map__set_max_entries(skel->maps.alpnbpf_lost, dataplane->workers);
 	if (!error && !with_rules) /* a map there has to be; a page of it */
-		error = bpf_map__set_value_size(skel->maps.rules, sizeof(uint64_t));
+		error = bpf_map__set_value_size(skel->maps.alpnbpf_rules, sizeof(uint64_t));
 	skel->rodata->slots_per_worker = dataplane->slots_per_worker;
 	skel->rodata->with_rules = with_rules;
 	return error;
@@ -147,13 +147,13 @@ int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, un
 	int error;
 
 	*dataplane = nothing_open(workers, slots_per_worker);
-	dataplane->skel = sockmap_bpf__open();
+	dataplane->skel = alpnbpf_sockmap__open();
 	if (!dataplane->skel)
 		return bpf_explain(-errno, step, why);
 	error = set_sizes(dataplane, with_rules);
 	if (!error) {
 		step = "loading the BPF program";
-		error = sockmap_bpf__load(dataplane->skel);
+		error = alpnbpf_sockmap__load(dataplane->skel);
 		/* libbpf takes one map that could not be made for a kernel without mmap() of maps. */
 		if (!error && !dataplane->skel->rodata)
 			error = -ENOMEM;
@@ -168,9 +168,9 @@ int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, un
 	}
 	if (!error) {
 		step = "attaching the verdict to the sockmap";
-		dataplane->socks = bpf_map__fd(dataplane->skel->maps.socks);
-		dataplane->slots = bpf_map__fd(dataplane->skel->maps.slots);
-		error = bpf_prog_attach(bpf_program__fd(dataplane->skel->progs.verdict), dataplane->socks,
+		dataplane->socks = bpf_map__fd(dataplane->skel->maps.alpnbpf_socks);
+		dataplane->slots = bpf_map__fd(dataplane->skel->maps.alpnbpf_slots);
+		error = bpf_prog_attach(bpf_program__fd(dataplane->skel->progs.alpnbpf_verdict), dataplane->socks,
 					BPF_SK_SKB_VERDICT, 0);
 	}
 	if (!error)
@@ -204,7 +204,7 @@ void dataplane_close(struct dataplane *dataplane)
 		descriptor_close(&dataplane->rings[worker]);
 	free(dataplane->rings);
 	if (dataplane->skel)
-		sockmap_bpf__destroy(dataplane->skel);
+		alpnbpf_sockmap__destroy(dataplane->skel);
 	*dataplane = nothing_open(0, 0);
 }
 

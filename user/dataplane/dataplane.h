@@ -15,10 +15,10 @@
 #include "base/sentence.h"
 
 struct ring_buffer;
-struct sockmap_bpf;
+struct alpnbpf_sockmap;
 
 struct dataplane {
-	struct sockmap_bpf *skel;        /* NULL: user space moves all bytes */
+	struct alpnbpf_sockmap *skel;    /* NULL: user space moves all bytes */
 	struct flow *flows;              /* by SIDE_KEY; shared with the verdict when there is one */
 	uint64_t *events_lost;           /* by worker; NULL without a verdict */
 	struct clienthello_rules *rules; /* two tables, shared with the verdict when there is one; NULL: no rules */

@@ -53,7 +53,7 @@ static void let_through(struct worker *worker, const struct steer_takeover *take
 	struct steer *steer = &worker->engine->steer;
 
 	if (bpf_map_delete_elem(steer->taken, &takeover->ends) == 0)
-		__atomic_fetch_sub(&steer->state->taking, 1, __ATOMIC_SEQ_CST);
+		__atomic_fetch_add(&steer->state->takeovers_ended, 1, __ATOMIC_SEQ_CST);
 }
 
 /* Neither the web server nor we can go on with it: the client learns that at once. */
@@ -205,10 +205,8 @@ bool takeovers_expired(struct worker *worker, struct timer *timer)
 
 bool takeovers_pending(struct worker *worker)
 {
-	struct steer *steer = &worker->engine->steer;
-
 	return worker->takeovers && atomic_load(&worker->command) != WORKER_STOP &&
-	       __atomic_load_n(&steer->state->taking, __ATOMIC_SEQ_CST);
+	       steer_takeovers_pending(worker->engine->steer.state);
 }
 
 size_t takeovers_timers(void)

@@ -26,16 +26,16 @@ int arming_fd(const struct steer *steer)
 	return steer->arrivals ? ring_buffer__epoll_fd(steer->arrivals) : -1;
 }
 
-static bool has_unwatched(const struct steer *steer)
+static bool has_untracked(const struct steer *steer)
 {
-	return __atomic_load_n(&steer->state->unwatched, __ATOMIC_SEQ_CST) != steer->state->missed;
+	return __atomic_load_n(&steer->state->untracked_listeners, __ATOMIC_SEQ_CST) != steer->state->untracked_gone;
 }
 
 bool arming_is_armed(const struct steer *steer)
 {
 	uint64_t cookie;
 
-	if (!steer->state || steer->state->always || has_unwatched(steer))
+	if (!steer->state || steer->state->always || has_untracked(steer))
 		return true;
 	for (uint32_t i = 0; i < STEER_LISTENERS; i++)
 		if (bpf_map_lookup_elem(steer->acme_listeners, &i, &cookie) == 0)
@@ -101,7 +101,7 @@ static void note_armed(struct steer *steer, const struct steer_endpoint *at, con
 		name_user(steer, &address, name);
 }
 
-static void log_arrival(struct steer *steer, const struct steer_endpoint *at, bool watched)
+static void log_arrival(struct steer *steer, const struct steer_endpoint *at, bool tracked)
 {
 	char name[ADDRESS_TEXT_MAX], lag[160] = "";
 	size_t length;
@@ -111,10 +111,10 @@ static void log_arrival(struct steer *steer, const struct steer_endpoint *at, bo
 	name_endpoint(at, name, sizeof(name));
 	note_armed(steer, at, name);
 	length = strlen(steer->armed_by);
-	if (!watched)
+	if (!tracked)
 		snprintf(steer->armed_by + length, sizeof(steer->armed_by) - length, "; it cannot be tracked (%s)",
 			 listeners_why_untracked(steer, STEER_ACME));
-	if (!watched)
+	if (!tracked)
 		snprintf(lag, sizeof(lag),
 			 ", up to a second longer than that (the kernel does not tell when it goes; %s)",
 			 listeners_why_untracked(steer, STEER_ACME));
@@ -142,7 +142,7 @@ static int arrival_seen(void *context, void *data, size_t size)
 	if (size < sizeof(*arrival))
 		return 0;
 	if (arrival->kind == STEER_ACME) {
-		log_arrival(context, &arrival->at, arrival->watched);
+		log_arrival(context, &arrival->at, arrival->tracked);
 	} else {
 		at = address_of(&arrival->at);
 		log_untracked_https(context, &at);
@@ -158,9 +158,11 @@ static int find_acme_listeners(struct steer *steer)
 
 	if (error || !found.count)
 		return error;
-	__atomic_fetch_add(&steer->state->arrivals, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&steer->state->found, 1, __ATOMIC_SEQ_CST);
 	if (found.untracked)
-		__atomic_fetch_add(&steer->state->unwatched, 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&steer->state->untracked_gone,
+				 __atomic_load_n(&steer->state->untracked_listeners, __ATOMIC_SEQ_CST) - 1,
+				 __ATOMIC_SEQ_CST);
 	at = steer_endpoint_from(&found.first);
 	log_arrival(steer, &at, !found.untracked);
 	return 0;
@@ -209,8 +211,8 @@ int arming_find_anew(struct steer *steer, enum steer_kind kind)
 	listeners_forget(steer, kind);
 	if (kind == STEER_HTTPS)
 		return find_https_listeners(steer);
-	/* What was unwatched was another port's, and so was the one that armed us. */
-	__atomic_store_n(&steer->state->missed, steer->state->unwatched, __ATOMIC_SEQ_CST);
+	/* What was untracked was another port's, and so was the one that armed us. */
+	__atomic_store_n(&steer->state->untracked_gone, steer->state->untracked_listeners, __ATOMIC_SEQ_CST);
 	if (steer->was_armed)
 		log_info("disarmed: the ACME port is another one now");
 	steer->was_armed = false;
@@ -226,13 +228,13 @@ void arming_stop(struct steer *steer)
 }
 
 /* Listeners that have no slot: see struct steer_state. */
-static void look_for_unwatched(struct steer *steer)
+static void look_for_untracked(struct steer *steer)
 {
-	uint64_t unwatched = __atomic_load_n(&steer->state->unwatched, __ATOMIC_SEQ_CST);
+	uint64_t untracked = __atomic_load_n(&steer->state->untracked_listeners, __ATOMIC_SEQ_CST);
 	struct listening listener;
 
-	if (unwatched != steer->state->missed && listening_on(steer->acme_port, &listener, 1) == 0)
-		__atomic_store_n(&steer->state->missed, unwatched, __ATOMIC_SEQ_CST);
+	if (untracked != steer->state->untracked_gone && listening_on(steer->acme_port, &listener, 1) == 0)
+		__atomic_store_n(&steer->state->untracked_gone, untracked, __ATOMIC_SEQ_CST);
 }
 
 bool arming_look(struct steer *steer)
@@ -243,7 +245,7 @@ bool arming_look(struct steer *steer)
 		hello_watch_follow(steer, true); /* always, if it did not succeed before */
 		return steer->watches && !steer->watch_ended;
 	}
-	look_for_unwatched(steer);
+	look_for_untracked(steer);
 	if (steer->was_armed && !arming_is_armed(steer)) {
 		steer->was_armed = false;
 		log_info("disarmed: nobody listens on port %u any more", steer->acme_port);

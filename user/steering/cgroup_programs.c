@@ -40,11 +40,11 @@ static int attach_cgroup(struct steer *steer, const struct bpf_program *program,
 /* Both families or none. */
 static int attach_peername(struct steer *steer, int cgroup)
 {
-	int error = attach_cgroup(steer, steer->skel->progs.peername4, cgroup);
+	int error = attach_cgroup(steer, steer->skel->progs.alpnbpf_peer4, cgroup);
 
 	if (error)
 		return error;
-	error = attach_cgroup(steer, steer->skel->progs.peername6, cgroup);
+	error = attach_cgroup(steer, steer->skel->progs.alpnbpf_peer6, cgroup);
 	if (error)
 		bpf_link__destroy(steer->links[--steer->link_count]);
 	return error;
@@ -99,7 +99,7 @@ int steer_use_cgroup(struct steer *steer, const struct options *options, struct 
 
 	if (cgroup < 0)
 		return cgroup;
-	error = attach_cgroup(steer, steer->skel->progs.watch, cgroup);
+	error = attach_cgroup(steer, steer->skel->progs.alpnbpf_events, cgroup);
 	steer->by_cgroup = !error;
 	if (!error && !sees_us(steer)) {
 		steer->by_cgroup = false;

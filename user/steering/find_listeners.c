@@ -28,7 +28,7 @@
 static int load_programs(struct listener_finder *finder, uint64_t netns_cookie, int acme_listeners, int https_listeners,
 			 bool files, bool looks_up)
 {
-	struct listeners_bpf *skel = listeners_bpf__open();
+	struct alpnbpf_listeners *skel = alpnbpf_listeners__open();
 	int error;
 
 	if (!skel)
@@ -36,11 +36,11 @@ static int load_programs(struct listener_finder *finder, uint64_t netns_cookie, 
 	skel->rodata->netns_cookie = netns_cookie;
 	bpf_program__set_autoload(skel->progs.alpnbpf_keep, files);
 	bpf_program__set_autoload(skel->progs.alpnbpf_keep_at, looks_up);
-	error = bpf_map__reuse_fd(skel->maps.acme_listeners, acme_listeners);
+	error = bpf_map__reuse_fd(skel->maps.alpnbpf_acme, acme_listeners);
 	if (!error)
-		error = bpf_map__reuse_fd(skel->maps.https_listeners, https_listeners);
+		error = bpf_map__reuse_fd(skel->maps.alpnbpf_https, https_listeners);
 	if (!error)
-		error = listeners_bpf__load(skel);
+		error = alpnbpf_listeners__load(skel);
 	if (!error && !skel->bss) /* libbpf leaves it out when memory was short for a moment */
 		error = -ENOMEM;
 	if (!error && files) {
@@ -48,7 +48,7 @@ static int load_programs(struct listener_finder *finder, uint64_t netns_cookie, 
 		error = finder->files ? 0 : -errno;
 	}
 	if (error) {
-		listeners_bpf__destroy(skel);
+		alpnbpf_listeners__destroy(skel);
 		return error;
 	}
 	finder->skel = skel;
@@ -78,7 +78,7 @@ void listener_finder_close(struct listener_finder *finder)
 	if (finder->files)
 		bpf_link__destroy(finder->files);
 	if (finder->skel)
-		listeners_bpf__destroy(finder->skel);
+		alpnbpf_listeners__destroy(finder->skel);
 	*finder = (struct listener_finder){0};
 }
 

@@ -13,13 +13,13 @@
 #include "steering.h"
 #include "system/listening.h"
 
-struct listeners_bpf;
+struct alpnbpf_listeners;
 struct bpf_link;
 
 struct listener_finder {
-	struct listeners_bpf *skel; /* NULL: not open, nothing is found */
-	struct bpf_link *files;     /* the iterator over open files; NULL: this kernel has none for us */
-	bool looks_up;              /* addresses too: finds listeners of processes that the iterator does not see */
+	struct alpnbpf_listeners *skel; /* NULL: not open, nothing is found */
+	struct bpf_link *files;         /* the iterator over open files; NULL: this kernel has none for us */
+	bool looks_up;                  /* addresses too: finds listeners of processes that the iterator does not see */
 };
 
 /*

@@ -91,7 +91,7 @@ static int netns_cookie(uint64_t *cookie)
 
 static int load_programs(struct steer *steer, unsigned int max_sessions)
 {
-	struct steer_bpf *skel = steer_bpf__open();
+	struct alpnbpf_steer *skel = alpnbpf_steer__open();
 	int error;
 
 	if (!skel)
@@ -105,18 +105,18 @@ static int load_programs(struct steer *steer, unsigned int max_sessions)
 	skel->bss->state.https_port = (__u16)steer->https_port;
 	skel->rodata->with_bypass = steer->bypass;
 	skel->rodata->with_watch = !steer->why_not_watched;
-	bpf_program__set_autoload(skel->progs.look, !steer->why_not_watched);
-	bpf_program__set_autoload(skel->progs.peername4, steer->peername);
-	bpf_program__set_autoload(skel->progs.peername6, steer->peername);
-	error = bpf_map__set_max_entries(skel->maps.ours, max_sessions + steer->workers * STEER_ENDED_MAX);
+	bpf_program__set_autoload(skel->progs.alpnbpf_watch, !steer->why_not_watched);
+	bpf_program__set_autoload(skel->progs.alpnbpf_peer4, steer->peername);
+	bpf_program__set_autoload(skel->progs.alpnbpf_peer6, steer->peername);
+	error = bpf_map__set_max_entries(skel->maps.alpnbpf_own, max_sessions + steer->workers * STEER_ENDED_MAX);
 	if (!error)
-		error = bpf_map__set_max_entries(skel->maps.private_listeners, STEER_PRIVATE(steer->workers, STEER_V4));
+		error = bpf_map__set_max_entries(skel->maps.alpnbpf_private, STEER_PRIVATE(steer->workers, STEER_V4));
 	if (!error) /* a worker has one connection on its way at a time; as many as there can be */
-		error = bpf_map__set_max_entries(skel->maps.connecting, max_sessions);
+		error = bpf_map__set_max_entries(skel->maps.alpnbpf_connect, max_sessions);
 	if (!error && steer->why_not_watched) /* its maps stay empty */
-		error = bpf_map__set_max_entries(skel->maps.takeovers, (unsigned int)sysconf(_SC_PAGESIZE));
+		error = bpf_map__set_max_entries(skel->maps.alpnbpf_takeovr, (unsigned int)sysconf(_SC_PAGESIZE));
 	if (!error)
-		error = steer_bpf__load(skel);
+		error = alpnbpf_steer__load(skel);
 	/* libbpf takes one map that could not be made for a kernel without mmap() of maps, and leaves this out. */
 	return !error && !skel->bss ? -ENOMEM : error;
 }
@@ -125,12 +125,12 @@ static int load(struct steer *steer, const struct options *options, unsigned int
 {
 	struct sentence why;
 	int error = load_programs(steer, max_sessions);
-	struct steer_bpf *skel;
+	struct alpnbpf_steer *skel;
 
 	/* The one program that older kernels might find too much. */
 	if (error && !steer->why_not_watched && options->inspect != INSPECT_WATCH) {
 		bpf_explain(error, "loading the programs with it", &why);
-		steer_bpf__destroy(steer->skel);
+		alpnbpf_steer__destroy(steer->skel);
 		steer->skel = NULL;
 		steer->why_not_watched = "as said above";
 		error = load_programs(steer, max_sessions);
@@ -145,15 +145,15 @@ static int load(struct steer *steer, const struct options *options, unsigned int
 	steer->state = &skel->bss->state;
 	steer->watched_ports = skel->bss->watched_ports;
 	steer->pending = bpf_program__fd(skel->progs.alpnbpf_pending);
-	steer->listened = bpf_map__fd(skel->maps.listened);
-	steer->acme_listeners = bpf_map__fd(skel->maps.acme_listeners);
-	steer->https_listeners = bpf_map__fd(skel->maps.https_listeners);
-	steer->https_addresses = bpf_map__fd(skel->maps.https_addresses);
-	steer->ours = bpf_map__fd(skel->maps.ours);
-	steer->connecting = bpf_map__fd(skel->maps.connecting);
-	steer->takeovers = bpf_map__fd(skel->maps.takeovers);
-	steer->taken = bpf_map__fd(skel->maps.taken);
-	steer->own_sockets = bpf_map__fd(skel->maps.own_sockets);
+	steer->listened = bpf_map__fd(skel->maps.alpnbpf_address);
+	steer->acme_listeners = bpf_map__fd(skel->maps.alpnbpf_acme);
+	steer->https_listeners = bpf_map__fd(skel->maps.alpnbpf_https);
+	steer->https_addresses = bpf_map__fd(skel->maps.alpnbpf_webhost);
+	steer->ours = bpf_map__fd(skel->maps.alpnbpf_own);
+	steer->connecting = bpf_map__fd(skel->maps.alpnbpf_connect);
+	steer->takeovers = bpf_map__fd(skel->maps.alpnbpf_takeovr);
+	steer->taken = bpf_map__fd(skel->maps.alpnbpf_taken);
+	steer->own_sockets = bpf_map__fd(skel->maps.alpnbpf_ownsock);
 	return 0;
 }
 
@@ -236,7 +236,7 @@ static int set_up(struct steer *steer, const struct options *options, unsigned i
 	if (error)
 		return bpf_explain(error, "filling the steering maps", why);
 	if (steer->arms) {
-		error = arming_start(steer, bpf_map__fd(steer->skel->maps.arming));
+		error = arming_start(steer, bpf_map__fd(steer->skel->maps.alpnbpf_arrival));
 		if (error)
 			return bpf_explain(error, "looking for listeners", why);
 	}
@@ -287,8 +287,7 @@ int steer_set_private(struct steer *steer, unsigned int worker, enum steer_famil
 	uint32_t key = STEER_PRIVATE(worker, family);
 	uint64_t value = (uint64_t)fd;
 
-	return bpf_map_update_elem(bpf_map__fd(steer->skel->maps.private_listeners), &key, &value, BPF_ANY) ? -errno
-													    : 0;
+	return bpf_map_update_elem(bpf_map__fd(steer->skel->maps.alpnbpf_private), &key, &value, BPF_ANY) ? -errno : 0;
 }
 
 int steer_start(struct steer *steer, struct sentence *why)
@@ -300,7 +299,7 @@ int steer_start(struct steer *steer, struct sentence *why)
 	netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (netns < 0)
 		return bpf_explain(-errno, "opening the network namespace", why);
-	steer->lookup = bpf_program__attach_netns(steer->skel->progs.steer, netns);
+	steer->lookup = bpf_program__attach_netns(steer->skel->progs.alpnbpf_steer, netns);
 	if (!steer->lookup)
 		error = bpf_explain(-errno, "attaching to the network namespace", why);
 	else
@@ -333,7 +332,7 @@ unsigned int steer_pending(struct steer *steer)
 
 	if (!steer->skel)
 		return 0;
-	pending = __atomic_load_n(&steer->state->taking, __ATOMIC_SEQ_CST);
+	pending = steer_takeovers_pending(steer->state);
 	if (!steer->in_place)
 		return pending;
 	for (unsigned int index = 0; index < STEER_PRIVATE(steer->workers, STEER_V4); index++)
@@ -349,7 +348,7 @@ void steer_close(struct steer *steer)
 		bpf_link__destroy(steer->links[i]);
 	arming_stop(steer);
 	if (steer->skel)
-		steer_bpf__destroy(steer->skel);
+		alpnbpf_steer__destroy(steer->skel);
 	steer_ended_close(steer);
 	*steer = (struct steer){0};
 }

@@ -17,7 +17,7 @@
 #include "options/options.h"
 #include "steering/find_listeners.h"
 
-struct steer_bpf;
+struct alpnbpf_steer;
 struct bpf_link;
 struct ring_buffer;
 
@@ -35,9 +35,9 @@ struct steer_entry {
 struct steer_ended;
 
 struct steer {
-	struct steer_bpf *skel;    /* NULL: nothing is steered */
-	struct steer_state *state; /* shared with the programs, as is … */
-	uint32_t *watched_ports;   /* … a bit for each port whose connections may have to be looked at */
+	struct alpnbpf_steer *skel; /* NULL: nothing is steered */
+	struct steer_state *state;  /* shared with the programs, as is … */
+	uint32_t *watched_ports;    /* … a bit for each port whose connections may have to be looked at */
 	uint64_t netns_cookie;
 	int pending; /* descriptors: the program that counts, and maps */
 	int listened, acme_listeners, https_listeners, https_addresses, ours, connecting;
@@ -58,7 +58,7 @@ struct steer {
 	pthread_rwlock_t *reuse;   /* held for writing while entries are removed, for reading while one is made */
 	bool in_place, bypass;     /* which of the two rules there are */
 	bool arms;                 /* by the ACME port; false: armed always */
-	bool tracks;               /* connections to the web server are entered in `ours` */
+	bool tracks;               /* connections to the web server are entered in `alpnbpf_own` */
 	bool by_cgroup;            /* … by sock_ops; false: bound before they connect */
 	bool peername, transparent;
 	bool was_armed;           /* as last logged */

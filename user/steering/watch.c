@@ -89,7 +89,7 @@ static int open_family(struct steer *steer, uint32_t family, struct sentence *wh
 		return sentence_error(why, pit, "a listener that drops all: %s", strerror(-pit));
 	value = (uint64_t)pit;
 	steer->pits[family] = pit;
-	if (bpf_map_update_elem(bpf_map__fd(steer->skel->maps.pits), &family, &value, BPF_ANY)) {
+	if (bpf_map_update_elem(bpf_map__fd(steer->skel->maps.alpnbpf_silent), &family, &value, BPF_ANY)) {
 		error = -errno;
 		return sentence_error(why, error, "a listener in the map: %s", strerror(-error));
 	}
@@ -103,7 +103,7 @@ static int open_family(struct steer *steer, uint32_t family, struct sentence *wh
 
 static int attach(struct steer *steer)
 {
-	steer->watch = bpf_program__attach_cgroup(steer->skel->progs.look, steer->cgroup);
+	steer->watch = bpf_program__attach_cgroup(steer->skel->progs.alpnbpf_watch, steer->cgroup);
 	return steer->watch ? 0 : -errno;
 }
 
@@ -164,7 +164,7 @@ void hello_watch_follow(struct steer *steer, bool armed)
 	if (!armed) {
 		__atomic_store_n(&steer->state->watching, 0, __ATOMIC_SEQ_CST);
 		/* Else what is on its way to us would reach the server after all: at the next look. */
-		if (__atomic_load_n(&steer->state->taking, __ATOMIC_SEQ_CST) == 0)
+		if (!steer_takeovers_pending(steer->state))
 			detach(steer);
 		return;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ClientHellos are read while they pass to the web server (bpf/hello_watch.bpf.h), and what is not for it is taken
+ * ClientHellos are read while they pass to the web server (bpf/watch.bpf.h), and what is not for it is taken
  * over. The main thread sets up and ends; one worker takes over.
  */
 #ifndef ALPNBPF_STEERING_WATCH_H

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The addresses that are served, and those of the web server. User space fills both maps before sk_lookup is attached,
+ * and changes them at a reload.
+ */
+#ifndef ALPNBPF_ADDRESSES_BPF_H
+#define ALPNBPF_ADDRESSES_BPF_H
+
+#include <bpf/bpf_helpers.h>
+
+#include "endpoint.bpf.h"
+#include "state.bpf.h"
+
+/* addr:port, exact or wildcard -> enum steer_rule */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, struct steer_endpoint);
+	__type(value, __u32);
+} alpnbpf_address SEC(".maps");
+
+/* Addresses (port 0) at which the web server may listen to be the one that --https means. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16);
+	__type(key, struct steer_endpoint);
+	__type(value, __u8);
+} alpnbpf_webhost SEC(".maps");
+
+/* Would --https reach a listener bound to this address? */
+static __always_inline bool is_https_address(const struct steer_endpoint *at)
+{
+	struct steer_endpoint key = *at;
+
+	key.port = 0;
+	return is_wildcard(&key) || bpf_map_lookup_elem(&alpnbpf_webhost, &key);
+}
+
+/* Of a connection to `to`: enum steer_rule, or 0. */
+static __noinline __u32 rule_of(const struct steer_endpoint *to)
+{
+	__u32 *rule = bpf_map_lookup_elem(&alpnbpf_address, to);
+
+	if (!rule) {
+		struct steer_endpoint any = {.port = to->port};
+
+		any.addr[2] = is_v4(to) ? bpf_htonl(0xffff) : 0;
+		rule = bpf_map_lookup_elem(&alpnbpf_address, &any);
+	}
+	return rule ? *rule : 0;
+}
+
+#endif
