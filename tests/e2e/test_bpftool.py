@@ -37,7 +37,7 @@ def check_names(router):
 
 
 def test_in_place(ground):
-    router = ground.attach(inspect="watch")
+    router = ground.attach(inspect="watch", plane="sockmap")
     with armed(router):
         programs, maps = check_names(router)
     assert programs == {f"alpnbpf_{name}" for name in ("events", "keep", "keep_at", "peer4", "peer6", "pending", "steer",
