@@ -24,8 +24,9 @@ static void test_bytes_are_exact_both_ways(void **state)
 	lab_expect_end(&lab, pair.backend);
 	lab_hang_up(&lab, pair.backend);
 	lab_until(&lab, lab_live(&lab) == 0);
-	assert_int_equal(lab.worker->counters.bytes_user, up + down + lab_hello_for(ROUTE_HTTPS).length);
-	assert_int_equal(lab.worker->counters.bytes_kernel, 0);
+	assert_int_equal(lab.worker->counters.bytes_user + lab.worker->counters.bytes_kernel,
+			 up + down + lab_hello_for(ROUTE_HTTPS).length);
+	assert_true(dataplane_has_verdict(&lab.engine.dataplane) == (lab.worker->counters.bytes_kernel > 0));
 	lab_close(&lab);
 }
 
@@ -204,6 +205,19 @@ static void test_a_peer_that_does_not_read_stops_the_other(void **state)
 	lab_close(&lab);
 }
 
+/* Of a pattern, in sips, so that short reads are what they are moved with. How many went. */
+static size_t sip(struct lab *lab, int fd, size_t offset)
+{
+	uint8_t bytes[1000];
+	ssize_t sent;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)((offset + i) % 251 + (offset + i) / 65521);
+	sent = send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL);
+	lab_turn(lab);
+	return sent > 0 ? (size_t)sent : 0;
+}
+
 /* A few bytes that were read, and that the other side has no room for, are kept and sent first. */
 static void test_a_few_bytes_are_held(void **state)
 {
@@ -214,17 +228,7 @@ static void test_a_few_bytes_are_held(void **state)
 	(void)state;
 	lab_open(&lab, LAB("--buffer", "64K"));
 	pair = lab_pair(&lab, ROUTE_HTTPS);
-	/* sips, so that short reads are what they are moved with */
-	while (!lab_session(&lab)->sides[CLIENT].unsent) {
-		uint8_t sip[1000];
-
-		for (size_t i = 0; i < sizeof(sip); i++)
-			sip[i] = (uint8_t)((total + i) % 251 + (total + i) / 65521);
-		if (send(pair.client, sip, sizeof(sip), MSG_NOSIGNAL) == (ssize_t)sizeof(sip))
-			total += sizeof(sip);
-		lab_turn(&lab);
-		assert_true(total < (size_t)64 << 20);
-	}
+	lab_until(&lab, (total += sip(&lab, pair.client, total), lab_session(&lab)->sides[CLIENT].unsent));
 	lab_expect_pattern(&lab, pair.backend, total, 0);
 	assert_null(lab_session(&lab)->sides[CLIENT].unsent);
 	lab_close(&lab);
@@ -242,6 +246,61 @@ static void test_urgent_bytes_stay_in_line(void **state)
 	assert_int_equal(send(pair.client, "!", 1, MSG_OOB), 1);
 	lab_send(&lab, pair.client, "behind", 6);
 	lab_expect(&lab, pair.backend, "before!behind", 13);
+	lab_close(&lab);
+}
+
+/* --- the kernel --- */
+
+static void converse(struct lab *lab, struct lab_pair pair, int turns)
+{
+	for (int i = 0; i < turns; i++) {
+		lab_send(lab, pair.client, "?", 1);
+		lab_expect(lab, pair.backend, "?", 1);
+		lab_send(lab, pair.backend, "!", 1);
+		lab_expect(lab, pair.client, "!", 1);
+	}
+}
+
+/* What turns out to be a conversation goes on in the kernel; its ends and its bytes are as they were. */
+static void test_a_conversation_is_promoted(void **state)
+{
+	uint64_t up = 0, down = 0;
+	struct lab_pair pair;
+	struct lab lab;
+
+	(void)state;
+	lab_open(&lab, LAB("--dataplane", "auto"));
+	pair = lab_pair(&lab, ROUTE_HTTPS);
+	assert_false(lab_session(&lab)->sides[CLIENT].in_map);
+	converse(&lab, pair, 10);
+	assert_false(lab_session(&lab)->sides[CLIENT].in_map);
+	converse(&lab, pair, 100);
+	lab_until(&lab, lab_session(&lab)->sides[CLIENT].in_map && lab_session(&lab)->sides[BACKEND].in_map);
+	lab_move(&lab, pair.client, pair.backend, MANY, &up);
+	lab_move(&lab, pair.backend, pair.client, MANY, &down);
+	lab_hang_up(&lab, pair.client);
+	lab_expect_end(&lab, pair.backend);
+	lab_hang_up(&lab, pair.backend);
+	lab_until(&lab, lab_live(&lab) == 0);
+	assert_true(lab.worker->counters.bytes_kernel > 0);
+	assert_int_equal(lab.worker->counters.bytes_user + lab.worker->counters.bytes_kernel,
+			 up + down + 2 * 110 + lab_hello_for(ROUTE_HTTPS).length);
+	lab_close(&lab);
+}
+
+/* One way alone is no conversation: user space moves it as cheaply. */
+static void test_a_download_is_not_promoted(void **state)
+{
+	struct lab_pair pair;
+	uint64_t down = 0;
+	struct lab lab;
+
+	(void)state;
+	lab_open(&lab, LAB("--dataplane", "auto"));
+	pair = lab_pair(&lab, ROUTE_HTTPS);
+	for (int i = 0; i < 100; i++)
+		lab_move(&lab, pair.backend, pair.client, 1000, &down);
+	assert_false(lab_session(&lab)->sides[CLIENT].in_map);
 	lab_close(&lab);
 }
 
@@ -276,10 +335,10 @@ static void test_an_idle_session_that_holds_bytes_is_reset(void **state)
 	struct lab lab;
 
 	(void)state;
-	lab_open(&lab, LAB("--idle-timeout", "10m"));
+	lab_open(&lab, LAB("--idle-timeout", "1m"));
 	pair = lab_pair(&lab, ROUTE_HTTPS);
 	lab_fill(&lab, pair.client, 0);
-	lab_wait_until(&lab, 60000, lab_live(&lab) == 0);
+	lab_wait_until(&lab, 1000, lab_live(&lab) == 0);
 	lab_expect_reset(&lab, pair.client);
 	assert_int_equal(lab_ended(&lab, CAUSE_IDLE_TIMEOUT), 1);
 	lab_close(&lab);
@@ -310,12 +369,21 @@ int main(void)
 		cmocka_unit_test(test_last_bytes_have_their_time),
 		cmocka_unit_test(test_both_reset),
 		cmocka_unit_test(test_a_peer_that_does_not_read_stops_the_other),
-		cmocka_unit_test(test_a_few_bytes_are_held),
 		cmocka_unit_test(test_urgent_bytes_stay_in_line),
 		cmocka_unit_test(test_an_idle_session_ends),
-		cmocka_unit_test(test_an_idle_session_that_holds_bytes_is_reset),
 		cmocka_unit_test(test_without_a_timeout_idle_sessions_live),
 	};
+	const struct CMUnitTest user_tests[] = {
+		/* in the map they stay in the kernel */
+		cmocka_unit_test(test_a_few_bytes_are_held),
+		/* nor may the clock outrun the kernel while it has bytes to deliver */
+		cmocka_unit_test(test_an_idle_session_that_holds_bytes_is_reset),
+	};
+	const struct CMUnitTest sockmap_tests[] = {
+		cmocka_unit_test(test_a_conversation_is_promoted),
+		cmocka_unit_test(test_a_download_is_not_promoted),
+	};
 
-	return cmocka_run_group_tests(tests, lab_enter, NULL);
+	return lab_run_tests(tests) + lab_run_tests_with(DATAPLANE_USER, user_tests) +
+	       lab_run_tests_with(DATAPLANE_SOCKMAP, sockmap_tests);
 }

@@ -277,5 +277,5 @@ int main(void)
 		cmocka_unit_test(test_silence_stays_in_the_kernel),
 	};
 
-	return cmocka_run_group_tests(tests, lab_enter, NULL);
+	return lab_run_tests(tests);
 }

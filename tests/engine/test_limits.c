@@ -181,5 +181,5 @@ int main(void)
 		cmocka_unit_test(test_stopping_resets_those_there_are),
 	};
 
-	return cmocka_run_group_tests(tests, lab_enter, NULL);
+	return lab_run_tests(tests);
 }

@@ -207,5 +207,5 @@ int main(void)
 		cmocka_unit_test(test_a_reload_while_draining),
 	};
 
-	return cmocka_run_group_tests(tests, lab_enter, NULL);
+	return lab_run_tests(tests);
 }
