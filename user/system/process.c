@@ -8,11 +8,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/timer.h"
 
-#define SEARCH_MS 100 /* a machine may have many processes, and a name is not worth more time */
+#define SEARCH_MS 100 /* of CPU time: a machine may have many processes, and a name is not worth more */
+
+/* Of this thread: on a busy machine the search takes longer, and not less of it is done. */
+static uint64_t cpu_time_us(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
+}
 
 const char *process_name(unsigned int pid, char *out, size_t size)
 {
@@ -45,7 +55,7 @@ static bool holds_socket(const char *pid, const unsigned long *inodes, unsigned 
 	fds = opendir(path);
 	if (!fds)
 		return false;
-	while (!found && monotonic_us() < until && (entry = readdir(fds))) {
+	while (!found && cpu_time_us() < until && (entry = readdir(fds))) {
 		unsigned long inode;
 		ssize_t length = readlinkat(dirfd(fds), entry->d_name, link, sizeof(link) - 1);
 
@@ -63,7 +73,7 @@ static bool holds_socket(const char *pid, const unsigned long *inodes, unsigned 
 
 bool process_find_holder(const unsigned long *inodes, unsigned int count, char *out, size_t size)
 {
-	uint64_t until = monotonic_us() + SEARCH_MS * US_PER_MS;
+	uint64_t until = cpu_time_us() + SEARCH_MS * US_PER_MS;
 	DIR *proc = count ? opendir("/proc") : NULL;
 	struct dirent *entry;
 	bool found = false;
@@ -71,7 +81,7 @@ bool process_find_holder(const unsigned long *inodes, unsigned int count, char *
 	if (!proc)
 		return false;
 	/* The kernel lists processes in the order of their pids. */
-	while (!found && monotonic_us() < until && (entry = readdir(proc))) {
+	while (!found && cpu_time_us() < until && (entry = readdir(proc))) {
 		if (!isdigit((unsigned char)entry->d_name[0]) || !holds_socket(entry->d_name, inodes, count, until))
 			continue;
 		process_name((unsigned int)strtoul(entry->d_name, NULL, 10), out, size);
