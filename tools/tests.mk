@@ -11,14 +11,14 @@ BPF_TESTS  := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.
 FUZZERS    := $(patsubst %.c,$(OUT)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_OBJS  := $(patsubst %.c,$(OUT)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c)))
 
-.PHONY: check check-quick check-build check-unit check-engine check-bpf check-fuzz check-e2e check-e2e-quick check-kernels \
+.PHONY: check check-quick check-build e2e-build check-unit check-engine check-bpf check-fuzz check-e2e check-e2e-quick check-kernels \
 	check-package fuzz fuzz-build coverage coverage-run
 
 SUITES := unit engine bpf fuzz e2e
 QUICK_SUITES := unit engine bpf e2e-quick
 
-# The test command: `sudo make check`. On Debian it installs what is missing, and says what. One suite after another, since some of the
-# end-to-end tests measure time. SANITIZE=1 for the sanitizer build.
+# The test command: `sudo make check`. On Debian it installs what is missing, and says what. One suite after another,
+# since some of the end-to-end tests measure time. SANITIZE=1 for the sanitizer build.
 check:
 	$(Q)! command -v apt-get >/dev/null || tools/deps check
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) check-build
@@ -31,12 +31,13 @@ check-quick:
 	$(Q)for suite in $(QUICK_SUITES); do $(MAKE) --no-print-directory check-$$suite || exit 1; done
 	@echo "check-quick: all suites passed"
 
-# All that the suites run. Of it `make install` and `make static`, which some end-to-end tests run, take nothing but the
-# usual build.
-check-build: $(BIN) $(UNIT_TESTS) $(ENGINE_TESTS) $(BPF_TESTS)
+# What the suites run; the fuzzers are built when they are run.
+check-build: e2e-build $(UNIT_TESTS) $(ENGINE_TESTS) $(BPF_TESTS)
+
+# Some of the end-to-end tests run `make install` and `make static`: of the usual build, whatever it is that they test.
+e2e-build: $(BIN)
 	$(Q)$(MAKE) --no-print-directory SANITIZE=0 all man completions
 	$(Q)$(MAKE) --no-print-directory SANITIZE=0 static
-	$(Q)$(MAKE) --no-print-directory SANITIZE=0 FUZZ=1 fuzz-build
 
 # As many jobs as there are CPUs, unless make was told how many.
 PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -80,7 +81,7 @@ fuzz check-fuzz:
 	$(Q)tools/fuzz $(FUZZ_SECONDS) $(patsubst $(OUT)/%,build-fuzz/%,$(FUZZERS))
 
 # tests/e2e/run says what runs beside what. For some of them: make check-e2e PYTEST_ARGS='-k reload'.
-check-e2e check-e2e-quick: check-build
+check-e2e check-e2e-quick: e2e-build
 	$(Q)ALPNBPF=$(abspath $(BIN)) PYTEST="$(PYTEST)" E2E_ONLY="$(E2E_ONLY)" tests/e2e/run $(PYTEST_ARGS)
 
 check-e2e-quick: E2E_ONLY = not long and not alone

@@ -32,18 +32,20 @@ def result(child, timeout=120):
 
 
 class Transfer:
-    """One session between a stream_peer client and a stream_peer backend, through a program of its own."""
+    """One session between a stream_peer client and a stream_peer backend, through a program of its own, or directly."""
 
     def __init__(self, lab, plane, up=0, down=0, router_options=(), client_options=(), backend_options=(), veth=None,
                  acme=False, timeout=120):
         flags = ["--timeout", timeout * SCALE] + (["--acme"] if acme else [])
-        backend, port = start_backend(lab, "stream_peer.py", *flags, "--send", down, "--receive", up, *backend_options)
-        unused = lab.listener()
-        chosen = ("127.0.0.1", port)
-        listen = {"listen": [(veth.server4, 443)]} if veth else {}
-        self.router = lab.router(chosen if acme else unused, unused if acme else chosen, *router_options, plane=plane,
-                                 **listen)
-        host, port = self.router.address()
+        host = veth.server4 if veth and not plane else "127.0.0.1"
+        backend, port = start_backend(lab, "stream_peer.py", *flags, "--host", host, "--send", down, "--receive", up,
+                                      *backend_options)
+        if plane:
+            unused, chosen = lab.listener(), (host, port)
+            listen = {"listen": [(veth.server4, 443)]} if veth else {}
+            self.router = lab.router(chosen if acme else unused, unused if acme else chosen, *router_options, plane=plane,
+                                     **listen)
+            host, port = self.router.address()
         client = peer(lab, "stream_peer.py", "client", "--host", host, "--port", port, *flags, "--send", up,
                       "--receive", down, *client_options, prefix=veth.namespace.prefix() if veth else ())
         self.client = result(client, timeout + 10)
@@ -119,18 +121,23 @@ def test_slow_reader_over_veth(lab, plane, veth, direction):
 def test_no_gap_between_willing_ends(lab, plane, veth, path, direction):
     """
     A lost window update leaves the sender to its persist timer: 200 ms of silence in a flow whose both ends are
-    willing. It comes back systematically, so of three runs one without any gap is asked for; a busy machine may
-    disturb the others.
+    willing. It comes back systematically. A machine that has no time for the ends makes gaps as well: a run with one
+    counts if the same transfer without any program, right behind it, has none, and two of those are too many.
     """
-    seen = []
-    for _ in range(3):
-        transfer = Transfer(lab, plane, **{direction: 384 * MIB}, veth=veth if path == "veth" else None)
+    amount = {direction: 384 * MIB, "veth": veth if path == "veth" else None}
+    seen, disturbed = [], 0
+    while len(seen) < 2:
+        transfer = Transfer(lab, plane, **amount)
         transfer.check_exact()
-        seen.append(transfer.gaps())
         transfer.router.finish()
-        if not seen[-1]:
-            break
-    assert not seen[-1], f"[offset, ms] of the gaps above 100 ms, run by run: {seen}"
+        if not transfer.gaps():
+            return
+        if Transfer(lab, None, **amount).gaps():
+            disturbed += 1
+            assert disturbed < 10, "even without the program no transfer goes through without a gap"
+        else:
+            seen.append(transfer.gaps())
+    pytest.fail(f"[offset, ms] of the gaps above 100 ms, run by run: {seen}")
 
 
 @pytest.mark.long
