@@ -204,7 +204,7 @@ def test_names(lab):
     assert stat.S_IMODE(os.stat(path_of("edge")).st_mode) == 0o660
     second = lab.failing_router(acme, https, "--name", "edge", listen=[("127.0.0.1", free_port())])
     assert second.wait() == 1
-    assert second.find('another alpnbpf has the name "edge" .* give this one another --name')
+    assert second.find('the name "edge" is in use by another alpnbpf .* choose another --name')
     assert command("status", "--ready", "--name", "edge")[0] == 0
     third = lab.router(acme, https, "--name", "inner")
     code, _, error = command("status")
@@ -245,12 +245,12 @@ def test_a_run_directory_that_cannot_be_used(lab, tmp_path, place):
     acme, https = lab.backends()
     env = {"RUNTIME_DIRECTORY": str(tmp_path / place)}
     router = lab.router(acme, https, env=env)
-    assert router.find("no control socket, .*: (No such file or directory|Not a directory)")
+    assert router.find("no control socket: .*: (No such file or directory|Not a directory); ")
     client, server = lab.session(router, https_hello(), https)
     client.close()
     server.close()
     other = lab.failing_router(acme, https, "--name", "x", env=env, listen=[("127.0.0.1", free_port())])
-    assert other.wait() == 1 and other.find(r"error cannot make the (control socket|run directory) .*directory")
+    assert other.wait() == 1 and other.find(r"error cannot create the (control socket|run directory) .*directory")
 
 
 def test_usage():
@@ -292,10 +292,10 @@ def test_only_root_its_user_and_the_group_may_ask(lab, place):
     # Rights of the file opened by mistake do not let them in.
     os.chmod(os.path.join(place["env"]["RUNTIME_DIRECTORY"], "guarded.sock"), 0o666)
     code, _, error = command("detach", "--name", "guarded", prefix=as_user(65534), **place)
-    assert code == 1 and "members of --control-group may ask" in error
+    assert code == 1 and "members of --control-group may use" in error
     assert router.running()
     bad = lab.failing_router(acme, https, "--control-group", "no-such-group", listen=[("127.0.0.1", free_port())])
-    assert bad.wait() == 1 and bad.find("--control-group no-such-group: there is no such group")
+    assert bad.wait() == 1 and bad.find("--control-group no-such-group: no such group")
 
 
 # Bad input

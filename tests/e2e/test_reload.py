@@ -45,7 +45,7 @@ def test_backends(lab, config, how):
     router = config.start()
     client, server = lab.session(router, https_hello(), config.https)
     other, validator = lab.backends()
-    assert config.reload(https=other.endpoint, acme=validator.endpoint) == "acme, https changed, for new sessions"
+    assert config.reload(https=other.endpoint, acme=validator.endpoint) == "changed for new sessions: acme, https"
     talk(lab, router, other)
     talk(lab, router, validator, acme_hello())
     data = Pattern("reload").bytes(0, 300_000)
@@ -90,7 +90,7 @@ def test_who_is_shown_to_the_server_of_before(lab, config, veth):
 
 def test_nothing(lab, config):
     config.start()
-    assert config.reload() == "nothing has changed"
+    assert config.reload() == "nothing changed"
     assert config.status()["reloads"] == {"done": 1, "failed": 0, "last_failed": False}
 
 
@@ -120,7 +120,7 @@ def test_listeners(lab, config):
 def test_timeouts_and_levels(lab, config):
     router = config.start()
     old, old_server = lab.session(router, https_hello(), config.https)
-    assert config.reload(idle_timeout="1s", log_level="info") == "idle-timeout, log-level changed, for new sessions"
+    assert config.reload(idle_timeout="1s", log_level="info") == "changed for new sessions: idle-timeout, log-level"
     lines = len(router.lines())
     new, new_server = lab.session(router, https_hello(), config.https)
     assert new.outcome() == "end"
@@ -238,7 +238,7 @@ def test_a_bad_file_changes_nothing(lab, config):
 
 
 @pytest.mark.parametrize("changes,named", [
-    ({"workers": 7}, "workers cannot change while alpnbpf runs; restart it"),
+    ({"workers": 7}, "workers cannot change while alpnbpf runs; restart alpnbpf"),
     ({"dataplane": "sockmap", "arm": "always"}, "arm, dataplane cannot change"),
     ({"no_bypass": "no"}, "no-bypass cannot change"),
     ({"client_address": "proxy-v2"}, "client-address cannot change"),
@@ -272,7 +272,7 @@ def test_a_port_that_takes_rights(lab, config):
     router = config.start()
     error = config.refused(listen=[f"127.0.0.1:{config.port}", "127.0.0.1:81"])
     assert error.startswith("cannot listen on 127.0.0.1:81: port 81 needs CAP_NET_BIND_SERVICE") and \
-        error.endswith("; the right to it was given up once alpnbpf had started: restart it")
+        error.endswith("; alpnbpf has dropped this capability since its start; restart alpnbpf")
     talk(lab, router, config.https)
 
 
@@ -292,14 +292,14 @@ def test_a_port_of_another_instance(lab, config):
 
 
 def test_name_servers_that_do_not_answer(lab, config, tmp_path, manager):
-    """Signs of life go on, and what ran goes on; who asked is told in time."""
+    """Watchdog notifications and sessions continue, and the client gets its answer in time."""
     with slow_names(tmp_path) as names:
         router = config.start(names=names, env={**manager.env, "WATCHDOG_USEC": "1000000"})
         alive = 0
         reload_ = config.begin_reload(https="backend.example.test:8443")
         while reload_.running():
             alive += manager.wait("") == "WATCHDOG=1"
-        assert reload_.wait() == 1 and "could not be looked up within 8 s" in reload_.text()
+        assert reload_.wait() == 1 and "took longer than 8 s" in reload_.text()
         assert alive >= 8
         assert "still being looked up" in config.refused(https="other.example.test:8443")
         talk(lab, router, config.https)
@@ -337,7 +337,7 @@ def test_all_else_goes_on_meanwhile(lab, slow):
     router.wait_line("disarmed: ", 5)
     assert now() - begin < 4 * SCALE and reload_.running()
     names.answer()
-    assert reload_.wait() == 0 and reload_.lines() == ["https changed, for new sessions"]
+    assert reload_.wait() == 0 and reload_.lines() == ["changed for new sessions: https"]
 
 
 @pytest.mark.parametrize("how", ["TERM", "detach"])
@@ -352,7 +352,7 @@ def test_the_end_comes_at_once_meanwhile(lab, slow, how):
     else:
         assert command("detach", "--name", config.values["name"])[0] == 0
     assert router.wait(5) == 0 and now() - begin < 3 * SCALE
-    assert reload_.wait() == 1 and reload_.text() == "alpnbpf reload: alpnbpf is about to end"
+    assert reload_.wait() == 1 and reload_.text() == "alpnbpf reload: alpnbpf is shutting down"
 
 
 @pytest.mark.parametrize("how", ["HUP", "reload"])
@@ -367,14 +367,14 @@ def test_another_one_follows_the_first(lab, slow, how):
         router.signal(signal.SIGHUP)
     else:
         second = config.begin_reload(idle_timeout="9s")
-    router.wait_line("another reload is to follow")
+    router.wait_line("a reload is in progress; reloading again")
     names.answer()
     names.wait_asked()
-    assert first.wait() == 0 and first.lines() == ["https changed, for new sessions"]
+    assert first.wait() == 0 and first.lines() == ["changed for new sessions: https"]
     names.answer()
-    router.wait_line("reloaded: idle-timeout changed")
+    router.wait_line("reloaded: changed for new sessions: idle-timeout")
     if how == "reload":
-        assert second.wait() == 0 and second.lines() == ["idle-timeout changed, for new sessions"]
+        assert second.wait() == 0 and second.lines() == ["changed for new sessions: idle-timeout"]
     assert config.status()["reloads"]["done"] == 2
     talk(lab, router, config.https)
 
@@ -389,7 +389,7 @@ def test_hup_and_the_service_manager(lab, config, manager):
     router.signal(signal.SIGHUP)
     assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+\n?", manager.wait("RELOADING=1"))
     manager.wait("READY=1")
-    router.wait_line("reloaded: https changed")
+    router.wait_line("reloaded: changed for new sessions: https")
     talk(lab, router, other)
     config.write(https="nonsense")
     router.signal(signal.SIGHUP)
@@ -462,5 +462,5 @@ def test_rules(lab, config, how):
 def test_the_first_rule_takes_a_restart(lab, config):
     router = config.start()
     assert config.refused(route=f"alpn=h2 -> {config.acme.endpoint}") == \
-        "route: there was none when alpnbpf started; restart it"
+        "route: alpnbpf started without rules and cannot add one now; restart alpnbpf"
     talk(lab, router, config.https)

@@ -99,7 +99,7 @@ def test_one_route_only(lab):
     record_of(everything, client)
     assert {json.loads(line)["route"] for line in seen + some.lines()} == {"acme"}
     code, _, error = command("trace", "--route", "gopher", "--name", name_of(router))
-    assert code == 1 and error == "alpnbpf trace: there is no such route\n"
+    assert code == 1 and error == "alpnbpf trace: no such route\n"
     client.close()
     server.close()
 

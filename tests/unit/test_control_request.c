@@ -55,7 +55,7 @@ static void test_refused(void **state)
 {
 	static const char unknown[] = "unknown command; known commands: status, sessions, ready, trace, reload, detach";
 	static const char format[] = "expected \"text\" or \"json\"";
-	static const char trace[] = "expected \"text\" or \"json\", and perhaps a route";
+	static const char trace[] = "expected \"text\" or \"json\", then a route or nothing";
 
 	(void)state;
 	check_refused("", unknown);
@@ -72,10 +72,10 @@ static void test_refused(void **state)
 	check_refused("trace", trace);
 	check_refused("trace jso", trace);
 	check_refused("trace jsonacme", trace);
-	check_refused("trace json ", "there is no such route");
-	check_refused("trace json gopher", "there is no such route");
-	check_refused("trace text undecided", "there is no such route");
-	check_refused("trace text route-33", "there is no such route");
+	check_refused("trace json ", "no such route");
+	check_refused("trace json gopher", "no such route");
+	check_refused("trace text undecided", "no such route");
+	check_refused("trace text route-33", "no such route");
 }
 
 static void test_names(void **state)

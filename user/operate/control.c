@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The control socket: makes it, locks it, removes it, and knows who may use it. Owns both files. Main thread. */
+/* The control socket: creates, locks and removes it, and checks its peers. Owns both files. Main thread. */
 #include "operate/control.h"
 
 #include <errno.h>
@@ -21,8 +21,8 @@
 #define GROUPS_MAX 1024
 
 /*
- * Held as long as this process lives. The file may be removed by the one that held it before, between our open() and
- * flock(): then it is not the one that others would find.
+ * Takes the lock for the life of this process. Between our open() and flock() its previous holder may have removed the
+ * file; then we locked a file that no other process can find, and try again.
  */
 static int take_lock(struct control *control)
 {
@@ -62,15 +62,17 @@ static int listen_there(struct control *control)
 	int error, bound;
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", control->path);
-	unlink(control->path); /* the lock is ours: the process that made it is dead */
+	unlink(control->path); /* stale: we hold the lock */
 	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (control->fd < 0)
 		return -errno;
-	mask = umask(0117); /* 0660 from the start; no thread runs yet that could make a file */
+	mask = umask(0117); /* 0660 from the start; no other thread runs yet that could create a file */
 	bound = bind(control->fd, (const struct sockaddr *)&address, sizeof(address));
 	umask(mask);
-	/* No client can connect before listen(): by then the group is set. The folder may be another user's:
-	 * no link of theirs is followed. */
+	/*
+	 * No client can connect before listen(), and by then the group is set. The folder may belong to another user:
+	 * follow no links.
+	 */
 	if (bound ||
 	    (control->has_group && fchownat(AT_FDCWD, control->path, (uid_t)-1, control->group, AT_SYMLINK_NOFOLLOW)) ||
 	    listen(control->fd, BACKLOG)) {
@@ -88,7 +90,7 @@ static bool find_group(struct control *control, const char *name)
 	unsigned long number;
 
 #ifdef ALPNBPF_STATIC
-	__nss_configure_lookup("group", "files"); /* as for names of hosts, in base/address.c */
+	__nss_configure_lookup("group", "files"); /* as for host names, in base/address.c */
 #endif
 	group = getgrnam(name);
 	if (group) {
@@ -104,7 +106,7 @@ static bool find_group(struct control *control, const char *name)
 	return true;
 }
 
-/* Names of our own making step aside: another network namespace may have the same port, and this run directory. */
+/* A default name may be in use, by an alpnbpf of another network namespace with the same port and run directory. */
 static int take_some_name(struct control *control, const struct options *options)
 {
 	char name[sizeof(control->name)];
@@ -124,12 +126,13 @@ static int explain_error(const struct control *control, const struct options *op
 {
 	if (error == -EADDRINUSE && control->lock == NO_DESCRIPTOR)
 		return sentence_error(
-			why, error, "another alpnbpf has the name \"%s\" (%s is locked); give this one another --name",
+			why, error,
+			"the name \"%s\" is in use by another alpnbpf (%s is locked); choose another --name",
 			control->name, control->lock_path);
 	if (error == -EPERM && control->has_group)
-		return sentence_error(why, error, "--control-group %s: %s cannot be given to it: %s",
+		return sentence_error(why, error, "--control-group %s: cannot change the group of %s: %s",
 				      options->control_group, control->path, strerror(-error));
-	return sentence_error(why, error, "cannot make the control socket %s: %s", control->path, strerror(-error));
+	return sentence_error(why, error, "cannot create the control socket %s: %s", control->path, strerror(-error));
 }
 
 int control_open(struct control *control, const struct options *options, struct sentence *why)
@@ -138,12 +141,11 @@ int control_open(struct control *control, const struct options *options, struct 
 
 	*control = (struct control){.fd = NO_DESCRIPTOR, .lock = NO_DESCRIPTOR};
 	if (*options->control_group && !find_group(control, options->control_group))
-		return sentence_error(why, -EINVAL, "--control-group %s: there is no such group",
-				      options->control_group);
-	/* Without a service manager it is ours to make; its parent is not. */
+		return sentence_error(why, -EINVAL, "--control-group %s: no such group", options->control_group);
+	/* Without a service manager we create it, but not its parent. */
 	if (mkdir(run_directory(), 0755) && errno != EEXIST) {
 		error = -errno;
-		return sentence_error(why, error, "cannot make the run directory %s: %s", run_directory(),
+		return sentence_error(why, error, "cannot create the run directory %s: %s", run_directory(),
 				      strerror(-error));
 	}
 	error = take_some_name(control, options);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The control socket of an instance: NAME.sock in the run directory (system/run_directory.h); who may use it. A lock
- * beside it, NAME.lock, tells a live instance from what a killed one left. Main thread, and the commands that ask.
+ * The control socket of an instance, NAME.sock in the run directory (system/run_directory.h), and which processes may
+ * use it. The lock on NAME.lock shows whether the instance is alive, or was killed and left its files. Main thread.
  */
 #ifndef ALPNBPF_OPERATE_CONTROL_H
 #define ALPNBPF_OPERATE_CONTROL_H
@@ -23,13 +23,13 @@ struct control {
 };
 
 /*
- * Takes the name of the options, or one made of the first port, and listens. 0; or -errno with a sentence in why:
- * -EADDRINUSE when the name asked for is taken. control_close() removes what was made.
+ * Takes the name given by the options, or the first port as the name, and listens. 0, or -errno and why; -EADDRINUSE if
+ * the name is in use. control_close() removes the files.
  */
 int control_open(struct control *control, const struct options *options, struct sentence *why);
 void control_close(struct control *control);
 
-/* May the process at the other end use it: root, our own user, or a member of the group? */
+/* May the peer of this connection use the socket: is it root, our own user, or a member of the group? */
 bool control_admits(const struct control *control, int fd);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The requests to the control socket: their commands, and the words each takes. Pure; any thread. */
+/* The requests to the control socket: their commands, and the words after each. Pure; any thread. */
 #include "operate/control_request.h"
 
 #include <stdio.h>
@@ -38,9 +38,9 @@ static bool read_trace(struct control_request *request, const char *words, struc
 
 	request->json = length == 4 && strncmp(words, "json", length) == 0;
 	if (!request->json && (length != 4 || strncmp(words, "text", length) != 0))
-		return sentence_refuse(why, "expected \"text\" or \"json\", and perhaps a route");
+		return sentence_refuse(why, "expected \"text\" or \"json\", then a route or nothing");
 	if (words[length] && !read_route(request, words + length + 1))
-		return sentence_refuse(why, "there is no such route");
+		return sentence_refuse(why, "no such route");
 	return true;
 }
 

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * What a request to the control socket asks for: a line with a command and its words. A parser, and no more: no state,
- * no I/O, any thread.
- */
+/* Parses a request to the control socket: a line with a command and its words. No state, no I/O, any thread. */
 #ifndef ALPNBPF_OPERATE_CONTROL_REQUEST_H
 #define ALPNBPF_OPERATE_CONTROL_REQUEST_H
 
@@ -25,13 +22,13 @@ struct control_request {
 	enum control_command command;
 	bool json;        /* status, sessions, trace: else text */
 	bool now;         /* detach */
-	enum route route; /* trace: of this one alone; ROUTE_UNDECIDED: of all */
+	enum route route; /* trace: only this one; ROUTE_UNDECIDED: all */
 };
 
-/* `line` is without its newline. False leaves a sentence in why. */
+/* `line` has no newline. On false, why says what is wrong. */
 bool control_request_parse(struct control_request *request, const char *line, struct sentence *why);
 
-/* "status" ... */
+/* "status" and so on. */
 const char *control_command_name(enum control_command command);
 
 #endif

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Writes counters: one loop over their table for each output. Holds no state; the main thread uses it. */
+/* Writes the counters: one loop over their table per output. No state. Main thread. */
 #include "operate/counter_output.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define TOTALS_LINE_MAX 800 /* with its prefix shorter than any message of the log may be */
+#define TOTALS_LINE_MAX 800 /* with its prefix shorter than a log message may be */
 
 /* --- status --- */
 
-/* The elements of a row that belong to this group and route: from *first to the one returned. */
+/* The elements of a row that belong to this group and route: from *first up to the one returned. */
 static unsigned int counters_range(const struct counter *counter, enum route route, unsigned int *first)
 {
 	*first = counter->group == COUNTER_ROUTES ? (unsigned int)route : 0;
@@ -32,7 +32,7 @@ void counters_write_json(struct json *json, const struct counters *counters, enu
 	}
 }
 
-/* Of some there are so many that those which are zero would hide the others. */
+/* Groups so large that their zeros would hide the rest. */
 static bool counters_is_sparse(enum counter_group group)
 {
 	return group == COUNTER_HELLOS || group == COUNTER_VALIDATIONS || group == COUNTER_ENDS ||
@@ -98,7 +98,7 @@ void counters_write_metrics(struct text *out, const struct counters *counters, c
 
 void counters_write_totals(struct text *out, const struct counters *counters)
 {
-	size_t line = out->length; /* where it begins */
+	size_t line = out->length; /* start of the current line */
 
 	for (size_t row = 0; row < counter_table_size; row++) {
 		const struct counter *counter = &counter_table[row];

@@ -8,9 +8,9 @@ static const struct refusal {
 	enum http_status status;
 	const char *reason, *headers, *sentence;
 } refusals[] = {
-	{HTTP_BAD_REQUEST, "Bad Request", "", "this is not HTTP/1.1"},
-	{HTTP_NOT_FOUND, "Not Found", "", "only GET /metrics is served"},
-	{HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed", "Allow: GET, HEAD\r\n", "only GET /metrics is served"},
+	{HTTP_BAD_REQUEST, "Bad Request", "", "not an HTTP/1.1 request"},
+	{HTTP_NOT_FOUND, "Not Found", "", "only GET /metrics is supported"},
+	{HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed", "Allow: GET, HEAD\r\n", "only GET /metrics is supported"},
 	{HTTP_TOO_LARGE, "Request Header Fields Too Large", "", "the request is too long"},
 	{HTTP_UNAVAILABLE, "Service Unavailable", "", "a worker did not answer in time, or memory ran out"},
 };
@@ -51,7 +51,7 @@ enum http_status http_request_parse(const char *request, bool *head)
 	*head = is_word(request, line.method_length, "HEAD");
 	if (!*head && !is_word(request, line.method_length, "GET"))
 		return HTTP_METHOD_NOT_ALLOWED;
-	/* A query is allowed. */
+	/* A query is accepted, and ignored. */
 	if (!is_word(line.target, strcspn(line.target, " ?"), "/metrics"))
 		return HTTP_NOT_FOUND;
 	return HTTP_OK;

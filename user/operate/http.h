@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * As much of HTTP/1.1 as metrics need: GET or HEAD of /metrics, a connection a scrape. Requests are bounded, their
- * headers mean nothing to us. No state, no I/O, any thread.
+ * The part of HTTP/1.1 that metrics need: GET or HEAD of /metrics, one request per connection. Requests are bounded,
+ * and their headers ignored. No state, no I/O, any thread.
  */
 #ifndef ALPNBPF_OPERATE_HTTP_H
 #define ALPNBPF_OPERATE_HTTP_H
@@ -19,12 +19,12 @@ enum http_status {
 	HTTP_UNAVAILABLE = 503,
 };
 
-/* What the request (up to its blank line) gets. HTTP_OK sets *head: of the metrics, headers alone are wanted. */
+/* Parses a request, without its final blank line. Sets *head for HEAD: answer with headers alone. */
 enum http_status http_request_parse(const char *request, bool *head);
 
-/* The metrics. Content-Length is the body's, sent or not. */
+/* Writes a 200. Content-Length is the length of the body, even if that is not sent. */
 void http_answer(struct text *out, const struct text *body, bool head);
-/* Any other status than HTTP_OK, with a sentence as the body. */
+/* Writes any other status, with a sentence as the body. */
 void http_refuse(struct text *out, enum http_status status);
 
 #endif

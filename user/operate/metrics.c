@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Writes the metrics: names and units as Prometheus' conventions have them, labels of few and fixed values. Owns
- * nothing. Main thread.
+ * Writes the metrics: names and units follow Prometheus' conventions, and labels have few, fixed values. Owns nothing.
+ * Main thread.
  */
 #include "operate/metrics.h"
 
@@ -48,7 +48,7 @@ static void write_info(struct text *out, struct program *program)
 	char mode[STEER_MODE_MAX];
 
 	counters_write_metric_head(out, "alpnbpf_build_info", "gauge",
-				   "The version, the data plane and the mode; always 1.");
+				   "Version, data plane and mode, as labels; always 1.");
 	text_add(out, "alpnbpf_build_info{version=\"%s\",dataplane=\"%.*s\",mode=\"", ALPNBPF_VERSION,
 		 (int)strcspn(program->dataplane_text, " "), program->dataplane_text);
 	add_label(out, steer_mode(&program->engine.steer, mode, sizeof(mode)));

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Metrics in Prometheus' text format 0.0.4; http.h has the rest of the answer. Main thread. */
+/* Metrics in Prometheus' text format 0.0.4; http.h adds the HTTP headers. Main thread. */
 #ifndef ALPNBPF_OPERATE_METRICS_H
 #define ALPNBPF_OPERATE_METRICS_H
 
 #include "engine/snapshot.h"
 #include "operate/program.h"
 
-/* A snapshot that has not failed, with program_add_counters(). */
+/* The snapshot must not have failed, and includes program_add_counters(). */
 void metrics_write(struct text *out, struct program *program, const struct snapshot *snapshot);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The servers of a running attach: opens, runs and closes them. Owns their sockets. Main thread. */
+/* The control socket and the metrics server: opens, runs and closes them. Owns their sockets. Main thread. */
 #include "operate/operate.h"
 
 #include <errno.h>
@@ -27,7 +27,7 @@ static int add_server(struct program *program, struct server *server)
 	return error;
 }
 
-/* A socket file that refuses connections was left by a killed process. */
+/* Removes a socket file that refuses connections: a killed process left it. */
 static void remove_stale(const struct address *address)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -97,7 +97,7 @@ static int open_control(struct program *program)
 		log_error("%s", why.text);
 		return error;
 	}
-	log_warn("no control socket, \"alpnbpf status\" and the like cannot be asked: %s", why.text);
+	log_warn("no control socket: %s; \"alpnbpf status\" and the like will not work", why.text);
 	return 0;
 }
 
@@ -106,7 +106,7 @@ int operate_open(struct program *program)
 	int error = servers_open(&program->servers);
 
 	if (error) {
-		log_error("cannot make an epoll set for the control socket and metrics: %s", strerror(-error));
+		log_error("cannot create an epoll set for the control socket and metrics: %s", strerror(-error));
 		return error;
 	}
 	error = open_control(program);

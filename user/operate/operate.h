@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A running attach from outside: the control socket, the metrics server, reloads. The main loop calls operate_run()
- * when one of its descriptors is readable, or its time has come; nothing here waits. Main thread.
+ * The interface of a running attach to its operator: the control socket, the metrics server, reloads. The main loop
+ * calls operate_run() when one of its descriptors is readable or operate_next() is due; nothing here waits. Main
+ * thread.
  */
 #ifndef ALPNBPF_OPERATE_OPERATE_H
 #define ALPNBPF_OPERATE_OPERATE_H
@@ -13,17 +14,17 @@
 enum { OPERATE_SERVERS, OPERATE_TRACE, OPERATE_ANSWERS, OPERATE_RELOAD, OPERATE_DESCRIPTORS };
 
 /*
- * Opens both servers, as the options say. 0, or -errno after an error was logged: what was asked for by name cannot be
- * had. A control socket that no option asks for may fail: that is a warning.
+ * Opens both servers. 0, or -errno after logging an error. If no option names a control socket, its failure is only a
+ * warning.
  */
 int operate_open(struct program *program);
-/* Does what can be done now. */
+/* Handles everything that is ready. */
 void operate_run(struct program *program);
-/* What it waits for: as many as OPERATE_DESCRIPTORS; a descriptor of -1 is one that there is not. */
+/* Fills OPERATE_DESCRIPTORS entries with the descriptors to wait for; -1 for one that is not open. */
 void operate_poll(const struct program *program, struct pollfd *wait);
-/* When it wants to be called at the latest, us; UINT64_MAX: only for these. */
+/* When to call operate_run() at the latest, in us; UINT64_MAX: only on events. */
 uint64_t operate_next(const struct program *program);
-/* However far operate_open() came. */
+/* Also after operate_open() failed. */
 void operate_close(struct program *program);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What several parts of operate/ need of the whole program. Owns nothing. Main thread. */
+/* The initial state of the program, and its own counters. Owns nothing. Main thread. */
 #include "operate/program.h"
 
 #include "base/descriptor.h"

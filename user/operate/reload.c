@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The states of a reload; see reload.h. Owns struct reload, and the thread that parses. What a turn costs the main
- * thread is what reload_apply() does: system calls, and the search for the holder of a port that is taken.
+ * The states of a reload: see reload.h. Owns struct reload, and starts the thread that parses. On the main thread only
+ * reload_apply() takes time: system calls, and the search for the holder of a port in use. Main thread.
  */
 #include "operate/reload.h"
 
@@ -16,13 +16,13 @@
 #include "options/changes.h"
 #include "system/notify.h"
 
-#define PARSE_MS 8000U /* for names to be looked up */
-#define ADOPT_MS 2000U /* for workers to come round */
+#define PARSE_MS 8000U /* to look up host names */
+#define ADOPT_MS 2000U /* for each worker to adopt the new options */
 
 uint64_t reload_ask(struct reload *reload)
 {
 	if (reload->state != RELOAD_IDLE)
-		log_info("another reload is to follow the one that is under way");
+		log_info("a reload is in progress; reloading again after it");
 	reload->asked = true;
 	return reload->turn + 1;
 }
@@ -82,10 +82,11 @@ static bool turn_begins(struct program *program)
 	reload->asked = false;
 	reload->turn++;
 	if (program->phase != PROGRAM_RUNNING)
-		return turn_fails(program, "alpnbpf is about to end");
+		return turn_fails(program, "alpnbpf is shutting down");
 	tell_service_manager();
 	if (reload->parsing)
-		return turn_fails(program, "the names of an earlier reload are still being looked up");
+		return turn_fails(program,
+				  "host names of an earlier reload are still being looked up; try again in a moment");
 	if (!engine_has_adopted(&program->engine))
 		return turn_fails(program, "a worker has not adopted the last reload yet; try again in a moment");
 	reload->parsing = parsing_start(program->argc, program->argv, &reload->result);
@@ -96,7 +97,7 @@ static bool turn_begins(struct program *program)
 	return false;
 }
 
-/* With what the thread has left. */
+/* The thread has parsed the options: apply them. */
 static bool turn_applies(struct program *program)
 {
 	struct reload *reload = &program->reload;
@@ -106,13 +107,13 @@ static bool turn_applies(struct program *program)
 	bool good;
 
 	if (program->phase != PROGRAM_RUNNING)
-		return turn_fails(program, "alpnbpf is about to end");
+		return turn_fails(program, "alpnbpf is shutting down");
 	if (parsing->result != OPTIONS_OK)
 		return turn_fails(program, parsing->why.text);
 	if (options_list_changes(&program->options, &parsing->options, false, names, sizeof(names)))
-		sentence_set(&reload->result, "%s changed, for new sessions", names);
+		sentence_set(&reload->result, "changed for new sessions: %s", names);
 	else
-		sentence_set(&reload->result, "nothing has changed");
+		sentence_set(&reload->result, "nothing changed");
 	good = reload_apply(program, &parsing->options, &why);
 	if (!good)
 		return turn_fails(program, why.text);
@@ -127,16 +128,16 @@ static bool parsing_has_ended(struct program *program)
 	bool ends = false;
 
 	if (parsing_join(reload->parsing)) {
-		/* One that is too late for its turn is only freed. */
+		/* A result that comes too late for its turn is freed, not used. */
 		if (reload->state == RELOAD_PARSES)
 			ends = turn_applies(program);
 		parsing_free(reload->parsing);
 		reload->parsing = NULL;
 	} else if (reload->state == RELOAD_PARSES && program->phase != PROGRAM_RUNNING) {
-		ends = turn_fails(program, "alpnbpf is about to end");
+		ends = turn_fails(program, "alpnbpf is shutting down");
 	} else if (reload->state == RELOAD_PARSES && monotonic_us() >= reload->until) {
 		sentence_set(&reload->result,
-			     "the names of backends could not be looked up within %u s; use addresses, or try again",
+			     "looking up the names of backends took longer than %u s; use addresses, or try again",
 			     PARSE_MS / 1000);
 		ends = turn_ends(program, true);
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Puts new options in force: compares them with what runs; opens the new listeners, for each worker; brings rules,
- * limits and steering up to date; hands all of it to the workers. Owns nothing. Main thread, while workers run.
+ * Puts new options in force: compares them with the running ones, opens new listeners for each worker, updates rules,
+ * limits and steering, and publishes the result to the workers. Owns nothing. Main thread, while workers run.
  */
 #include "operate/reload_apply.h"
 
@@ -19,27 +19,28 @@
 #include "steering/reload.h"
 #include "system/ports.h"
 
-/* --- whether they can be --- */
+/* --- what can change --- */
 
-/* Could it take effect without a restart? Else why not. */
+/* Can the new options take effect without a restart? */
 static bool can_change(const struct program *program, const struct options *new, struct sentence *why)
 {
 	char names[256];
 
 	if (options_list_changes(&program->options, new, true, names, sizeof(names)))
-		return sentence_refuse(why, "%s cannot change while alpnbpf runs; restart it", names);
+		return sentence_refuse(why, "%s cannot change while alpnbpf runs; restart alpnbpf", names);
 	if (new->max_connections > program->engine.max_sessions)
 		return sentence_refuse(
 			why, "max-connections %u exceeds the %u sessions allocated at start-up; restart alpnbpf",
 			new->max_connections, program->engine.max_sessions);
 	if (new->routes.count && !program->engine.dataplane.rules)
-		return sentence_refuse(why, "route: there was none when alpnbpf started; restart it");
+		return sentence_refuse(why,
+				       "route: alpnbpf started without rules and cannot add one now; restart alpnbpf");
 	return steer_can_change(&program->engine.steer, &program->options, new, why->text, sizeof(why->text));
 }
 
 /* --- listeners --- */
 
-/* An address that only overlaps with one of our own cannot be bound to see whether it is free. */
+/* If an address overlaps with one of ours, a trial bind() would not show whether it is free. */
 static bool overlaps_ours(const struct options *old, const struct address *address)
 {
 	for (unsigned int i = 0; i < old->listener_count; i++)
@@ -59,12 +60,12 @@ static int check_free(const struct program *program, const struct address *addre
 	error = port_try_bind(address, why);
 	if (error)
 		sentence_set(why, "cannot listen on %s: %s%s", address_format(address, name, sizeof(name)), why->text,
-			     error == -EACCES ? "; the right to it was given up once alpnbpf had started: restart it"
+			     error == -EACCES ? "; alpnbpf has dropped this capability since its start; restart alpnbpf"
 					      : "");
 	return error;
 }
 
-/* One for each worker and each address that is new. */
+/* Opens one per worker and new address. */
 static int open_new_listeners(const struct program *program, struct configuration *configuration, struct sentence *why)
 {
 	const struct options *new = &configuration->options;
@@ -89,7 +90,7 @@ static int open_new_listeners(const struct program *program, struct configuratio
 	}
 	configuration->opened = calloc((size_t)workers * count, sizeof(struct listener));
 	if (!configuration->opened)
-		return sentence_error(why, -ENOMEM, "no memory for the new listeners");
+		return sentence_error(why, -ENOMEM, "out of memory for the new listeners");
 	for (unsigned int i = 0; i < workers * count; i++)
 		configuration->opened[i].fd = NO_DESCRIPTOR;
 	configuration->opened_count = count;
@@ -108,8 +109,8 @@ static int open_new_listeners(const struct program *program, struct configuratio
 /* --- rules --- */
 
 /*
- * There are two tables: hellos that have begun are held against the one they began with. False when the other one is
- * still needed for that, after a reload that came just before.
+ * There are two tables. A hello that has begun is matched against the table it began with. False if the other table is
+ * still in use for that, shortly after another reload.
  */
 static bool compile_rules(struct program *program, struct configuration *configuration)
 {
@@ -143,7 +144,7 @@ static bool set_source_limit(struct program *program, unsigned int limit)
 		source_table_set_limit(sources, limit);
 		return true;
 	}
-	/* Sessions that live by now are not in it, and know that. */
+	/* Existing sessions are not counted in it; each knows that. */
 	sources = source_table_new(engine->max_sessions, limit);
 	if (!sources)
 		return false;
@@ -153,7 +154,7 @@ static bool set_source_limit(struct program *program, unsigned int limit)
 
 /* --- all of it --- */
 
-/* What can fail; what was changed before that is as it was. */
+/* The steps that can fail; after an error, nothing has changed. */
 static int prepare_reload(struct program *program, const struct options *new, struct configuration *configuration,
 			  struct sentence *why)
 {
@@ -164,13 +165,13 @@ static int prepare_reload(struct program *program, const struct options *new, st
 				       "connections are still being matched against the rules of two reloads ago; "
 				       "try again in a moment");
 	if (!error && !set_source_limit(program, new->max_per_source))
-		error = sentence_error(why, -ENOMEM, "no memory for max-per-source");
+		error = sentence_error(why, -ENOMEM, "out of memory for max-per-source");
 	if (error)
 		return error;
 	error = steer_change(&program->engine.steer, &program->options, new);
 	if (error)
 		set_source_limit(program, program->options.max_per_source);
-	return error ? sentence_error(why, error, "changing the steering: %s", strerror(-error)) : 0;
+	return error ? sentence_error(why, error, "cannot change the steering: %s", strerror(-error)) : 0;
 }
 
 bool reload_apply(struct program *program, const struct options *new, struct sentence *why)
@@ -182,7 +183,7 @@ bool reload_apply(struct program *program, const struct options *new, struct sen
 		return false;
 	configuration = configuration_new(new, most, program->engine.running);
 	if (!configuration)
-		return sentence_refuse(why, "no memory for the options");
+		return sentence_refuse(why, "out of memory for the options");
 	if (prepare_reload(program, new, configuration, why)) {
 		configuration_free(configuration);
 		return false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The step of a reload that changes something (reload.h). Main thread. */
+/* The step of a reload that puts the new options in force (reload.h). Main thread. */
 #ifndef ALPNBPF_OPERATE_RELOAD_APPLY_H
 #define ALPNBPF_OPERATE_RELOAD_APPLY_H
 
@@ -10,9 +10,9 @@
 
 struct program;
 
-/* From now on new sessions have these options, with each worker that adopts them. False: nothing has changed; why. */
+/* Publishes the options to the workers, for new sessions. On false nothing has changed, and why says the reason. */
 bool reload_apply(struct program *program, const struct options *new, struct sentence *why);
-/* Frees the options that no session and no worker uses any more. */
+/* Frees old options that no session and no worker uses. */
 void reload_prune(struct program *program);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The thread that parses options; see reload_parse.h for what is whose. */
+/* The thread that parses options: see reload_parse.h for who owns what. */
 #include "operate/reload_parse.h"
 
 #include <errno.h>
@@ -18,8 +18,8 @@ static void *parsing_run(void *argument)
 
 	pthread_setname_np(pthread_self(), "reload");
 	parsing->result = options_parse(&parsing->options, parsing->argc, parsing->argv, &parsing->why);
-	if (write(parsing->over, &one, sizeof(one)) < 0) /* the main thread will see it later, at its deadline */
-		log_warn("the end of a reload's parsing is seen late: %s", strerror(errno));
+	if (write(parsing->over, &one, sizeof(one)) < 0) /* the main thread also looks at its deadline */
+		log_warn("reload: cannot wake the main thread: %s; it continues at its deadline", strerror(errno));
 	return NULL;
 }
 
@@ -29,7 +29,7 @@ struct parsing *parsing_start(int argc, char **argv, struct sentence *why)
 	int error;
 
 	if (!parsing) {
-		sentence_set(why, "no memory for the options");
+		sentence_set(why, "out of memory for the options");
 		return NULL;
 	}
 	parsing->argc = argc;

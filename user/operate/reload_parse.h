@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Parses options on a thread of its own: names of backends are looked up, and a name server that does not answer takes
- * as long as it likes. The main thread starts it, and reads and frees what it has left; in between, a struct parsing is
- * the thread's.
+ * Parses options on a thread of its own, because looking up names of backends can take long. The main thread starts it,
+ * and reads and frees the result; in between, only the thread uses a struct parsing.
  */
 #ifndef ALPNBPF_OPERATE_RELOAD_PARSE_H
 #define ALPNBPF_OPERATE_RELOAD_PARSE_H
@@ -13,7 +12,7 @@
 
 struct parsing {
 	pthread_t thread;
-	int over; /* eventfd, readable once it is over; not read */
+	int over; /* eventfd, readable once the thread has finished; never read */
 	int argc;
 	char **argv; /* not owned; lives as long as the process */
 	enum options_result result;
@@ -21,11 +20,11 @@ struct parsing {
 	struct sentence why; /* unless the result is OPTIONS_OK */
 };
 
-/* NULL, with a sentence in why: it cannot be started. */
+/* NULL, and why, if the thread cannot start. */
 struct parsing *parsing_start(int argc, char **argv, struct sentence *why);
-/* Does not wait. True once: the thread has ended, and what it has left is the caller's. */
+/* Does not wait. True, once, if the thread has ended; then the caller owns the result. */
 bool parsing_join(struct parsing *parsing);
-/* Only after that, or if it never started. */
+/* Only after parsing_join() was true, or if the thread never started. */
 void parsing_free(struct parsing *parsing);
 
 #endif

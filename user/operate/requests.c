@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Answers requests. One to the control socket is a line, a command and its words; its answer begins with a line "ok",
- * or "error: " and a sentence, and what was asked for follows. Owns struct snapshot_round. Main thread.
+ * Answers requests. A request to the control socket is one line, a command and its words; the answer starts with a line
+ * "ok", or "error: " and a sentence, and the data follows. Owns struct snapshot_round. Main thread.
  */
 #include "operate/requests.h"
 
@@ -13,16 +13,16 @@
 #include "operate/status.h"
 #include "operate/trace_output.h"
 
-#define SNAPSHOT_MS 1000 /* how long workers have to answer */
+#define SNAPSHOT_MS 1000 /* time for the workers to answer */
 
-/* What clients wait for, or follow; TRACE_FOLLOWS is another one. */
+/* What clients wait for, or follow; TRACE_FOLLOWS is one more. */
 enum subject { SUBJECT_SNAPSHOT = 1, SUBJECT_RELOAD, SUBJECT_END };
 
 /* --- waiting for a snapshot of the workers --- */
 
 static void wait_for_snapshot(struct program *program, struct server_client *client, enum snapshot_kind kind)
 {
-	if (program->round.next < kind) /* one of sessions has the counters as well */
+	if (program->round.next < kind) /* a snapshot of sessions includes the counters */
 		program->round.next = kind;
 	server_wait(client, SUBJECT_SNAPSHOT, program->round.turn + 1);
 }
@@ -72,7 +72,7 @@ static void answer_reload(struct program *program, struct server_client *client)
 		text_add(server_answer(client), "ok\n%s\n", program->reload.result.text);
 }
 
-/* The client sees the end of the connection when the process has ended. */
+/* The connection closes when the process ends. */
 static void answer_detach(struct program *program, struct server_client *client, bool now)
 {
 	answer_ok(client);
@@ -84,7 +84,7 @@ static void answer_detach(struct program *program, struct server_client *client,
 static void answer_trace(struct program *program, struct server_client *client, const struct control_request *request)
 {
 	if (request->route != ROUTE_UNDECIDED && !program->options.backends[request->route].count)
-		answer_error(client, "there is no such route");
+		answer_error(client, "no such route");
 	else if (!server_follow(&program->servers, client,
 				TRACE_FOLLOWS | (request->json ? TRACE_JSON : 0U) | (uint32_t)request->route))
 		text_add(server_answer(client), "error: too many watchers already (limit %d)\n", SERVER_FOLLOWERS);
@@ -129,7 +129,7 @@ static void control_request(struct server *server, struct server_client *client,
 static void control_refuse(struct server *server, struct server_client *client)
 {
 	(void)server;
-	answer_error(client, "the request is too long");
+	answer_error(client, "request too long");
 }
 
 static bool control_admit(struct server *server, struct server_client *client, int fd)
@@ -138,13 +138,14 @@ static bool control_admit(struct server *server, struct server_client *client, i
 
 	if (control_admits(&program->control, fd))
 		return true;
-	answer_error(client, program->control.has_group
-				     ? "only root, alpnbpf's own user and the members of --control-group may ask"
-				     : "only root and alpnbpf's own user may ask; --control-group lets others");
+	answer_error(client,
+		     program->control.has_group
+			     ? "only root, alpnbpf's own user and members of --control-group may use the control socket"
+			     : "only root and alpnbpf's own user may use the control socket; see --control-group");
 	return false;
 }
 
-/* It was understood when it came, and has waited for the snapshot since. */
+/* Parses the request again, now that its snapshot is complete. */
 static void control_snapshot(struct program *program, struct server_client *client, const struct snapshot *snapshot)
 {
 	struct control_request request;
@@ -195,7 +196,7 @@ static void metrics_snapshot(struct program *program, struct server_client *clie
 	bool head = false;
 
 	http_request_parse(client->request, &head);
-	if (snapshot->failed) /* counters would seem to go back */
+	if (snapshot->failed) /* an incomplete sum would make counters go backwards */
 		http_refuse(server_answer(client), HTTP_UNAVAILABLE);
 	else
 		metrics_write(&body, program, snapshot);
@@ -216,7 +217,7 @@ struct server requests_metrics_server(struct program *program)
 			       .fd = NO_DESCRIPTOR};
 }
 
-/* --- what is there by now --- */
+/* --- answers that are ready --- */
 
 static void round_ends(struct program *program)
 {

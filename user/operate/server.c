@@ -13,10 +13,10 @@
 #include "base/timer.h"
 
 #define ACCEPT_AT_ONCE 16
-#define PAUSE_US       (100 * US_PER_MS) /* after accept() failed for want of something */
+#define PAUSE_US       (100 * US_PER_MS) /* after accept() failed, for example without free descriptors */
 #define EVENTS         (SERVERS_MAX + SERVER_CLIENTS)
 
-/* epoll data: servers come first, clients after them; above, which of the clients that had this place. */
+/* epoll data: the index, servers first, then clients; in the upper half, the generation of the client. */
 static uint64_t mark_of_client(const struct servers *servers, const struct server_client *client)
 {
 	return (uint64_t)client->generation << 32 | (SERVERS_MAX + (uint64_t)(client - servers->clients));
@@ -68,7 +68,7 @@ struct text *server_answer(struct server_client *client)
 
 /* --- writing --- */
 
-/* EPOLLERR and EPOLLHUP come without being asked for. */
+/* EPOLLERR and EPOLLHUP are always reported. */
 static void set_events(struct servers *servers, struct server_client *client, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.u64 = mark_of_client(servers, client)};
@@ -78,8 +78,8 @@ static void set_events(struct servers *servers, struct server_client *client, ui
 }
 
 /*
- * What was asked beyond the request is read and forgotten: closing with unread bytes would reset the connection, and
- * the peer might lose our answer.
+ * Discards bytes after the request: closing with unread bytes would reset the connection, and the peer might lose the
+ * answer.
  */
 static void close_politely(struct server_client *client)
 {
@@ -102,7 +102,7 @@ static void write_answer(struct servers *servers, struct server_client *client)
 		if (sent < 0 && errno == EINTR)
 			continue;
 		if (sent < 0 && errno == EAGAIN) {
-			/* A client may shut down its side and wait for the answer; a follower that does has gone. */
+			/* A client may shut down its side and wait for the answer; a follower that does is gone. */
 			set_events(servers, client, client->state == CLIENT_FOLLOWS ? EPOLLOUT | EPOLLRDHUP : EPOLLOUT);
 			return;
 		}
@@ -207,7 +207,7 @@ static void read_request(struct servers *servers, struct server_client *client)
 
 	if (count < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (count <= 0) { /* it left without a question */
+	if (count <= 0) { /* closed before it sent a request */
 		close_client(client);
 		return;
 	}
@@ -231,8 +231,8 @@ static void read_request(struct servers *servers, struct server_client *client)
 /* --- accepting --- */
 
 /*
- * Room for another: one that has not asked yet has to go first, then one that does not take its answer; the oldest of
- * them. Clients that wait for their answer stay: it comes soon. NULL: there is none.
+ * Finds a free entry. If there is none, closes the oldest client that has sent no request, or else the oldest that does
+ * not read its answer. Clients that wait for an answer stay, because it comes soon. NULL if all do.
  */
 static struct server_client *make_room(struct servers *servers)
 {
@@ -254,7 +254,7 @@ static struct server_client *make_room(struct servers *servers)
 	return oldest;
 }
 
-/* False when accept() has failed for more than this connection. */
+/* False if accept() failed in a way that affects further connections. */
 static bool accept_client(struct servers *servers, struct server *server)
 {
 	int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -315,7 +315,7 @@ static void client_event(struct servers *servers, uint64_t mark, uint32_t events
 {
 	struct server_client *client = &servers->clients[(uint32_t)mark - SERVERS_MAX];
 
-	if (mark_of_client(servers, client) != mark) /* closed in this batch */
+	if (mark_of_client(servers, client) != mark) /* closed by an earlier event of this batch */
 		return;
 	if (client->state == CLIENT_ASKS && events & EPOLLIN)
 		read_request(servers, client);
@@ -329,7 +329,7 @@ static void client_event(struct servers *servers, uint64_t mark, uint32_t events
 void servers_run(struct servers *servers)
 {
 	struct epoll_event events[EVENTS];
-	int count = epoll_wait(servers->epoll, events, EVENTS, 0); /* fails where they are not open */
+	int count = epoll_wait(servers->epoll, events, EVENTS, 0); /* fails if servers_open() failed */
 	uint64_t now = monotonic_us();
 
 	for (int i = 0; i < count; i++) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The live sessions as a list: an object a line, or a table. */
+/* The live sessions as a list: one JSON object per line, or a table. Owns nothing. Main thread. */
 #include "operate/status.h"
 
 #include <stdio.h>
@@ -26,7 +26,7 @@ static void add_flow(struct json *json, const char *name, const struct session_s
 	json_end_object(json);
 }
 
-/* As a line of its own: a reader of many can begin with the first. */
+/* One object per line, so that a reader need not wait for the last. */
 static void session_write_json(struct text *out, const struct session_snapshot *session)
 {
 	struct json json = {.out = out};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Writes the status: one function collects the facts, and two write them. */
+/* Writes the status: one function collects the facts, and two write them. Owns nothing. Main thread. */
 #include "operate/status.h"
 
 #include <dirent.h>
@@ -18,7 +18,7 @@ struct facts {
 	struct program *program;
 	const struct snapshot *snapshot;
 	uint64_t now;      /* us */
-	const char *armed; /* why; NULL: it is not */
+	const char *armed; /* why it is armed; NULL: it is not */
 	unsigned int descriptors;
 	rlim_t descriptor_limit;
 };
@@ -33,7 +33,7 @@ unsigned int status_descriptors(void)
 	unsigned int count = 0;
 	DIR *directory;
 
-	/* Since 6.2 the size of this directory is their number. */
+	/* Since Linux 6.2 the size of this directory is the number of descriptors. */
 	if (stat("/proc/self/fd", &status) == 0 && status.st_size > 0)
 		return (unsigned int)status.st_size;
 	directory = opendir("/proc/self/fd");
@@ -68,7 +68,7 @@ static double armed_for(const struct facts *facts)
 	return seconds_since(facts, steer->was_armed ? steer->armed_at : facts->program->started);
 }
 
-/* "up", "down" or "unknown": as the last connection to it went. */
+/* "up", "down" or "unknown", by the last connection attempt. */
 static const char *state_name(const struct backend_state *state)
 {
 	if (!state->connected_at && !state->failed_at)
@@ -110,7 +110,7 @@ static void status_json_routes(struct json *json, const struct facts *facts)
 	json_end_array(json);
 }
 
-/* The groups that are an object, or a line, of their own. */
+/* The groups with an object, or a line, of their own. */
 static const struct {
 	enum counter_group group;
 	const char *name;

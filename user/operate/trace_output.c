@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Writes the records that workers send (engine/trace.h) for the clients of the control socket that asked for them. Owns
- * nothing. Main thread.
+ * Writes the records that workers send (engine/trace.h) to the clients of the control socket that follow. Owns nothing.
+ * Main thread.
  */
 #include "operate/trace_output.h"
 
 #include "base/json.h"
 #include "options/options.h"
 
-#define AT_ONCE 256 /* records, before the main thread looks at other things */
+#define AT_ONCE 256 /* records, before the main thread does other work */
 
 static const char *outcome_of(const struct trace_record *record)
 {
@@ -74,7 +74,7 @@ static bool is_followed_by(const struct server_client *client, const struct trac
 {
 	enum route route = (enum route)(client->subject & TRACE_ROUTE_MASK);
 
-	/* By what the hello asked for: a validation that fell back is what one looks for. */
+	/* The route that the hello asked for counts too: it shows validations that fell back. */
 	return client->subject & TRACE_FOLLOWS && (!route || route == record->asked || route == record->route);
 }
 
