@@ -16,17 +16,17 @@ def test_nobody_is_the_responder(lab):
     port = free_port()
     router = lab.router(f"127.0.0.1:{port}", https)
     client, server = lab.session(router, acme_hello(), https)
-    router.wait_line(rf"warn cannot connect to --acme 127\.0\.0\.1:{port}: Connection refused; nobody listens on port "
-                     rf"{port}: is the ACME client's responder running, and told that port \(acme\.sh --tlsport {port}, "
-                     rf"lego --tls\.port :{port}\)\?; https gets the connection")
+    router.wait_line(rf"warn cannot connect to --acme 127\.0\.0\.1:{port}: Connection refused; nothing listens on port "
+                     rf"{port}: is the ACME client's responder running, with that port \(acme\.sh --tlsport {port}, "
+                     rf"lego --tls\.port :{port}\)\?; handed to --https")
     client.close()
     server.close()
 
 
 @pytest.mark.parametrize("listens,named,says", [
-    ("::", "127.0.0.1", r"is at \[::\]:{port}, for IPv6 alone \(V6ONLY\): name that address, or the port alone"),
-    ("::1", "127.0.0.1", r"is at \[::1\]:{port}: name that address, or the port alone"),
-    ("127.0.0.1", "[::1]", r"is at 127\.0\.0\.1:{port}: name that address, or the port alone"),
+    ("::", "127.0.0.1", r"is bound to \[::\]:{port}, IPv6 only \(V6ONLY\): use that address, or the port alone"),
+    ("::1", "127.0.0.1", r"is bound to \[::1\]:{port}: use that address, or the port alone"),
+    ("127.0.0.1", "[::1]", r"is bound to 127\.0\.0\.1:{port}: use that address, or the port alone"),
 ])
 def test_the_backend_listens_elsewhere(lab, listens, named, says):
     acme = lab.listener()
@@ -39,7 +39,7 @@ def test_the_backend_listens_elsewhere(lab, listens, named, says):
         sock.listen()
         router = lab.router(acme, f"{named}:{port}", "--connect-timeout", "300ms")
         assert lab.connect(router).send(https_hello()).outcome() == "reset"
-        router.wait_line(rf"warn cannot connect to --https .*Connection refused; the listener of port {port} "
+        router.wait_line(rf"warn cannot connect to --https .*Connection refused; the listener on port {port} "
                          + says.format(port=port))
 
 
@@ -93,8 +93,8 @@ def test_the_server_expects_a_header(lab):
     client = lab.connect(router).send(https_hello())
     assert client.outcome() in ("end", "reset")
     client.close()
-    router.wait_line(r"warn https -> 127\.0\.0\.1:\d+ (reset|closed) a connection without a byte, after a whole "
-                     r"ClientHello: if it expects a PROXY header, ask for one with --proxy-protocol")
+    router.wait_line(r"warn https -> 127\.0\.0\.1:\d+ (reset|closed) a connection without sending a byte, "
+                     r"after a complete ClientHello: if it expects a PROXY header, use --proxy-protocol")
 
 
 @pytest.mark.parametrize("plane", ["user", "sockmap"])
@@ -104,8 +104,9 @@ def test_the_server_expects_none(lab, plane):
     client = lab.connect(router).send(https_hello())
     assert client.outcome() in ("end", "reset")
     client.close()
-    router.wait_line(r"warn https -> 127\.0\.0\.1:\d+ (reset|closed) a connection without a byte, right after a PROXY "
-                     r"header: is it told to expect one \(nginx: listen \.\.\. proxy_protocol; HAProxy: accept-proxy\)\?")
+    router.wait_line(r"warn https -> 127\.0\.0\.1:\d+ (reset|closed) a connection without sending a byte, "
+                     r"right after a PROXY header: is it configured to expect one "
+                     r"\(nginx: listen \.\.\. proxy_protocol; HAProxy: accept-proxy\)\?")
 
 
 def test_once_a_second_with_a_count(lab):

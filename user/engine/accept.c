@@ -35,9 +35,10 @@ static void log_source_refused(struct worker *worker, const struct address *clie
 
 	worker->counters.source_refused++;
 	if (log_limit_pass(&limit, &suppressed))
-		log_warn("refused %s: its source has --max-per-source %u sessions already (%lu more refused since)",
-			 address_format(client, name, sizeof(name)), worker->configuration->options.max_per_source,
-			 suppressed);
+		log_warn(
+			"refused %s: its source already has %u sessions, see --max-per-source (%lu more refused since)",
+			address_format(client, name, sizeof(name)), worker->configuration->options.max_per_source,
+			suppressed);
 }
 
 /*

@@ -40,22 +40,22 @@ static void log_unreachable(struct session *session, int error)
 	static struct log_limit limits[ROUTES];
 	bool rule = session->connecting.aim >= ROUTE_RULE;
 	unsigned long suppressed;
-	char hint[320];
+	struct sentence hint;
 
 	if (!log_limit_pass(&limits[session->connecting.aim], &suppressed))
 		return;
-	hint_refused(session_backend(session), session->connecting.aim == ROUTE_ACME, hint, sizeof(hint));
+	hint_refused(session_backend(session), session->connecting.aim == ROUTE_ACME, &hint);
 	if (session->connecting.aim == ROUTE_ACME)
 		log_warn("cannot connect to --acme %s: %s%s; %s (%lu more since)", session_backend(session)->text,
-			 strerror(-error), hint,
-			 session_options(session)->acme_fallback == ACME_FALLBACK_HTTPS ? "https gets the connection"
-											: "the connection is closed",
+			 strerror(-error), hint.text,
+			 session_options(session)->acme_fallback == ACME_FALLBACK_HTTPS ? "handed to --https"
+											: "connection closed",
 			 suppressed);
 	else
 		log_warn("cannot connect to %s%s%s within %u ms: %s%s; the client is reset (%lu more since)",
 			 rule ? route_name(session->connecting.aim) : "--https", rule ? " -> " : " ",
 			 session_backend(session)->text, session_options(session)->connect_timeout_ms, strerror(-error),
-			 hint, suppressed);
+			 hint.text, suppressed);
 }
 
 static enum backend_step all_failed(struct session *session, int error)

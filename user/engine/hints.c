@@ -16,8 +16,7 @@ static const char *kind_of(const struct listening *listener)
 {
 	bool v6 = listener->address.sa.sa_family == AF_INET6;
 
-	return v6 && !listener->dual_stack && address_is_wildcard(&listener->address) ? ", for IPv6 alone (V6ONLY)"
-										      : "";
+	return v6 && !listener->dual_stack && address_is_wildcard(&listener->address) ? ", IPv6 only (V6ONLY)" : "";
 }
 
 static bool is_among(const struct endpoint *backend, const struct address *address)
@@ -28,34 +27,32 @@ static bool is_among(const struct endpoint *backend, const struct address *addre
 	return false;
 }
 
-const char *hint_refused(const struct endpoint *backend, bool acme, char *out, size_t size)
+void hint_refused(const struct endpoint *backend, bool acme, struct sentence *hint)
 {
 	unsigned int port = address_port(&backend->addresses[0]);
 	struct listening listeners[LISTENERS_LOOKED_AT];
 	char name[ADDRESS_TEXT_MAX];
 	int count;
 
-	*out = '\0';
+	*hint = (struct sentence){0};
 	for (unsigned int i = 0; i < backend->count; i++)
 		if (backend->addresses[i].sa.sa_family == AF_UNIX || !address_is_local(&backend->addresses[i]))
-			return out;
+			return;
 	count = listening_on(port, listeners, LISTENERS_LOOKED_AT);
 	if (count == 0 && acme)
-		snprintf(
-			out, size,
-			"; nobody listens on port %u: is the ACME client's responder running, and told that port (acme.sh "
-			"--tlsport %u, lego --tls.port :%u)?",
-			port, port, port);
+		sentence_set(hint,
+			     "; nothing listens on port %u: is the ACME client's responder running, with that port "
+			     "(acme.sh --tlsport %u, lego --tls.port :%u)?",
+			     port, port, port);
 	else if (count == 0)
-		snprintf(out, size, "; nobody listens on port %u", port);
+		sentence_set(hint, "; nothing listens on port %u", port);
 	for (int i = 0; i < count && i < LISTENERS_LOOKED_AT; i++) {
 		if (is_among(backend, &listeners[i].address))
 			continue;
-		snprintf(out, size, "; the listener of port %u is at %s%s: name that address, or the port alone", port,
-			 address_format(&listeners[i].address, name, sizeof(name)), kind_of(&listeners[i]));
-		break;
+		sentence_set(hint, "; the listener on port %u is bound to %s%s: use that address, or the port alone",
+			     port, address_format(&listeners[i].address, name, sizeof(name)), kind_of(&listeners[i]));
+		return;
 	}
-	return out;
 }
 
 static bool said_nothing(const struct session *session)
@@ -87,11 +84,11 @@ void hint_unanswered(const struct session *session)
 	if (!log_limit_pass(&limits[session->connecting.header_sent], &suppressed))
 		return;
 	log_warn(
-		"%s -> %s %s a connection without a byte, %s (%lu more since)", route_name(session->route),
+		"%s -> %s %s a connection without sending a byte, %s (%lu more since)", route_name(session->route),
 		options->backends[session->route].text, reset ? "reset" : "closed",
 		session->connecting.header_sent
-			? "right after a PROXY header: is it told to expect one (nginx: listen ... proxy_protocol; HAProxy: "
+			? "right after a PROXY header: is it configured to expect one (nginx: listen ... proxy_protocol; HAProxy: "
 			  "accept-proxy)?"
-			: "after a whole ClientHello: if it expects a PROXY header, ask for one with --proxy-protocol",
+			: "after a complete ClientHello: if it expects a PROXY header, use --proxy-protocol",
 		suppressed);
 }

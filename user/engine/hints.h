@@ -6,15 +6,14 @@
 #ifndef ALPNBPF_ENGINE_HINTS_H
 #define ALPNBPF_ENGINE_HINTS_H
 
-#include <stddef.h>
-
+#include "base/sentence.h"
 #include "engine/session.h"
 
 /*
- * Why a backend on this machine may refuse: who listens on its port instead, or that nobody does. A clause that begins
- * with "; ", or "" where there is nothing to say. acme: it is the ACME client's. Returns out.
+ * Why a backend on this machine may refuse: what listens on its port at another address, or that nothing does. A clause
+ * that begins with "; ", or "" where there is nothing to say. acme: it is the ACME client's.
  */
-const char *hint_refused(const struct endpoint *backend, bool acme, char *out, size_t size);
+void hint_refused(const struct endpoint *backend, bool acme, struct sentence *hint);
 
 /*
  * The session is about to be closed. A backend that ends a connection without a byte in answer to a whole ClientHello

@@ -95,7 +95,7 @@ static void dispatch_event(struct worker *worker, const struct epoll_event *even
 	switch ((enum source_kind)source.kind) {
 	case SOURCE_WAKE:
 		if (read(worker->wake, &value, sizeof(value)) < 0)
-			log_debug("worker %u: woken for nothing: %s", worker->index, strerror(errno));
+			log_debug("worker %u: woken without a cause: %s", worker->index, strerror(errno));
 		break;
 	case SOURCE_RING:
 		ring_buffer__consume(worker->ring);
