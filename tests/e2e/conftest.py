@@ -152,6 +152,20 @@ class Lab:
         assert server.read(len(hello)) == hello
         return client, server
 
+    def finish_session(self, router, client, server, route, sent):
+        """The rest of one whose first bytes have come: an answer, the ends in order, and what the log has of it."""
+        answer = b"answer of the backend"
+        server.send(answer)
+        assert client.read(len(answer)) == answer
+        client.finish_sending()
+        assert server.read_to_end() == b""
+        server.close()
+        assert client.read_to_end() == b""
+        client.close()
+        closed = router.closed(client)
+        assert (closed.route, closed.cause) == (route, "done")
+        assert (closed.up, closed.down) == (sent, len(answer))
+
     def child(self, *command, **options):
         self.children.append(Child(*command, **options))
         return self.children[-1]

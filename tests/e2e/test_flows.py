@@ -40,31 +40,23 @@ def done(router, client, up, down, route="https"):
 
 # Half-close.
 
-def test_client_ends_first_and_keeps_receiving(lab, ground):
-    """As `nc -N`, or HTTP/1.0 over TLS 1.3: the answer comes after the client's FIN."""
+@pytest.mark.parametrize("first", ["client", "backend"])
+def test_one_ends_first_and_keeps_receiving(lab, ground, first):
+    """As `nc -N`, or HTTP/1.0 over TLS 1.3: the answer comes after the FIN of the one that asked."""
     router, https, _ = ground
     client, server = lab.session(router, HELLO, https)
-    client.send(UP[:70_000]).finish_sending()
-    assert server.read_to_end() == UP[:70_000]
-    with sending(server, DOWN):
-        assert client.read(SIZE) == DOWN
-    server.close()
-    assert client.read_to_end() == b""
-    client.close()
-    done(router, client, len(HELLO) + 70_000, SIZE)
-
-
-def test_backend_ends_first_and_keeps_receiving(lab, ground):
-    router, https, _ = ground
-    client, server = lab.session(router, HELLO, https)
-    server.send(DOWN[:70_000]).finish_sending()
-    assert client.read_to_end() == DOWN[:70_000]
-    with sending(client, UP):
-        assert server.read(SIZE) == UP
-    client.close()
-    assert server.read_to_end() == b""
-    server.close()
-    done(router, client, len(HELLO) + SIZE, 70_000)
+    by_client = first == "client"
+    asks, answers = (client, server) if by_client else (server, client)
+    question, answer = (UP, DOWN) if by_client else (DOWN, UP)
+    asks.send(question[:70_000]).finish_sending()
+    assert answers.read_to_end() == question[:70_000]
+    with sending(answers, answer):
+        assert asks.read(SIZE) == answer
+    answers.close()
+    assert asks.read_to_end() == b""
+    asks.close()
+    up, down = (70_000, SIZE) if by_client else (SIZE, 70_000)
+    done(router, client, len(HELLO) + up, down)
 
 
 @pytest.mark.parametrize("rounds", [1, 40])

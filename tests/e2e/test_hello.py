@@ -32,16 +32,7 @@ class Ground:
         send(client, wire)
         server = chosen.accept()
         assert server.read(len(wire)) == wire
-        server.send(ANSWER)
-        assert client.read(len(ANSWER)) == ANSWER
-        client.finish_sending()
-        assert server.read_to_end() == b""
-        server.close()
-        assert client.read_to_end() == b""
-        client.close()
-        closed = self.router.closed(client)
-        assert (closed.route, closed.cause) == (route, "done")
-        assert (closed.up, closed.down) == (len(wire), len(ANSWER))
+        self.lab.finish_session(self.router, client, server, route, len(wire))
         other = self.https if route == "acme" else self.acme
         if route == "https":
             assert other.untouched(), "the ACME responder must not see connections which are not for it"

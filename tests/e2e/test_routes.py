@@ -79,16 +79,7 @@ class Ground:
         send(client, wire)
         server = self.backends[route].accept()
         assert server.read(len(wire)) == wire
-        server.send(ANSWER)
-        assert client.read(len(ANSWER)) == ANSWER
-        client.finish_sending()
-        assert server.read_to_end() == b""
-        server.close()
-        assert client.read_to_end() == b""
-        client.close()
-        closed = self.router.closed(client)
-        assert (closed.route, closed.cause) == (route, "done")
-        assert (closed.up, closed.down) == (len(wire), len(ANSWER))
+        self.lab.finish_session(self.router, client, server, route, len(wire))
         for name, backend in self.backends.items():
             assert name == route or name in bothered or backend.untouched(), name
 
