@@ -5,8 +5,10 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,12 +21,12 @@
 #include "base/descriptor.h"
 #include "base/log.h"
 #include "engine/loop.h"
+#include "operate/operate.h"
 #include "hellos.h"
 
-#define TURN_US   500  /* the clock moves so much in a round, … */
-#define PATIENCE  1000 /* … which waits so long for events; us */
-#define SESSIONS  16
-#define WORDS_MAX 32
+#define TURN_US  500  /* the clock moves so much in a round, … */
+#define PATIENCE 1000 /* … which waits so long for events; us */
+#define SESSIONS 16
 
 /* --- the clock --- */
 
@@ -51,6 +53,44 @@ uint64_t lab_real_ms(void)
 	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
 }
 
+/* --- the log --- */
+
+static struct {
+	pthread_mutex_t lock;
+	char text[65536]; /* the first lines there is room for */
+	size_t length;
+} lines = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Linked in the place of log_write(): what a test is about is no news. */
+void __wrap_log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+void __wrap_log_write(enum log_level level, const char *format, ...)
+{
+	char line[1024];
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	pthread_mutex_lock(&lines.lock);
+	if (length > 0 && lines.length + (size_t)length + 2 < sizeof(lines.text))
+		lines.length += (size_t)sprintf(lines.text + lines.length, "%s\n", line);
+	pthread_mutex_unlock(&lines.lock);
+	if (getenv("LAB_LOG"))
+		print_message("%d %s\n", (int)level, line);
+}
+
+bool lab_has_logged(const char *part)
+{
+	bool has;
+
+	pthread_mutex_lock(&lines.lock);
+	has = strstr(lines.text, part) != NULL;
+	pthread_mutex_unlock(&lines.lock);
+	return has;
+}
+
 /* --- the place --- */
 
 static void raise_loopback(void)
@@ -70,7 +110,6 @@ static void enter(void)
 	if (entered)
 		return;
 	entered = true;
-	log_init(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
 	if (unshare(geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) == 0)
 		raise_loopback();
 }
@@ -185,7 +224,7 @@ static void parse_options(struct lab *lab, const char *const *words)
 {
 	enum route rule = ROUTE_RULE;
 	struct sentence why = {0};
-	char *argv[WORDS_MAX];
+	char **argv = lab->argv;
 	int argc = 0, listener = bound_socket(0);
 
 	lab->port = port_of(listener);
@@ -198,21 +237,20 @@ static void parse_options(struct lab *lab, const char *const *words)
 	argv[argc++] = format_address(lab->port);
 	if (!words || strncmp(*words, "--dataplane", strlen("--dataplane")) != 0)
 		argv[argc++] = strdup(sockmap ? "--dataplane=sockmap" : "--dataplane=user");
-	while (words && *words && argc < WORDS_MAX - 1)
+	while (words && *words && argc < LAB_WORDS_MAX - 1)
 		argv[argc++] = fill_in(lab, *words++, &rule);
 	argv[argc] = NULL;
 	close(listener); /* by now the backends have their ports */
-	if (options_parse(&lab->options, argc, argv, &why) != OPTIONS_OK)
+	if (options_parse(&lab->program.options, argc, argv, &why) != OPTIONS_OK)
 		fail_msg("options: %s", why.text);
-	while (argc)
-		free(argv[--argc]);
+	lab->program.argc = argc;
 }
 
 static void open_dataplane(struct lab *lab)
 {
-	struct dataplane *dataplane = &lab->engine.dataplane;
-	unsigned int slots = lab->engine.slots_per_worker;
-	bool rules = lab->options.routes.count > 0;
+	struct dataplane *dataplane = &lab->program.engine.dataplane;
+	unsigned int slots = lab->program.engine.slots_per_worker;
+	bool rules = lab->program.options.routes.count > 0;
 	struct sentence why = {0};
 	int error = sockmap ? dataplane_open_sockmap(dataplane, 1, slots, rules, &why)
 			    : dataplane_open_user(dataplane, 1, slots, rules);
@@ -231,20 +269,64 @@ void lab_open(struct lab *lab, const char *const *words)
 		lab->backends[route] = NO_DESCRIPTOR;
 	for (int i = 0; i < LAB_PEERS_MAX; i++)
 		lab->peers[i] = NO_DESCRIPTOR;
+	lines.length = 0;
+	lines.text[0] = '\0';
 	lab_listen(lab, ROUTE_ACME);
 	lab_listen(lab, ROUTE_HTTPS);
+	program_init(&lab->program, 0, lab->argv);
 	parse_options(lab, words);
-	sessions = lab->options.max_connections ? lab->options.max_connections : SESSIONS;
+	sessions = lab->program.options.max_connections ? lab->program.options.max_connections : SESSIONS;
 
-	assert_int_equal(engine_open(&lab->engine), 0);
-	engine_divide(&lab->engine, sessions, 1);
+	assert_int_equal(engine_open(&lab->program.engine), 0);
+	engine_divide(&lab->program.engine, sessions, 1);
 	open_dataplane(lab);
-	assert_int_equal(engine_set_up(&lab->engine, &lab->options, &why), 0);
-	lab->worker = &lab->engine.workers[0];
+	assert_int_equal(engine_set_up(&lab->program.engine, &lab->program.options, &why), 0);
+	lab->worker = &lab->program.engine.workers[0];
 	lab->worker->now = now;
-	if (listener_open(lab->worker, &lab->options.listeners[0], &why))
+	if (listener_open(lab->worker, &lab->program.options.listeners[0], &why))
 		fail_msg("%s", why.text);
 	worker_resume_accept(lab->worker);
+	lab->program.engine.running = 1;
+	lab->program.phase = PROGRAM_RUNNING;
+}
+
+void lab_drop_option(struct lab *lab, const char *option)
+{
+	int at = 1;
+
+	while (at < lab->program.argc && strcmp(lab->argv[at], option) != 0)
+		at++;
+	assert_true(at + 1 < lab->program.argc);
+	free(lab->argv[at]);
+	free(lab->argv[at + 1]);
+	lab->program.argc -= 2;
+	memmove(&lab->argv[at], &lab->argv[at + 2], (size_t)(lab->program.argc - at) * sizeof(char *));
+}
+
+static char directory[] = "/tmp/alpnbpf-lab-XXXXXX";
+
+static void remove_directory(void)
+{
+	rmdir(directory);
+}
+
+static void make_directory(void)
+{
+	static bool made;
+
+	if (made)
+		return;
+	made = true;
+	assert_non_null(mkdtemp(directory));
+	assert_int_equal(atexit(remove_directory), 0);
+	assert_int_equal(setenv("RUNTIME_DIRECTORY", directory, 1), 0);
+}
+
+void lab_operate(struct lab *lab)
+{
+	make_directory();
+	lab->operates = operate_open(&lab->program) == 0;
+	assert_true(lab->operates);
 }
 
 void lab_close(struct lab *lab)
@@ -252,9 +334,13 @@ void lab_close(struct lab *lab)
 	worker_tell(lab->worker, WORKER_STOP);
 	lab_until(lab, lab->over);
 	assert_int_equal(lab_live(lab), 0);
-	for (unsigned int i = 0; i < lab->engine.slots_per_worker; i++)
+	for (unsigned int i = 0; i < lab->program.engine.slots_per_worker; i++)
 		assert_int_equal(lab->worker->slots.sessions[i].state, SESSION_FREE);
-	engine_close(&lab->engine);
+	if (lab->operates)
+		operate_close(&lab->program);
+	engine_close(&lab->program.engine);
+	for (int i = 0; i < lab->program.argc; i++)
+		free(lab->argv[i]);
 	for (int i = 0; i < LAB_PEERS_MAX; i++)
 		descriptor_close(&lab->peers[i]);
 	for (int route = 0; route < ROUTES; route++)
@@ -269,6 +355,8 @@ void lab_turn(struct lab *lab)
 	now += TURN_US;
 	lab->over = worker_turn(lab->worker, PATIENCE);
 	assert_true(lab->over >= 0);
+	if (lab->operates)
+		operate_run(&lab->program);
 }
 
 void lab_settle(struct lab *lab)
@@ -297,7 +385,7 @@ struct session *lab_session(struct lab *lab)
 {
 	struct session *found = NULL;
 
-	for (unsigned int i = 0; i < lab->engine.slots_per_worker; i++) {
+	for (unsigned int i = 0; i < lab->program.engine.slots_per_worker; i++) {
 		struct session *session = &lab->worker->slots.sessions[i];
 
 		if (session->state == SESSION_FREE)
@@ -316,8 +404,9 @@ uint64_t lab_ended(const struct lab *lab, enum session_cause cause)
 
 /* --- peers --- */
 
-static int keep_peer(struct lab *lab, int fd)
+int lab_keep(struct lab *lab, int fd)
 {
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
 	for (int i = 0; i < LAB_PEERS_MAX; i++) {
 		if (lab->peers[i] != NO_DESCRIPTOR)
 			continue;
@@ -350,7 +439,7 @@ static int dial(struct lab *lab, int fd)
 
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)))
 		assert_int_equal(errno, EINPROGRESS);
-	return keep_peer(lab, fd);
+	return lab_keep(lab, fd);
 }
 
 int lab_dial(struct lab *lab)
@@ -378,7 +467,7 @@ static int accept_one(struct lab *lab, enum route route)
 		return fd;
 	}
 	fd = accept4(lab->backends[route], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	return fd >= 0 ? keep_peer(lab, fd) : fd;
+	return fd >= 0 ? lab_keep(lab, fd) : fd;
 }
 
 int lab_accept(struct lab *lab, enum route route)

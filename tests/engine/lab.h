@@ -16,19 +16,20 @@
 
 #include <stdbool.h>
 
-#include "engine/engine.h"
 #include "engine/worker.h"
-#include "options/options.h"
+#include "operate/program.h"
 
 #define LAB_PEERS_MAX 64
+#define LAB_WORDS_MAX 32
 
 struct lab {
-	struct engine engine;
-	struct options options;
-	struct worker *worker; /* the only one */
-	unsigned int port;     /* it listens there, on 127.0.0.1 */
-	int over;              /* what worker_turn() said last */
-	int backends[ROUTES];  /* by route: listening; NO_DESCRIPTOR: nobody does */
+	struct program program; /* its options, and an engine that has … */
+	struct worker *worker;  /* … this one alone */
+	char *argv[LAB_WORDS_MAX];
+	bool operates;        /* lab_operate() */
+	unsigned int port;    /* it listens there, on 127.0.0.1 */
+	int over;             /* what worker_turn() said last */
+	int backends[ROUTES]; /* by route: listening; NO_DESCRIPTOR: nobody does */
 	unsigned int backend_ports[ROUTES];
 	int peers[LAB_PEERS_MAX]; /* clients and backend connections that the test has not closed yet */
 	int ahead;                /* a connection to --https that has come, and that lab_accept() has not given yet */
@@ -64,6 +65,11 @@ bool lab_use(enum dataplane_choice choice);
  */
 void lab_open(struct lab *lab, const char *const *words);
 #define LAB(...) ((const char *const[]){__VA_ARGS__, NULL})
+/* From now on the option and its value are not on the command line any more, which a reload reads again. */
+void lab_drop_option(struct lab *lab, const char *option);
+/* With the control socket, and the metrics if the options have them: their part of the main loop is run in each round.
+ */
+void lab_operate(struct lab *lab);
 /* The worker is told to stop, and has to: no session and no descriptor may be left. */
 void lab_close(struct lab *lab);
 
@@ -88,6 +94,9 @@ uint64_t lab_now(void); /* us */
 void lab_advance(uint64_t ms);
 uint64_t lab_real_ms(void);
 
+/* Has a line with `part` in it been logged since the lab was opened? With LAB_LOG in the environment they are shown. */
+bool lab_has_logged(const char *part);
+
 unsigned int lab_live(const struct lab *lab);
 /* The only session there is. */
 struct session *lab_session(struct lab *lab);
@@ -96,6 +105,8 @@ uint64_t lab_ended(const struct lab *lab, enum session_cause cause);
 
 /* --- clients and backends: sockets that do not block --- */
 
+/* A socket of the test's becomes one of the lab's: it does not block, and lab_close() closes it. */
+int lab_keep(struct lab *lab, int fd);
 int lab_dial(struct lab *lab);
 /* From that address of this machine. */
 int lab_dial_from(struct lab *lab, const char *address);

@@ -26,7 +26,7 @@ static void test_bytes_are_exact_both_ways(void **state)
 	lab_until(&lab, lab_live(&lab) == 0);
 	assert_int_equal(lab.worker->counters.bytes_user + lab.worker->counters.bytes_kernel,
 			 up + down + lab_hello_for(ROUTE_HTTPS).length);
-	assert_true(dataplane_has_verdict(&lab.engine.dataplane) == (lab.worker->counters.bytes_kernel > 0));
+	assert_true(dataplane_has_verdict(&lab.program.engine.dataplane) == (lab.worker->counters.bytes_kernel > 0));
 	lab_close(&lab);
 }
 

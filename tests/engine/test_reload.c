@@ -16,14 +16,14 @@ static struct configuration *publish(struct lab *lab, const struct options *opti
 	struct configuration *configuration = configuration_new(options, sessions, 1);
 
 	assert_non_null(configuration);
-	configuration->older = atomic_load(&lab->engine.configuration);
+	configuration->older = atomic_load(&lab->program.engine.configuration);
 	configuration->rules = configuration->older->rules;
 	return configuration;
 }
 
 static void adopt(struct lab *lab, struct configuration *configuration)
 {
-	atomic_store(&lab->engine.configuration, configuration);
+	atomic_store(&lab->program.engine.configuration, configuration);
 	worker_wake(lab->worker);
 	lab_until(lab, atomic_load(&lab->worker->configuration) == configuration);
 }
@@ -37,9 +37,9 @@ static void test_new_sessions_have_new_options(void **state)
 
 	(void)state;
 	lab_open(&lab, LAB("--idle-timeout", "1h"));
-	old = atomic_load(&lab.engine.configuration);
+	old = atomic_load(&lab.program.engine.configuration);
 	pair = lab_pair(&lab, ROUTE_HTTPS);
-	options = lab.options;
+	options = lab.program.options;
 	options.idle_timeout_ms = 60000;
 	new = publish(&lab, &options, 16);
 	adopt(&lab, new);
@@ -70,7 +70,7 @@ static void test_a_backend_moves(void **state)
 	(void)state;
 	lab_open(&lab, NULL);
 	pair = lab_pair(&lab, ROUTE_HTTPS);
-	options = lab.options;
+	options = lab.program.options;
 	lab_listen(&lab, ROUTE_RULE); /* where the web server is from now on */
 	snprintf(text, sizeof(text), "127.0.0.1:%u", lab.backend_ports[ROUTE_RULE]);
 	assert_true(endpoint_parse(&options.backends[ROUTE_HTTPS], text, &why));
@@ -93,7 +93,7 @@ static void test_fewer_sessions(void **state)
 	lab_open(&lab, NULL);
 	pairs[0] = lab_pair(&lab, ROUTE_HTTPS);
 	pairs[1] = lab_pair(&lab, ROUTE_HTTPS);
-	adopt(&lab, publish(&lab, &lab.options, 1));
+	adopt(&lab, publish(&lab, &lab.program.options, 1));
 	third = lab_dial(&lab);
 	lab_send(&lab, third, "GET", 3);
 	lab_hang_up(&lab, pairs[0].client);
@@ -119,16 +119,16 @@ static void test_listeners_come_and_go(void **state)
 
 	(void)state;
 	lab_open(&lab, NULL);
-	options = lab.options;
+	options = lab.program.options;
 	snprintf(text, sizeof(text), "127.0.0.2:%u", lab.port);
 	assert_true(listen_parse(options.listeners, &count, text, &why));
 	configuration = publish(&lab, &options, 16);
 	configuration->opened = calloc(1, sizeof(struct listener));
 	assert_non_null(configuration->opened);
 	configuration->opened_count = 1;
-	assert_int_equal(
-		listener_prepare(&configuration->opened[0], &lab.engine.steer, &options, &options.listeners[0], &why),
-		0);
+	assert_int_equal(listener_prepare(&configuration->opened[0], &lab.program.engine.steer, &options,
+					  &options.listeners[0], &why),
+			 0);
 	waiting = lab_dial(&lab);
 	lab_send(&lab, waiting, "GET", 3);
 	adopt(&lab, configuration);
@@ -158,12 +158,12 @@ static void test_rules_change_within_a_hello(void **state)
 	lab_send(&lab, client, hello.bytes, hello.length - 1);
 	lab_until(&lab, lab_live(&lab) == 1);
 
-	options = lab.options;
+	options = lab.program.options;
 	options.routes = (struct routes){0};
 	assert_true(routes_add(&options.routes, "sni=elsewhere -> x", 0, &backend, &why));
 	configuration = publish(&lab, &options, 16);
 	configuration->rules = 2;
-	routes_compile(&options.routes, &lab.engine.dataplane.rules[1]);
+	routes_compile(&options.routes, &lab.program.engine.dataplane.rules[1]);
 	adopt(&lab, configuration);
 	assert_int_equal(atomic_load(&configuration->older->hellos), 1);
 
@@ -187,7 +187,7 @@ static void test_a_reload_while_draining(void **state)
 	pair = lab_pair(&lab, ROUTE_HTTPS);
 	worker_tell(lab.worker, WORKER_DRAIN);
 	lab_settle(&lab);
-	configuration = publish(&lab, &lab.options, 16);
+	configuration = publish(&lab, &lab.program.options, 16);
 	adopt(&lab, configuration);
 	assert_int_equal(lab.worker->accepting.count, 0);
 	lab_hang_up(&lab, pair.client);
