@@ -66,7 +66,7 @@ def armed(router, **options):
     """Somebody listens on the ACME port, and the program has noticed: it watches, if that is its way."""
     start = len(router.lines())
     with responder(**options) as listener:
-        wait_until(lambda: router.find(r"armed: .* is listened on", start), 5, "armed")
+        wait_until(lambda: router.find(r"armed: the ACME client listens on", start), 5, "armed")
         yield listener
 
 

@@ -38,7 +38,7 @@ def test_armed_by_whoever_listens(ground):
         router = ground.attach()
         ground.ask()
         wait_until(lambda: len(proxied(router)) == 1, 5, "a session: armed by a listener that was there before")
-        router.wait_line(r"armed: 127\.0\.0\.2:10443 is listened on")
+        router.wait_line(r"armed: the ACME client listens on 127\.0\.0\.2:10443;")
     router.wait_line("disarmed")
     ground.ask()
     listeners = [Listener(host=host, port=ACME) for host in hosts[:2]]
@@ -90,8 +90,8 @@ def test_a_listener_the_kernel_cannot_watch(ground):
     """MPTCP, as Go's net.Listen makes them: no sockmap takes it. Served, said so, and over when it is closed."""
     listener = mptcp_listener()
     router = ground.attach()
-    router.wait_line(r"armed: 127.0.0.1:10443 .*up to a second longer")
-    assert router.find(r"ready: .*armed while port 10443 is listened on")
+    router.wait_line(r"armed: .* on 127.0.0.1:10443; .*disarming may lag by a second")
+    assert router.find(r"ready: .*armed while port 10443 has a listener")
     for round_ in range(2):
         with connect((ground.server(), 443), namespace=ground.veth.namespace).sock as client:
             client.sendall(acme_hello())
@@ -127,7 +127,7 @@ def test_a_thousand_arms_without_a_failure(ground):
 def test_without_a_cgroup(ground, family):
     """As in a container without it: it says so, stays armed, and does not go round in circles."""
     router = ground.attach(prefix=WITHOUT_CGROUP)
-    router.wait_line(r"warn nothing tells when the ACME client listens \(no cgroup v2")
+    router.wait_line(r"warn cannot detect when the ACME client is listening \(no cgroup v2")
     for _ in range(20):
         assert ground.ask(family, "/server")[0] == f"{ground.server(family)} 443"
     wait_until(lambda: len(proxied(router)) == 20, 5, "all in the log")
@@ -145,7 +145,7 @@ def test_a_cgroup_that_is_not_ours(ground, tmp_path):
             f'$(grep " cgroup2 " /proc/self/mounts | cut -d " " -f 2 | grep -vx {part}); do umount -l "$m"; done; ' \
             'exec "$@"'
         router = ground.attach(prefix=["unshare", "--mount", "sh", "-c", script, "sh"])
-        router.wait_line(r"warn nothing tells .*cgroup \S+/part is not the root of the hierarchy")
+        router.wait_line(r"warn cannot detect .*cgroup \S+/part is not the root of the hierarchy")
         for _ in range(3):
             ground.ask()
         wait_until(lambda: len(proxied(router)) == 3, 5, "all in the log")

@@ -288,7 +288,7 @@ def test_policy_routing_comes_and_goes(front):
     assert len(rules()) == 2
     second = front.lab.failing_router(ACME, front.port, "--client-address", "transparent",
                                       listen=[("127.0.0.1", free_port())])
-    assert second.wait() == 1 and "transparent connections" in second.text() and f"pid {again.pid}" in second.text()
+    assert second.wait() == 1 and "--client-address transparent" in second.text() and f"pid {again.pid}" in second.text()
     assert len(rules()) == 2
     again.finish()
     assert rules() == [] and run("ip", "route", "show", "table", "all").count("table 10443") == 0

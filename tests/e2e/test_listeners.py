@@ -57,7 +57,7 @@ def test_all_are_found_by_their_files(ground):
             wait_until(lambda expected=gone + 1: len(proxied(router)) == expected, 5, "armed")
             listener.close()
         ground.ask()
-    assert len(proxied(router)) == 6 and not router.find("longer than that")
+    assert len(proxied(router)) == 6 and not router.find("may lag")
 
 
 def test_of_processes_that_cannot_be_seen(ground):
@@ -66,7 +66,7 @@ def test_of_processes_that_cannot_be_seen(ground):
         router = ground.attach(prefix=OTHER_PIDS)
         untracked = refuses_addresses()
         assert found(router, ACME) == (1, 0, 0 if untracked else 1)
-        router.wait_line("armed: .*PID namespace" if untracked else "armed: .*looked into$")
+        router.wait_line("armed: .*PID namespace" if untracked else "armed: .*; inspecting new connections$")
         assert ("cannot be tracked" in status(router)["armed"]["by"]) == untracked
         ground.ask()
         wait_until(lambda: len(proxied(router)) == 1, 5, "armed")

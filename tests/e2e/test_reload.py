@@ -188,7 +188,7 @@ def test_the_acme_port_in_place(ground, tmp_path):
             server = acme.accept()
             assert server.read(len(acme_hello())) == acme_hello()
             server.close()
-    router.wait_line("disarmed: nobody listens on port 10444")
+    router.wait_line("disarmed: nothing listens on port 10444")
     with responder(port=10445):
         config.reload(acme=10445)  # somebody listens there by now
         assert config.status()["armed"]["by"].startswith("127.0.0.1:10445")

@@ -252,7 +252,7 @@ def test_without_a_right(lab, veth, rights, why):
     report = command("check", "--acme", ACME, "--https", 443, prefix=prefix)[1]
     assert re.search(rf"^warn mode: .* ClientHellos cannot be inspected in passing: .*{why}", report, re.MULTILINE), report
     router = lab.router(ACME, 443, prefix=prefix, listen=[("0.0.0.0", 443)], bypass=True)
-    assert router.find(rf"info while armed, all connections go through alpnbpf: .*{why}")
+    assert router.find(rf"info while armed, new connections will be proxied, because ClientHellos cannot be inspected in passing: .*{why}")
     assert not router.find("hellos read in passing")
     with armed(router) as acme:
         validate(lab.connect((veth.server4, 443), namespace=veth.namespace), acme, acme_hello())
@@ -285,7 +285,7 @@ def test_a_server_bound_to_its_device(lab, veth):
         client.send(acme_hello())
         server = web.accept()
         assert server.read(H) == acme_hello()
-        router.wait_line("left to the web server though their hello was not, or may not have been, for it: 1 so far", 5)
+        router.wait_line("warn connections could not be taken over and stayed with the web server, 1 so far", 5)
         assert scrape(metrics)["alpnbpf_untakable_total"] == 1
         held = lab.connect(("127.0.0.1", front)).send(acme_hello())
         assert acme.accept().read(H) == acme_hello()

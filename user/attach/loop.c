@@ -109,7 +109,7 @@ static nfds_t fill_poll(const struct attach *attach, struct pollfd *wait)
 
 	wait[WAIT_SIGNALS] = (struct pollfd){.fd = attach->signals, .events = POLLIN};
 	wait[WAIT_FINISHED] = (struct pollfd){.fd = program->engine.finished, .events = POLLIN};
-	wait[WAIT_ARMING] = (struct pollfd){.fd = arming_fd(&program->engine.steer), .events = POLLIN};
+	wait[WAIT_ARMING] = (struct pollfd){.fd = arming_fd(&program->engine.steer.arming), .events = POLLIN};
 	operate_poll(program, &wait[WAIT_OPERATE]);
 	for (unsigned int i = 0; i < attach->lock_count; i++)
 		wait[WAIT_LOCKS + i] = (struct pollfd){.fd = attach->locks[i], .events = POLLIN};
@@ -165,7 +165,7 @@ void loop_run(struct attach *attach)
 	struct pollfd wait[WAIT_LOCKS + LOCKS_MAX];
 
 	for (ending_step(attach); !ending_is_over(attach); ending_step(attach)) {
-		bool armed = arming_look(&attach->program.engine.steer);
+		bool armed = arming_look(&attach->program.engine.steer.arming);
 		nfds_t count = fill_poll(attach, wait);
 		int ready = poll(wait, count, wait_ms(attach, armed));
 		uint64_t ended;

@@ -17,6 +17,8 @@
 #include "operate/counter_output.h"
 #include "operate/operate.h"
 #include "options/command_line.h"
+#include "steering/endpoint.h"
+#include "steering/mode.h"
 #include "system/bpf.h"
 #include "system/notify.h"
 

@@ -13,6 +13,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "steering/endpoint.h"
 #include "system/activation.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/kernels.h"

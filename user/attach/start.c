@@ -62,7 +62,7 @@ static uint64_t kept_capabilities(const struct attach *attach)
 		keep |= CAPABILITY(CAP_NET_ADMIN);
 		log_info("keeping CAP_NET_ADMIN for --client-address transparent");
 	}
-	if (attach->program.engine.steer.watches) {
+	if (attach->program.engine.steer.watch.is_ready) {
 		keep |= CAPABILITY(CAP_NET_ADMIN) | CAPABILITY(CAP_NET_BIND_SERVICE);
 		log_info("keeping CAP_NET_ADMIN and CAP_NET_BIND_SERVICE to take over connections from the web server");
 	}
@@ -108,7 +108,7 @@ int attach_start(struct attach *attach)
 	struct sandbox sandbox = {.capabilities = kept_capabilities(attach),
 				  .config = attach->program.options.config,
 				  .writable = {run_directory(), metrics_folder(attach, metrics, sizeof(metrics))},
-				  .attaches = attach->program.engine.steer.watches,
+				  .attaches = attach->program.engine.steer.watch.is_ready,
 				  .child = attach->child.pid};
 	struct sentence why;
 	int error = sandbox_enter(&sandbox, &why);

@@ -15,6 +15,8 @@
 #include "system/lock.h"
 #include "system/listening.h"
 #include "options/options.h"
+#include "steering/bypass.h"
+#include "steering/mode.h"
 #include "steering/steer.h"
 
 #include <errno.h>
@@ -174,6 +176,7 @@ static void check_steering(struct findings *findings)
 {
 	const struct options *options = findings->options;
 	char mode[STEER_MODE_MAX];
+	struct address untracked;
 	struct sentence why = {0};
 	struct steer steer;
 	int error = steer_open(&steer, options, needs_workers(options), FEW_SESSIONS, &why);
@@ -184,18 +187,19 @@ static void check_steering(struct findings *findings)
 			    "in place: %s; instead, move the web server to another port (--https 8443)", why.text);
 	else if (error)
 		add_finding(findings, VERDICT_FAIL, "%s", why.text);
-	else if (steer_wants_bypass(options) && !steer.bypass)
+	else if (plan_wants_bypass(options) && !steer.plan.bypass)
 		add_finding(findings, VERDICT_WARN,
 			    "bypass: not possible: %s; all connections would go through alpnbpf", why.text);
 	else if (*why.text)
 		add_finding(findings, VERDICT_WARN, "mode: %s: %s", mode, why.text);
-	else if (*steer.cannot_watch)
+	else if (*steer.watch.cannot)
 		add_finding(
 			findings, VERDICT_WARN,
 			"mode: %s; while armed, new connections would be proxied, because ClientHellos cannot be inspected in passing: %s",
-			mode, steer.cannot_watch);
+			mode, steer.watch.cannot);
 	else
-		add_finding(findings, steer_bypasses_all(&steer) ? VERDICT_OK : VERDICT_WARN, "mode: %s", mode);
+		add_finding(findings, bypass_has_untracked(&steer.tracker, &untracked) ? VERDICT_WARN : VERDICT_OK,
+			    "mode: %s", mode);
 	if (!error)
 		steer_close(&steer);
 }

@@ -64,7 +64,7 @@ unsigned int connect_first_address(const struct session *session)
 
 	if (connect_follows_client(session))
 		return 0;
-	if (session->connecting.aim == ROUTE_HTTPS && (steer_of(session)->peername || is_transparent(session)))
+	if (session->connecting.aim == ROUTE_HTTPS && (steer_of(session)->plan.peername || is_transparent(session)))
 		for (unsigned int i = 0; i < endpoint->count; i++)
 			if (endpoint->addresses[i].sa.sa_family == client.sa.sa_family)
 				return i;
@@ -114,17 +114,17 @@ static int begin_connection(struct session *session, const struct address *addre
 {
 	struct steer *steer = steer_of(session);
 	int fd = session->sides[BACKEND].fd, result = 0;
-	bool tracked = session->connecting.aim == ROUTE_HTTPS && steer->tracks;
+	bool tracked = session->connecting.aim == ROUTE_HTTPS && steer->own.are_tracked;
 
 	if (is_transparent(session))
 		result = bind_as_client(fd, &session->client, address->sa.sa_family);
 	if (!result && tracked)
-		result = steer_connect_begin(steer, fd, &session->client, address, &session->connecting.own);
+		result = own_connection_begin(&steer->own, fd, &session->client, address, &session->connecting.own);
 	if (result)
 		return result;
 	result = connect_result(fd, address);
 	if (tracked) {
-		int error = steer_connect_end(steer, &session->connecting.own);
+		int error = own_connection_end(&steer->own, &session->connecting.own);
 
 		if (error && (result == 0 || result == -EALREADY))
 			result = error;

@@ -21,6 +21,7 @@ int engine_open(struct engine *engine)
 				  .answered = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				  .dataplane = {.socks = NO_DESCRIPTOR, .slots = NO_DESCRIPTOR},
 				  .trace = {.to = NO_DESCRIPTOR, .from = NO_DESCRIPTOR}};
+	steer_clear(&engine->steer);
 	if (engine->finished < 0 || engine->answered < 0)
 		return -errno;
 	return trace_open(&engine->trace);

@@ -50,7 +50,7 @@ static int open_socket(const struct steer *steer, const struct options *options,
 		return -errno;
 	error = bind_and_listen(fd, options, address);
 	if (!error)
-		error = hello_watch_own(steer, fd);
+		error = hello_watch_own(&steer->watch, fd);
 	if (!error)
 		return fd;
 	close(fd);
@@ -97,7 +97,7 @@ static int take_inherited(const struct worker *worker, int fd)
 
 	if (!error && getsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &deferred, &length) == 0 && !deferred)
 		error = socket_set_defer_accept(fd, options);
-	return error ? error : hello_watch_own(&worker->engine->steer, fd);
+	return error ? error : hello_watch_own(&worker->engine->steer.watch, fd);
 }
 
 int listener_share(struct worker *worker, int from, const struct address *address, struct sentence *why)

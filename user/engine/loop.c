@@ -304,10 +304,10 @@ int worker_init(struct worker *worker, struct engine *engine, unsigned int index
 	if (worker->epoll < 0 || worker->wake < 0)
 		return -errno;
 	error = poll_descriptor(worker, worker->wake, SOURCE_WAKE);
-	if (!error && index == 0 && engine->steer.watches) {
+	if (!error && index == 0 && engine->steer.watch.is_ready) {
 		error = takeovers_open(worker);
 		if (!error)
-			error = poll_descriptor(worker, engine->steer.takeovers, SOURCE_TAKEOVERS);
+			error = poll_descriptor(worker, engine->steer.maps.takeovers, SOURCE_TAKEOVERS);
 	}
 	if (error || !dataplane_has_verdict(&engine->dataplane))
 		return error;

@@ -18,7 +18,7 @@
 #include "base/address.h"
 #include "base/timer.h"
 #include "engine/outcome.h"
-#include "steering/steer.h"
+#include "steering/own_connections.h"
 
 struct configuration;
 struct endpoint;
@@ -62,12 +62,12 @@ struct first_bytes {
 
 /* The backend that is being connected, or is. backend.c and connect.c */
 struct connecting {
-	enum route aim;         /* whose it is */
-	uint64_t deadline;      /* us */
-	unsigned int address;   /* index of the address being tried */
-	unsigned int left;      /* addresses of this round, with that one */
-	bool header_sent;       /* the PROXY header, where one is due */
-	struct steer_entry own; /* the connection to the web server, as steering knows it */
+	enum route aim;            /* whose it is */
+	uint64_t deadline;         /* us */
+	unsigned int address;      /* index of the address being tried */
+	unsigned int left;         /* addresses of this round, with that one */
+	bool header_sent;          /* the PROXY header, where one is due */
+	struct own_connection own; /* the connection to the web server, as steering knows it */
 };
 
 /* Bytes of the flow from a side that were redirected and are not known to have arrived. in_flight.c */

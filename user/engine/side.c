@@ -180,7 +180,8 @@ void side_close(struct session *session, enum side side, bool hard)
 	if (hard)
 		setsockopt(sock->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	if (side == BACKEND) /* before its port can be another's */
-		steer_forget(&session->worker->engine->steer, session->worker->index, &session->connecting.own);
+		own_connection_forget(&session->worker->engine->steer.own, session->worker->index,
+				      &session->connecting.own);
 	close(sock->fd);
 	free(sock->unsent);
 	if (sock->in_map)

@@ -13,13 +13,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "base/log.h"
 #include "engine/accept.h"
 #include "engine/socket_options.h"
 #include "engine/worker.h"
+#include "steering/endpoint.h"
 #include "steering/takeover.h"
 
 #define WAITING_MOST 256 /* no memory is used before it is needed */
@@ -44,16 +44,13 @@ static int raw_of(const struct worker *worker, const struct steer_takeover *take
 {
 	struct address client = takeover_client(takeover);
 
-	return worker->engine->steer.raw[steer_family_of(&client)];
+	return worker->engine->steer.watch.raw[steer_family_of(&client)];
 }
 
 /* The program lets its packets through again. */
 static void let_through(struct worker *worker, const struct steer_takeover *takeover)
 {
-	struct steer *steer = &worker->engine->steer;
-
-	if (bpf_map_delete_elem(steer->taken, &takeover->ends) == 0)
-		__atomic_fetch_add(&steer->state->takeovers_ended, 1, __ATOMIC_SEQ_CST);
+	hello_watch_release(&worker->engine->steer.watch, &takeover->ends);
 }
 
 /* Neither the web server nor we can go on with it: the client learns that at once. */
@@ -206,7 +203,7 @@ bool takeovers_expired(struct worker *worker, struct timer *timer)
 bool takeovers_pending(struct worker *worker)
 {
 	return worker->takeovers && atomic_load(&worker->command) != WORKER_STOP &&
-	       steer_takeovers_pending(worker->engine->steer.state);
+	       steer_takeovers_pending(worker->engine->steer.maps.state);
 }
 
 size_t takeovers_timers(void)
@@ -219,7 +216,7 @@ int takeovers_open(struct worker *worker)
 	worker->takeovers = calloc(1, sizeof(struct takeovers));
 	if (!worker->takeovers)
 		return -ENOMEM;
-	worker->takeovers->ring = ring_buffer__new(worker->engine->steer.takeovers, record_seen, worker, NULL);
+	worker->takeovers->ring = ring_buffer__new(worker->engine->steer.maps.takeovers, record_seen, worker, NULL);
 	return worker->takeovers->ring ? 0 : -errno;
 }
 

@@ -10,7 +10,7 @@
 
 #include "operate/counter_output.h"
 #include "operate/status.h"
-#include "steering/arming.h"
+#include "steering/mode.h"
 
 static void write_gauge(struct text *out, const char *name, const char *help, uint64_t value)
 {
@@ -70,7 +70,7 @@ void metrics_write(struct text *out, struct program *program, const struct snaps
 {
 	write_info(out, program);
 	write_gauge(out, "alpnbpf_armed", "1 while new connections are inspected.",
-		    arming_is_armed(&program->engine.steer));
+		    arming_is_armed(&program->engine.steer.arming));
 	write_gauge(out, "alpnbpf_workers", "Threads that serve sessions.", program->engine.running);
 	write_gauge(out, "alpnbpf_sessions_max", "Limit of simultaneous sessions.",
 		    atomic_load(&program->engine.configuration)->max_sessions);

@@ -3,7 +3,6 @@
 #include "operate/program.h"
 
 #include "base/descriptor.h"
-#include "steering/watch.h"
 
 void program_init(struct program *program, int argc, char **argv)
 {
@@ -17,11 +16,11 @@ void program_init(struct program *program, int argc, char **argv)
 
 void program_add_counters(const struct program *program, struct counters *counters)
 {
-	const struct steer_state *state = program->engine.steer.state;
+	const struct steer_state *state = program->engine.steer.maps.state;
 
 	if (state) {
 		counters->steered = __atomic_load_n(&state->steered, __ATOMIC_RELAXED);
-		counters->untakable = hello_watch_untakable(&program->engine.steer);
+		counters->untakable = __atomic_load_n(&state->untakable, __ATOMIC_RELAXED);
 	}
 	counters->reloads = program->reload.done_count;
 	counters->reloads_failed = program->reload.failed_count;

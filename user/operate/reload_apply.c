@@ -35,7 +35,7 @@ static bool can_change(const struct program *program, const struct options *new,
 	if (new->routes.count && !program->engine.dataplane.rules)
 		return sentence_refuse(why,
 				       "route: alpnbpf started without rules and cannot add one now; restart alpnbpf");
-	return steer_can_change(&program->engine.steer, &program->options, new, why->text, sizeof(why->text));
+	return steer_can_change(&program->engine.steer, &program->options, new, why);
 }
 
 /* --- listeners --- */

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "steering/arming.h"
+#include "steering/mode.h"
 #include "base/json.h"
 #include "operate/counter_output.h"
 
@@ -51,7 +51,7 @@ static void collect_facts(struct facts *facts, struct program *program, const st
 	*facts = (struct facts){.program = program,
 				.snapshot = snapshot,
 				.now = monotonic_us(),
-				.armed = arming_reason(&program->engine.steer)};
+				.armed = arming_reason(&program->engine.steer.arming)};
 	facts->descriptors = status_descriptors();
 	facts->descriptor_limit = getrlimit(RLIMIT_NOFILE, &limit) ? 0 : limit.rlim_cur;
 }
@@ -65,7 +65,7 @@ static double armed_for(const struct facts *facts)
 {
 	const struct steer *steer = &facts->program->engine.steer;
 
-	return seconds_since(facts, steer->was_armed ? steer->armed_at : facts->program->started);
+	return seconds_since(facts, steer->arming.was_armed ? steer->arming.armed_at : facts->program->started);
 }
 
 /* "up", "down" or "unknown", by the last connection attempt. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Whether somebody listens on the ACME port, as user space sees it: finds the listeners that were there before
- * sock_ops, and tells what changes. The kernel needs none of this to steer, but for those listeners.
+ * Follows whether the ACME client listens, as user space sees it: finds its listeners that were there before sock_ops,
+ * and logs what changes. Owns the ring of arrivals. Main thread.
  */
 #include "steering/arming.h"
 
@@ -9,252 +9,199 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "system/bpf.h"
-#include "system/ports.h"
-#include "system/process.h"
-#include "steering/listeners.h"
-#include "steering/watch.h"
-#include "system/listening.h"
 #include "base/log.h"
 #include "base/timer.h"
+#include "steering/bypass.h"
+#include "steering/endpoint.h"
+#include "system/listening.h"
+#include "system/ports.h"
+#include "system/process.h"
 
-int arming_fd(const struct steer *steer)
+void arming_open(struct arming *arming, const struct steer_plan *plan, const struct steer_maps *maps,
+		 struct listener_tracker *tracker, struct hello_watch *watch)
 {
-	return steer->arrivals ? ring_buffer__epoll_fd(steer->arrivals) : -1;
+	*arming = (struct arming){.plan = plan, .maps = maps, .tracker = tracker, .watch = watch};
 }
 
-static bool has_untracked(const struct steer *steer)
+int arming_fd(const struct arming *arming)
 {
-	return __atomic_load_n(&steer->state->untracked_listeners, __ATOMIC_SEQ_CST) != steer->state->untracked_gone;
+	return arming->arrivals ? ring_buffer__epoll_fd(arming->arrivals) : NO_DESCRIPTOR;
 }
 
-bool arming_is_armed(const struct steer *steer)
+static uint64_t untracked_listeners(const struct arming *arming)
 {
-	uint64_t cookie;
+	return __atomic_load_n(&arming->maps->state->untracked_listeners, __ATOMIC_SEQ_CST);
+}
 
-	if (!steer->state || steer->state->always || has_untracked(steer))
+static void set_untracked_gone(struct arming *arming, uint64_t gone)
+{
+	__atomic_store_n(&arming->maps->state->untracked_gone, gone, __ATOMIC_SEQ_CST);
+}
+
+bool arming_is_armed(const struct arming *arming)
+{
+	const struct steer_state *state;
+
+	if (!arming->maps || !arming->arrivals)
 		return true;
-	for (uint32_t i = 0; i < STEER_LISTENERS; i++)
-		if (bpf_map_lookup_elem(steer->acme_listeners, &i, &cookie) == 0)
-			return true;
-	return false;
+	state = arming->maps->state;
+	return untracked_listeners(arming) != state->untracked_gone ||
+	       listeners_has_tracked(arming->tracker, STEER_ACME);
 }
 
-const char *arming_reason(const struct steer *steer)
+const char *arming_reason(const struct arming *arming)
 {
-	if (!arming_is_armed(steer))
+	if (!arming_is_armed(arming))
 		return NULL;
-	if (!steer->state)
+	if (!arming->maps)
 		return "every connection goes through alpnbpf";
-	if (steer->armed_always)
-		return steer->armed_always;
-	return *steer->armed_by ? steer->armed_by : "a listener on the ACME port";
+	if (arming->plan->why_always)
+		return arming->plan->why_always;
+	return *arming->armed_by ? arming->armed_by : "a listener on the ACME port";
 }
 
-static struct address address_of(const struct steer_endpoint *endpoint)
-{
-	struct address address = {.len = sizeof(address.in6)};
-
-	address.in6.sin6_family = AF_INET6;
-	address.in6.sin6_port = htons(endpoint->port);
-	memcpy(&address.in6.sin6_addr, endpoint->addr, sizeof(endpoint->addr));
-	return address_unmapped(&address);
-}
-
-static void name_endpoint(const struct steer_endpoint *endpoint, char *out, size_t size)
-{
-	struct address address = address_of(endpoint);
-
-	address_format(&address, out, size);
-}
-
-/* Whose it is can be seen without rights, unlike which process. */
-static void name_user(struct steer *steer, const struct address *address, const char *name)
+/* Whose it is can be seen without capabilities, unlike which process. */
+static void name_user(struct arming *arming, const struct address *at, const char *name)
 {
 	struct listening listeners[STEER_LISTENERS];
-	int count = listening_on(steer->acme_port, listeners, STEER_LISTENERS);
+	int count = listening_on(arming->plan->acme_port, listeners, STEER_LISTENERS);
 
-	snprintf(steer->armed_by, sizeof(steer->armed_by), "%.120s", name);
+	snprintf(arming->armed_by, sizeof(arming->armed_by), "%.120s", name);
 	for (int i = 0; i < count && i < STEER_LISTENERS; i++)
-		if (address_equal(&listeners[i].address, address) && listeners[i].uid_known)
-			snprintf(steer->armed_by, sizeof(steer->armed_by), "%.120s, of uid %u", name, listeners[i].uid);
+		if (address_equal(&listeners[i].address, at) && listeners[i].uid_known)
+			snprintf(arming->armed_by, sizeof(arming->armed_by), "%.120s, of uid %u", name,
+				 listeners[i].uid);
 }
 
-static void note_armed(struct steer *steer, const struct steer_endpoint *at, const char *name)
+static void note_armed(struct arming *arming)
 {
-	struct address address;
+	hello_watch_follow(arming->watch, true); /* before it is said that we are armed */
+	arming->was_armed = true;
+	arming->armed_at = monotonic_us();
+	arming->armed_by[0] = '\0';
+}
+
+static void note_listener(struct arming *arming, const struct address *at, const char *name, bool tracked)
+{
 	char holder[PROCESS_TEXT_MAX];
-
-	hello_watch_follow(steer, true); /* before it is said that we are armed */
-	steer->was_armed = true;
-	steer->armed_at = monotonic_us();
-	steer->armed_by[0] = '\0';
-	if (!at)
-		return;
-	address = address_of(at);
-	if (port_find_holder(&address, holder, sizeof(holder)))
-		snprintf(steer->armed_by, sizeof(steer->armed_by), "%.60s at %.120s", holder, name);
-	else
-		name_user(steer, &address, name);
-}
-
-static void log_arrival(struct steer *steer, const struct steer_endpoint *at, bool tracked)
-{
-	char name[ADDRESS_TEXT_MAX], lag[160] = "";
 	size_t length;
 
-	if (steer->was_armed || !arming_is_armed(steer)) /* or it came and went */
-		return;
-	name_endpoint(at, name, sizeof(name));
-	note_armed(steer, at, name);
-	length = strlen(steer->armed_by);
+	if (port_find_holder(at, holder, sizeof(holder)))
+		snprintf(arming->armed_by, sizeof(arming->armed_by), "%.60s at %.120s", holder, name);
+	else
+		name_user(arming, at, name);
+	length = strlen(arming->armed_by);
 	if (!tracked)
-		snprintf(steer->armed_by + length, sizeof(steer->armed_by) - length, "; it cannot be tracked (%s)",
-			 listeners_why_untracked(steer, STEER_ACME));
-	if (!tracked)
-		snprintf(lag, sizeof(lag),
-			 ", up to a second longer than that (the kernel does not tell when it goes; %s)",
-			 listeners_why_untracked(steer, STEER_ACME));
-	log_info("armed: %s is listened on; new connections are looked into%s", name, lag);
+		snprintf(arming->armed_by + length, sizeof(arming->armed_by) - length, "; it cannot be tracked (%s)",
+			 listeners_why_untracked(arming->tracker, STEER_ACME));
 }
 
-/* A web server's listener without a slot: connections to it come through us. steer_mode() says so as long as it is
- * there. */
-static void log_untracked_https(const struct steer *steer, const struct address *at)
+static void log_arrival(struct arming *arming, const struct address *at, bool tracked)
 {
-	static struct log_limit limit;
-	char name[ADDRESS_TEXT_MAX];
-	unsigned long suppressed;
+	char name[ADDRESS_TEXT_MAX], lag[192] = "";
 
-	if (log_limit_pass(&limit, &suppressed))
-		log_warn("no bypass to %s, connections for it go through alpnbpf: its listener cannot be tracked (%s)",
-			 address_format(at, name, sizeof(name)), listeners_why_untracked(steer, STEER_HTTPS));
+	if (arming->was_armed || !arming_is_armed(arming)) /* or it came and went */
+		return;
+	address_format(at, name, sizeof(name));
+	note_armed(arming);
+	note_listener(arming, at, name, tracked);
+	if (!tracked)
+		snprintf(lag, sizeof(lag), " (disarming may lag by a second: this listener cannot be tracked; %s)",
+			 listeners_why_untracked(arming->tracker, STEER_ACME));
+	log_info("armed: the ACME client listens on %s; inspecting new connections%s", name, lag);
 }
 
 static int arrival_seen(void *context, void *data, size_t size)
 {
 	const struct steer_arrival *arrival = data;
+	struct arming *arming = context;
 	struct address at;
 
 	if (size < sizeof(*arrival))
 		return 0;
-	if (arrival->kind == STEER_ACME) {
-		log_arrival(context, &arrival->at, arrival->tracked);
-	} else {
-		at = address_of(&arrival->at);
-		log_untracked_https(context, &at);
-	}
+	at = steer_endpoint_address(&arrival->at, 0);
+	if (arrival->kind == STEER_ACME)
+		log_arrival(arming, &at, arrival->tracked);
+	else
+		bypass_note_untracked(arming->tracker, &at);
 	return 0;
 }
 
-static int find_acme_listeners(struct steer *steer)
+/* See struct steer_state. */
+static int find_listeners(struct arming *arming)
 {
-	struct steer_endpoint at;
 	struct listeners found;
-	int error = listeners_find(steer, STEER_ACME, &found);
+	int error = listeners_find(arming->tracker, STEER_ACME, &found);
 
 	if (error || !found.count)
 		return error;
-	__atomic_fetch_add(&steer->state->found, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&arming->maps->state->found, 1, __ATOMIC_SEQ_CST);
 	if (found.untracked)
-		__atomic_store_n(&steer->state->untracked_gone,
-				 __atomic_load_n(&steer->state->untracked_listeners, __ATOMIC_SEQ_CST) - 1,
-				 __ATOMIC_SEQ_CST);
-	at = steer_endpoint_from(&found.first);
-	log_arrival(steer, &at, !found.untracked);
+		set_untracked_gone(arming, untracked_listeners(arming) - 1);
+	log_arrival(arming, &found.first, !found.untracked);
 	return 0;
 }
 
-static int find_https_listeners(struct steer *steer)
+int arming_start(struct arming *arming)
 {
-	struct listeners found;
-	int error = listeners_find(steer, STEER_HTTPS, &found);
-
-	if (!error && found.untracked)
-		log_untracked_https(steer, &found.first);
-	return error;
+	arming->arrivals = ring_buffer__new(arming->maps->arrivals, arrival_seen, arming, NULL);
+	return arming->arrivals ? find_listeners(arming) : -errno;
 }
 
-/* Without it, listeners that were there before are untracked. */
-static void open_finder(struct steer *steer)
-{
-	struct sentence why;
-	int error = listener_finder_open(&steer->finder, steer->netns_cookie, steer->acme_listeners,
-					 steer->https_listeners);
-
-	if (!error)
-		return;
-	bpf_explain(error, "loading the programs that find listeners", &why);
-	log_warn("listeners that were there before alpnbpf cannot be tracked: %s", why.text);
-}
-
-int arming_start(struct steer *steer, int ring)
-{
-	int error;
-
-	steer->arrivals = ring_buffer__new(ring, arrival_seen, steer, NULL);
-	if (!steer->arrivals)
-		return -errno;
-	open_finder(steer);
-	error = find_acme_listeners(steer);
-	if (!error && steer->bypass)
-		error = find_https_listeners(steer);
-	return error;
-}
-
-int arming_find_anew(struct steer *steer, enum steer_kind kind)
+int arming_find_anew(struct arming *arming)
 {
 	/* sock_ops knows the new port by now; a listener that has come since is found again. */
-	listeners_forget(steer, kind);
-	if (kind == STEER_HTTPS)
-		return find_https_listeners(steer);
+	listeners_forget(arming->tracker, STEER_ACME);
 	/* What was untracked was another port's, and so was the one that armed us. */
-	__atomic_store_n(&steer->state->untracked_gone, steer->state->untracked_listeners, __ATOMIC_SEQ_CST);
-	if (steer->was_armed)
-		log_info("disarmed: the ACME port is another one now");
-	steer->was_armed = false;
-	return find_acme_listeners(steer);
+	set_untracked_gone(arming, untracked_listeners(arming));
+	if (arming->was_armed)
+		log_info("disarmed: the ACME port has changed");
+	arming->was_armed = false;
+	return find_listeners(arming);
 }
 
-void arming_stop(struct steer *steer)
+void arming_close(struct arming *arming)
 {
-	if (steer->arrivals)
-		ring_buffer__free(steer->arrivals);
-	steer->arrivals = NULL;
-	listener_finder_close(&steer->finder);
+	if (arming->arrivals)
+		ring_buffer__free(arming->arrivals);
+	*arming = (struct arming){0};
 }
 
 /* Listeners that have no slot: see struct steer_state. */
-static void look_for_untracked(struct steer *steer)
+static void look_for_untracked(struct arming *arming)
 {
-	uint64_t untracked = __atomic_load_n(&steer->state->untracked_listeners, __ATOMIC_SEQ_CST);
+	uint64_t untracked = untracked_listeners(arming);
 	struct listening listener;
 
-	if (untracked != steer->state->untracked_gone && listening_on(steer->acme_port, &listener, 1) == 0)
-		__atomic_store_n(&steer->state->untracked_gone, untracked, __ATOMIC_SEQ_CST);
+	if (untracked != arming->maps->state->untracked_gone &&
+	    listening_on(arming->plan->acme_port, &listener, 1) == 0)
+		set_untracked_gone(arming, untracked);
 }
 
-bool arming_look(struct steer *steer)
+bool arming_look(struct arming *arming)
 {
-	if (steer->watches)
-		hello_watch_look(steer);
-	if (!steer->arrivals) {
-		hello_watch_follow(steer, true); /* always, if it did not succeed before */
-		return steer->watches && !steer->watch_ended;
+	const struct hello_watch *watch = arming->watch;
+
+	if (!arming->maps)
+		return false;
+	hello_watch_look(arming->watch);
+	if (!arming->arrivals) {
+		hello_watch_follow(arming->watch, true); /* always, if it did not succeed before */
+		return watch->is_ready && !watch->has_ended;
 	}
-	look_for_untracked(steer);
-	if (steer->was_armed && !arming_is_armed(steer)) {
-		steer->was_armed = false;
-		log_info("disarmed: nobody listens on port %u any more", steer->acme_port);
+	look_for_untracked(arming);
+	if (arming->was_armed && !arming_is_armed(arming)) {
+		arming->was_armed = false;
+		log_info("disarmed: nothing listens on port %u any more", arming->plan->acme_port);
 	}
-	ring_buffer__consume(steer->arrivals);
-	if (!steer->was_armed && arming_is_armed(steer)) { /* the ring was full */
-		note_armed(steer, NULL, NULL);
-		log_info("armed: port %u is listened on; new connections are looked into", steer->acme_port);
+	ring_buffer__consume(arming->arrivals);
+	if (!arming->was_armed && arming_is_armed(arming)) { /* the ring was full */
+		note_armed(arming);
+		log_info("armed: the ACME client listens on port %u; inspecting new connections",
+			 arming->plan->acme_port);
 	}
-	hello_watch_follow(steer, steer->was_armed);
-	return steer->was_armed || steer->watch;
+	hello_watch_follow(arming->watch, arming->was_armed);
+	return arming->was_armed || watch->link;
 }

@@ -13,7 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/log.h"
-#include "steering/steer.h"
+#include "steering/endpoint.h"
 
 /* bpftool's output is not written for -Wconversion. */
 #pragma GCC diagnostic push

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Lists listeners as the kernel knows them, and compares with the maps. Main thread only. */
+/* Lists listeners as the kernel knows them, and compares with the maps. Owns the programs that find them. Main thread.
+ */
 #include "steering/listeners.h"
 
 #include <errno.h>
@@ -7,38 +8,63 @@
 
 #include <bpf/bpf.h>
 
+#include "base/log.h"
+#include "base/sentence.h"
+#include "steering/endpoint.h"
+#include "system/bpf.h"
 #include "system/listening.h"
 
-static int map_of(const struct steer *steer, enum steer_kind kind)
+void listeners_open(struct listener_tracker *tracker, const struct steer_plan *plan, const struct steer_maps *maps,
+		    uint64_t netns_cookie)
 {
-	return kind == STEER_ACME ? steer->acme_listeners : steer->https_listeners;
+	struct sentence why;
+	int error;
+
+	tracker->plan = plan;
+	tracker->maps = maps;
+	error = listener_finder_open(&tracker->finder, netns_cookie, maps->acme_listeners, maps->https_listeners);
+	if (!error)
+		return;
+	bpf_explain(error, "loading the programs that find listeners", &why);
+	log_warn("listeners that were there before alpnbpf cannot be tracked: %s", why.text);
 }
 
-static unsigned int port_of(const struct steer *steer, enum steer_kind kind)
+void listeners_close(struct listener_tracker *tracker)
 {
-	return kind == STEER_ACME ? steer->acme_port : steer->https_port;
+	listener_finder_close(&tracker->finder);
+}
+
+static int map_of(const struct listener_tracker *tracker, enum steer_kind kind)
+{
+	return kind == STEER_ACME ? tracker->maps->acme_listeners : tracker->maps->https_listeners;
+}
+
+static unsigned int port_of(const struct listener_tracker *tracker, enum steer_kind kind)
+{
+	return kind == STEER_ACME ? tracker->plan->acme_port : tracker->plan->https_port;
 }
 
 /* Would a connection to --https reach this listener? */
-static bool may_be_https(const struct steer *steer, const struct address *listener)
+static bool may_be_https(const struct listener_tracker *tracker, const struct address *listener)
 {
 	struct steer_endpoint at = steer_endpoint_from(listener);
 	uint8_t present;
 
 	at.port = 0;
-	return address_is_wildcard(listener) || bpf_map_lookup_elem(steer->https_addresses, &at, &present) == 0;
+	return address_is_wildcard(listener) || bpf_map_lookup_elem(tracker->maps->web_hosts, &at, &present) == 0;
 }
 
 /* Those of the kind, at most STEER_LISTENERS of them. Returns how many there are, maybe more; or -errno. */
-static int list_kind(const struct steer *steer, enum steer_kind kind, struct listening listening[STEER_LISTENERS])
+static int list_kind(const struct listener_tracker *tracker, enum steer_kind kind,
+		     struct listening listening[STEER_LISTENERS])
 {
-	int count = listening_on(port_of(steer, kind), listening, STEER_LISTENERS), listed, chosen = 0;
+	int count = listening_on(port_of(tracker, kind), listening, STEER_LISTENERS), listed, chosen = 0;
 
 	if (count < 0 || kind == STEER_ACME)
 		return count;
 	listed = count < STEER_LISTENERS ? count : STEER_LISTENERS;
 	for (int i = 0; i < listed; i++)
-		if (may_be_https(steer, &listening[i].address))
+		if (may_be_https(tracker, &listening[i].address))
 			listening[chosen++] = listening[i];
 	return chosen + count - listed;
 }
@@ -92,22 +118,22 @@ static void sum_up(const struct listening *listening, int count, unsigned int un
 		out->first = listening[0].address;
 }
 
-int listeners_look(const struct steer *steer, enum steer_kind kind, struct listeners *listeners)
+int listeners_look(const struct listener_tracker *tracker, enum steer_kind kind, struct listeners *listeners)
 {
 	struct listening listening[STEER_LISTENERS] = {0};
-	int count = list_kind(steer, kind, listening);
+	int count = list_kind(tracker, kind, listening);
 	unsigned int listed = count < STEER_LISTENERS ? (unsigned int)count : STEER_LISTENERS;
 
 	if (count < 0)
 		return count;
-	sum_up(listening, count, find_untracked(map_of(steer, kind), listening, listed), listeners);
+	sum_up(listening, count, find_untracked(map_of(tracker, kind), listening, listed), listeners);
 	return 0;
 }
 
-int listeners_find(struct steer *steer, enum steer_kind kind, struct listeners *listeners)
+int listeners_find(struct listener_tracker *tracker, enum steer_kind kind, struct listeners *listeners)
 {
 	struct listening listening[STEER_LISTENERS] = {0};
-	int count = list_kind(steer, kind, listening), map = map_of(steer, kind);
+	int count = list_kind(tracker, kind, listening), map = map_of(tracker, kind);
 	unsigned int listed = count < STEER_LISTENERS ? (unsigned int)count : STEER_LISTENERS, untracked;
 
 	if (count < 0)
@@ -115,22 +141,29 @@ int listeners_find(struct steer *steer, enum steer_kind kind, struct listeners *
 	/* Those that have come since sock_ops was attached are tracked already. */
 	untracked = find_untracked(map, listening, listed);
 	if (untracked)
-		listener_finder_keep(&steer->finder, kind, listening, listening[0].cookie ? untracked : listed);
+		listener_finder_keep(&tracker->finder, kind, listening, listening[0].cookie ? untracked : listed);
 	sum_up(listening, count, find_untracked(map, listening, listed), listeners);
 	return 0;
 }
 
-void listeners_forget(struct steer *steer, enum steer_kind kind)
+bool listeners_has_tracked(const struct listener_tracker *tracker, enum steer_kind kind)
 {
-	int map = map_of(steer, kind);
+	uint64_t cookies[STEER_LISTENERS];
+
+	return list_tracked(map_of(tracker, kind), cookies) > 0;
+}
+
+void listeners_forget(struct listener_tracker *tracker, enum steer_kind kind)
+{
+	int map = map_of(tracker, kind);
 
 	for (uint32_t i = 0; i < STEER_LISTENERS; i++)
 		bpf_map_delete_elem(map, &i);
 }
 
-const char *listeners_why_untracked(const struct steer *steer, enum steer_kind kind)
+const char *listeners_why_untracked(const struct listener_tracker *tracker, enum steer_kind kind)
 {
-	if (steer->finder.looks_up)
+	if (tracker->finder.looks_up)
 		return kind == STEER_ACME ? "MPTCP?" : "MPTCP, or bound to a device?";
 	return kind == STEER_ACME ? "MPTCP, or a process outside of alpnbpf's PID namespace?"
 				  : "MPTCP, bound to a device, or a process outside of alpnbpf's PID namespace?";

@@ -1,49 +1,44 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/*
- * Our own connections to the web server, as steering knows them: not to be steered back to us, and to be shown as the
- * client they are made for. Called by the workers; the maps are what synchronises them.
- */
-#include "steering/steer.h"
+/* Enters our connections in the maps, and removes them when many more have ended. Workers; see the header. */
+#include "steering/own_connections.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include <bpf/bpf.h>
 
-#include "base/address.h"
+#include "steering/endpoint.h"
 
 /* Entries of connections that have ended, the oldest at `first`. */
-struct steer_ended {
+struct own_ended {
 	unsigned int first, count;
-	struct steer_entry entries[STEER_ENDED_MAX];
+	struct own_connection connections[OWN_ENDED_MAX];
 };
 
-int steer_ended_open(struct steer *steer, unsigned int workers)
+int own_connections_open(struct own_connections *own, const struct steer_maps *maps, unsigned int workers)
 {
 	pthread_rwlockattr_t attributes;
 
-	steer->ended = calloc(workers, sizeof(*steer->ended));
-	steer->reuse = calloc(1, sizeof(*steer->reuse));
-	if (!steer->ended || !steer->reuse)
+	own->maps = maps;
+	own->ended = calloc(workers, sizeof(*own->ended));
+	if (!own->ended)
 		return -ENOMEM;
 	pthread_rwlockattr_init(&attributes);
-	/* Connections are made all the time: who removes must not wait for a moment without any. */
+	/* Connections are made all the time: a writer must not wait for a moment without any. */
 	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(steer->reuse, &attributes);
+	pthread_rwlock_init(&own->reuse, &attributes);
 	pthread_rwlockattr_destroy(&attributes);
 	return 0;
 }
 
-void steer_ended_close(struct steer *steer)
+void own_connections_close(struct own_connections *own)
 {
-	if (steer->reuse)
-		pthread_rwlock_destroy(steer->reuse);
-	free(steer->reuse);
-	free(steer->ended);
-	steer->reuse = NULL;
-	steer->ended = NULL;
+	if (!own->ended)
+		return;
+	pthread_rwlock_destroy(&own->reuse);
+	free(own->ended);
+	own->ended = NULL;
 }
 
 /* Without sock_ops: take the source the kernel would, whose port is then known before the SYN leaves. */
@@ -63,8 +58,8 @@ static int bind_source(int fd, const struct address *to, struct address *from)
 }
 
 /* The entry as it will be: both ends are known once the socket is bound. */
-static int enter_bound(struct steer *steer, int fd, const struct steer_client *client, const struct address *to,
-		       struct steer_entry *entry)
+static int enter_bound(struct own_connections *own, int fd, const struct steer_client *client, const struct address *to,
+		       struct own_connection *connection)
 {
 	struct address from = {.len = sizeof(from.in6)};
 	int error = 0;
@@ -75,86 +70,87 @@ static int enter_bound(struct steer *steer, int fd, const struct steer_client *c
 		error = bind_source(fd, to, &from);
 	if (error)
 		return error;
-	entry->key.from = steer_endpoint_from(&from);
-	entry->key.to = steer_endpoint_from(to);
-	if (bpf_map_update_elem(steer->ours, &entry->key, client, BPF_ANY))
+	connection->ends.from = steer_endpoint_from(&from);
+	connection->ends.to = steer_endpoint_from(to);
+	if (bpf_map_update_elem(own->maps->own_connections, &connection->ends, client, BPF_ANY))
 		return -errno;
-	entry->cookie = client->cookie;
+	connection->cookie = client->cookie;
 	return 0;
 }
 
-int steer_connect_begin(struct steer *steer, int fd, const struct address *client, const struct address *to,
-			struct steer_entry *entry)
+int own_connection_begin(struct own_connections *own, int fd, const struct address *client, const struct address *to,
+			 struct own_connection *connection)
 {
 	struct steer_client value = {.client = steer_endpoint_from(client)};
 	struct steer_connecting connecting = {.client = value.client};
 	socklen_t length = sizeof(value.cookie);
 
-	*entry = (struct steer_entry){0};
-	if (!steer->tracks)
+	*connection = (struct own_connection){0};
+	if (!own->are_tracked)
 		return 0;
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &value.cookie, &length))
 		return -errno;
-	if (!steer->by_cgroup)
-		return enter_bound(steer, fd, &value, to, entry);
-	if (bpf_map_update_elem(steer->connecting, &value.cookie, &connecting, BPF_ANY))
+	if (!own->by_sock_ops)
+		return enter_bound(own, fd, &value, to, connection);
+	if (bpf_map_update_elem(own->maps->own_connecting, &value.cookie, &connecting, BPF_ANY))
 		return -errno;
-	entry->cookie = value.cookie;
-	pthread_rwlock_rdlock(steer->reuse);
+	connection->cookie = value.cookie;
+	pthread_rwlock_rdlock(&own->reuse);
 	return 0;
 }
 
-int steer_connect_end(struct steer *steer, struct steer_entry *entry)
+int own_connection_end(struct own_connections *own, struct own_connection *connection)
 {
 	struct steer_connecting connecting;
-	uint64_t cookie = entry->cookie;
+	uint64_t cookie = connection->cookie;
 
-	if (!steer->tracks || !steer->by_cgroup)
+	if (!own->are_tracked || !own->by_sock_ops)
 		return 0;
-	pthread_rwlock_unlock(steer->reuse);
-	entry->cookie = 0;
-	if (bpf_map_lookup_and_delete_elem(steer->connecting, &cookie, &connecting))
+	pthread_rwlock_unlock(&own->reuse);
+	connection->cookie = 0;
+	if (bpf_map_lookup_and_delete_elem(own->maps->own_connecting, &cookie, &connecting))
 		return -errno;
 	if (!connecting.made.from.port)
 		return -ENOBUFS;
-	entry->key = connecting.made;
-	entry->cookie = cookie;
+	connection->ends = connecting.made;
+	connection->cookie = cookie;
 	return 0;
 }
 
 /* Unless a later connection has the same ends. Nobody may be making one: `reuse` is held, or sock_ops is not used. */
-static void remove_entry(struct steer *steer, const struct steer_entry *entry)
+static void remove_entry(struct own_connections *own, const struct own_connection *connection)
 {
 	struct steer_client found;
 
-	if (bpf_map_lookup_elem(steer->ours, &entry->key, &found) == 0 && found.cookie == entry->cookie)
-		bpf_map_delete_elem(steer->ours, &entry->key);
+	if (bpf_map_lookup_elem(own->maps->own_connections, &connection->ends, &found) == 0 &&
+	    found.cookie == connection->cookie)
+		bpf_map_delete_elem(own->maps->own_connections, &connection->ends);
 }
 
-static void remove_oldest(struct steer *steer, struct steer_ended *ended)
+static void remove_oldest(struct own_connections *own, struct own_ended *ended)
 {
-	pthread_rwlock_wrlock(steer->reuse);
-	for (unsigned int i = 0; i < STEER_ENDED_AT_ONCE; i++) {
-		remove_entry(steer, &ended->entries[ended->first]);
-		ended->first = (ended->first + 1) % STEER_ENDED_MAX;
+	pthread_rwlock_wrlock(&own->reuse);
+	for (unsigned int i = 0; i < OWN_ENDED_AT_ONCE; i++) {
+		remove_entry(own, &ended->connections[ended->first]);
+		ended->first = (ended->first + 1) % OWN_ENDED_MAX;
 	}
-	pthread_rwlock_unlock(steer->reuse);
-	ended->count -= STEER_ENDED_AT_ONCE;
+	pthread_rwlock_unlock(&own->reuse);
+	ended->count -= OWN_ENDED_AT_ONCE;
 }
 
-void steer_forget(struct steer *steer, unsigned int worker, struct steer_entry *entry)
+void own_connection_forget(struct own_connections *own, unsigned int worker, struct own_connection *connection)
 {
-	struct steer_ended *ended;
+	struct own_ended *ended;
 
-	if (!entry->cookie)
+	if (!connection->cookie)
 		return;
-	if (steer->by_cgroup) {
-		ended = &steer->ended[worker];
-		if (ended->count == STEER_ENDED_MAX)
-			remove_oldest(steer, ended);
-		ended->entries[(ended->first + ended->count++) % STEER_ENDED_MAX] = *entry;
-	} else { /* nobody would notice that its ends belong to another program */
-		bpf_map_delete_elem(steer->ours, &entry->key);
+	if (own->by_sock_ops) {
+		ended = &own->ended[worker];
+		if (ended->count == OWN_ENDED_MAX)
+			remove_oldest(own, ended);
+		ended->connections[(ended->first + ended->count++) % OWN_ENDED_MAX] = *connection;
+	} else { /* nothing would tell that its ends belong to another program */
+		bpf_map_delete_elem(own->maps->own_connections, &connection->ends);
 	}
-	entry->cookie = 0;
+	connection->cookie = 0;
 }

@@ -1,97 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Brings the maps and the state that the steering programs share with us up to date. */
+/* Brings the maps, the state that the programs share with us, and the plan up to date. Holds no state. Main thread. */
 #include "steering/reload.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <bpf/bpf.h>
-
-#include "steering/arming.h"
-#include "options/changes.h"
-
-/* --- the addresses --- */
-
-/* The key of `https_addresses`: without a port. */
-static struct steer_endpoint host_of(const struct address *address)
-{
-	struct address plain = address_unmapped(address);
-	struct steer_endpoint at = steer_endpoint_from(&plain);
-
-	at.port = 0;
-	return at;
-}
-
-/* After those of `new` are in: no connection finds less than one of the two. */
-static void remove_old(struct steer *steer, const struct options *old, const struct options *new)
-{
-	const struct endpoint *before = &old->backends[ROUTE_HTTPS], *after = &new->backends[ROUTE_HTTPS];
-	int listened = steer->listened;
-
-	for (unsigned int i = 0; i < old->listener_count; i++) {
-		struct steer_endpoint at = steer_endpoint_from(&old->listeners[i]);
-
-		if (!options_has_listener(new, &old->listeners[i]))
-			bpf_map_delete_elem(listened, &at);
-	}
-	for (unsigned int i = 0; i < before->count; i++) {
-		struct steer_endpoint at = host_of(&before->addresses[i]);
-		bool stays = false;
-
-		for (unsigned int j = 0; j < after->count; j++) {
-			struct steer_endpoint other = host_of(&after->addresses[j]);
-
-			stays = stays || memcmp(&at, &other, sizeof(at)) == 0;
-		}
-		if (!stays)
-			bpf_map_delete_elem(steer->https_addresses, &at);
-	}
-}
-
-/* One bit more; those of earlier configurations stay, since their connections may. */
-static void watch_port(struct steer *steer, const struct address *address)
-{
-	unsigned int port = address_port(address);
-
-	steer->watched_ports[port / 32] |= 1U << port % 32;
-}
-
-int steer_fill_maps(struct steer *steer, const struct options *old, const struct options *new)
-{
-	const struct endpoint *https = &new->backends[ROUTE_HTTPS];
-	int listened = steer->listened;
-	int addresses = steer->https_addresses;
-	uint8_t present = 1;
-
-	for (unsigned int i = 0; i < new->listener_count; i++) {
-		struct steer_endpoint at = steer_endpoint_from(&new->listeners[i]);
-		uint32_t rule = new->in_place[i] ? STEER_IN_PLACE : STEER_BYPASS;
-
-		if (rule == STEER_BYPASS && !steer->bypass)
-			continue;
-		watch_port(steer, &new->listeners[i]);
-		if (bpf_map_update_elem(listened, &at, &rule, BPF_ANY))
-			return -errno;
-	}
-	for (unsigned int i = 0; steer->bypass && i < https->count; i++) {
-		struct steer_endpoint at = host_of(&https->addresses[i]);
-
-		watch_port(steer, &https->addresses[i]);
-		if (bpf_map_update_elem(addresses, &at, &present, BPF_ANY))
-			return -errno;
-	}
-	if (old)
-		remove_old(steer, old, new);
-	return 0;
-}
-
-/* --- a reload --- */
-
-static unsigned int https_port(const struct options *options)
-{
-	return address_port(&options->backends[ROUTE_HTTPS].addresses[0]);
-}
+#include "steering/bypass.h"
 
 /* In place, a listened port is the web server's own. */
 static bool same_in_place(const struct options *old, const struct options *new)
@@ -104,46 +15,53 @@ static bool same_in_place(const struct options *old, const struct options *new)
 	return common == old->in_place_count && common == new->in_place_count;
 }
 
-bool steer_can_change(const struct steer *steer, const struct options *old, const struct options *new, char *why,
-		      size_t size)
+bool steer_can_change(const struct steer *steer, const struct options *old, const struct options *new,
+		      struct sentence *why)
 {
 	const char *what = NULL;
 
 	if (!same_in_place(old, new))
 		what = "which ports are served in place";
-	else if (steer_wants_bypass(old) != steer_wants_bypass(new))
+	else if (plan_wants_bypass(old) != plan_wants_bypass(new))
 		what = "whether connections are bypassed";
-	else if (steer->skel && !steer_why_always(old) != !steer_why_always(new))
+	else if (steer->maps.state && !plan_why_always(old) != !plan_why_always(new))
 		what = "whether alpnbpf is armed always";
-	else if (steer->peername && !options_is_local_tcp(&new->backends[ROUTE_HTTPS]))
+	else if (steer->plan.peername && !options_is_local_tcp(&new->backends[ROUTE_HTTPS]))
 		what = "whether the web server is on this machine";
-	if (!what)
-		return true;
-	snprintf(why, size, "%s cannot change while alpnbpf runs; restart it", what);
-	return false;
+	return what ? sentence_refuse(why, "%s cannot change while alpnbpf runs; restart it", what) : true;
 }
 
-static int update_ports(struct steer *steer, const struct options *options)
+static int change_https_port(struct steer *steer, unsigned int port)
 {
-	const struct endpoint *acme = &options->backends[ROUTE_ACME];
-	unsigned int acme_port = options_is_local_tcp(acme) ? address_port(&acme->addresses[0]) : 0;
-	unsigned int https = https_port(options);
+	struct steer_state *state = steer->maps.state;
+
+	/* Connections to the old one live on, and their server may ask for the client's address. */
+	state->https_port_before = state->https_port;
+	state->https_port = (__u16)port;
+	steer->plan.https_port = port;
+	if (!steer->plan.bypass)
+		return 0;
+	/* sock_ops knows the new port by now; a listener that has come since is found again. */
+	listeners_forget(&steer->tracker, STEER_HTTPS);
+	return bypass_find(&steer->tracker);
+}
+
+static int change_acme_port(struct steer *steer, unsigned int port)
+{
+	steer->maps.state->acme_port = (__u16)port;
+	steer->plan.acme_port = port;
+	return steer->plan.why_always ? 0 : arming_find_anew(&steer->arming);
+}
+
+static int change_ports(struct steer *steer, const struct options *options)
+{
+	unsigned int acme = plan_acme_port(options), https = plan_https_port(options);
 	int error = 0;
 
-	if (https != steer->https_port) {
-		/* Connections to the old one live on, and their server may ask for the client's address. */
-		steer->state->https_port_before = steer->state->https_port;
-		steer->state->https_port = (__u16)https;
-		steer->https_port = https;
-		if (steer->bypass && steer->arms)
-			error = arming_find_anew(steer, STEER_HTTPS);
-	}
-	if (!error && acme_port != steer->acme_port) {
-		steer->state->acme_port = (__u16)acme_port;
-		steer->acme_port = acme_port;
-		if (steer->arms)
-			error = arming_find_anew(steer, STEER_ACME);
-	}
+	if (https != steer->plan.https_port)
+		error = change_https_port(steer, https);
+	if (!error && acme != steer->plan.acme_port)
+		error = change_acme_port(steer, acme);
 	return error;
 }
 
@@ -151,14 +69,14 @@ int steer_change(struct steer *steer, const struct options *old, const struct op
 {
 	int error;
 
-	if (!steer->skel)
+	if (!steer->maps.state)
 		return 0;
-	error = steer_fill_maps(steer, old, new);
+	error = maps_fill(&steer->maps, &steer->plan, old, new);
 	if (!error)
-		error = update_ports(steer, new);
-	if (error && steer_fill_maps(steer, new, old) == 0)
-		update_ports(steer, old);
-	if (!error && steer_why_always(new)) /* another reason now, perhaps */
-		steer->armed_always = steer_why_always(new);
+		error = change_ports(steer, new);
+	if (error && maps_fill(&steer->maps, &steer->plan, new, old) == 0)
+		change_ports(steer, old);
+	if (!error && plan_why_always(new)) /* another reason now, perhaps */
+		steer->plan.why_always = plan_why_always(new);
 	return error;
 }

@@ -3,11 +3,12 @@
 #ifndef ALPNBPF_STEERING_RELOAD_H
 #define ALPNBPF_STEERING_RELOAD_H
 
+#include "base/sentence.h"
 #include "steering/steer.h"
 
-/* False, with a sentence in why: the programs that are loaded do not fit. */
-bool steer_can_change(const struct steer *steer, const struct options *old, const struct options *new, char *why,
-		      size_t size);
+/* False, and why: the programs that are loaded do not fit. */
+bool steer_can_change(const struct steer *steer, const struct options *old, const struct options *new,
+		      struct sentence *why);
 /* After steer_can_change(). 0 or -errno; then the old ports and addresses are in force again, as far as possible. */
 int steer_change(struct steer *steer, const struct options *old, const struct options *new);
 

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* See takeover.h. The packets are whole: an IP header and a TCP header without options. */
+/*
+ * Makes resets and sockets from what a record says. The packets are whole: an IP header and a TCP header without
+ * options. No state; the thread of the worker that takes over, but for takeover_open_raw(), which is called at
+ * start-up.
+ */
 #include "steering/takeover.h"
 
 #include <errno.h>
@@ -12,6 +16,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "steering/endpoint.h"
 
 /* linux/tcp.h and netinet/tcp.h cannot both be had. */
 #ifndef TCP_REPAIR_WINDOW
@@ -43,26 +49,14 @@ bool takeover_is_sound(const struct steer_takeover *takeover, size_t size)
 	return takeover->agreed.send_scale <= SCALE_MOST && takeover->agreed.receive_scale <= SCALE_MOST;
 }
 
-static struct address address_of(const struct steer_endpoint *endpoint, __u32 scope)
-{
-	struct address address = {.len = sizeof(address.in6)};
-
-	address.in6.sin6_family = AF_INET6;
-	address.in6.sin6_port = htons(endpoint->port);
-	memcpy(&address.in6.sin6_addr, endpoint->addr, sizeof(endpoint->addr));
-	if (IN6_IS_ADDR_LINKLOCAL(&address.in6.sin6_addr))
-		address.in6.sin6_scope_id = scope;
-	return address_unmapped(&address);
-}
-
 struct address takeover_client(const struct steer_takeover *takeover)
 {
-	return address_of(&takeover->ends.from, takeover->ifindex);
+	return steer_endpoint_address(&takeover->ends.from, takeover->ifindex);
 }
 
 struct address takeover_server(const struct steer_takeover *takeover)
 {
-	return address_of(&takeover->ends.to, takeover->ifindex);
+	return steer_endpoint_address(&takeover->ends.to, takeover->ifindex);
 }
 
 /* --- resets --- */
@@ -179,19 +173,19 @@ int takeover_acknowledge(int raw, const struct steer_takeover *takeover)
 
 /* --- the socket that goes on --- */
 
-static bool set(int fd, int option, const void *value, size_t size)
+static bool set_option(int fd, int option, const void *value, size_t size)
 {
 	return setsockopt(fd, IPPROTO_TCP, option, value, (socklen_t)size) == 0;
 }
 
 static bool set_int(int fd, int option, int value)
 {
-	return set(fd, option, &value, sizeof(value));
+	return set_option(fd, option, &value, sizeof(value));
 }
 
 static bool set_sequence(int fd, int queue, uint32_t seq)
 {
-	return set_int(fd, TCP_REPAIR_QUEUE, queue) && set(fd, TCP_QUEUE_SEQ, &seq, sizeof(seq));
+	return set_int(fd, TCP_REPAIR_QUEUE, queue) && set_option(fd, TCP_QUEUE_SEQ, &seq, sizeof(seq));
 }
 
 static bool set_options(int fd, const struct steer_takeover *takeover)
@@ -209,7 +203,7 @@ static bool set_options(int fd, const struct steer_takeover *takeover)
 		options[count++] = (struct repair_option){OPTION_SACK, 0};
 	if (takeover->agreed.timestamps)
 		options[count++] = (struct repair_option){OPTION_TIMESTAMPS, 0};
-	return set(fd, TCP_REPAIR_OPTIONS, options, count * sizeof(options[0]));
+	return set_option(fd, TCP_REPAIR_OPTIONS, options, count * sizeof(options[0]));
 }
 
 /*
@@ -226,7 +220,7 @@ static bool set_timestamps(int fd, const struct steer_takeover *takeover)
 	if (getsockopt(fd, IPPROTO_TCP, TCP_TIMESTAMP, &clock, &length))
 		return false;
 	clock = (clock + takeover->agreed.timestamp_offset + 1) & ~1U;
-	return set(fd, TCP_TIMESTAMP, &clock, sizeof(clock));
+	return set_option(fd, TCP_TIMESTAMP, &clock, sizeof(clock));
 }
 
 /*
@@ -241,7 +235,7 @@ static bool refresh_segment_size(int fd, int family)
 }
 
 /* The queue that repair has chosen. */
-static bool fill(int fd, const uint8_t *bytes, size_t length)
+static bool fill_queue(int fd, const uint8_t *bytes, size_t length)
 {
 	while (length) {
 		ssize_t count = send(fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -265,7 +259,7 @@ static bool set_window(int fd, const struct steer_takeover *takeover)
 				       .rcv_wnd = takeover->agreed.receive_window,
 				       .rcv_wup = takeover->agreed.receive_from};
 
-	return set(fd, TCP_REPAIR_WINDOW, &window, sizeof(window));
+	return set_option(fd, TCP_REPAIR_WINDOW, &window, sizeof(window));
 }
 
 /* The server's address need not be one of this machine's: a prefix routed to it, or TPROXY. */
@@ -297,8 +291,9 @@ int takeover_socket(const struct steer_takeover *takeover)
 	}
 	if (set_options(fd, takeover) && set_timestamps(fd, takeover) &&
 	    refresh_segment_size(fd, client.sa.sa_family) && set_int(fd, TCP_REPAIR_QUEUE, QUEUE_RECEIVE) &&
-	    fill(fd, takeover->kept, takeover->kept_length) && fill(fd, takeover->piece, takeover->piece_length) &&
-	    set_window(fd, takeover) && set_int(fd, TCP_REPAIR, REPAIR_OFF) &&
+	    fill_queue(fd, takeover->kept, takeover->kept_length) &&
+	    fill_queue(fd, takeover->piece, takeover->piece_length) && set_window(fd, takeover) &&
+	    set_int(fd, TCP_REPAIR, REPAIR_OFF) &&
 	    /* Repair has cleared it; without, the web server could not listen anew while this socket lives. */
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0)
 		return fd;

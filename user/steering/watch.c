@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Sets the watch on hellos up and ends it. What it needs is opened before rights are given up. */
+/*
+ * Sets the hello watch up, attaches its program while armed, and ends it. What it needs is opened before capabilities
+ * are given up. Main thread, but for hello_watch_release().
+ */
 #include "steering/watch.h"
 
 #include <errno.h>
@@ -15,32 +18,15 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "system/capabilities.h"
-#include "options/needs.h"
 #include "base/log.h"
+#include "options/needs.h"
 #include "steering/takeover.h"
-
-/* bpftool's output is not written for -Wconversion. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wsign-conversion"
-#include "steer.skel.h"
-#pragma GCC diagnostic pop
-
-const char *hello_watch_why_not(const struct options *options)
-{
-	if (options->inspect == INSPECT_STEER)
-		return "--inspect steer";
-	if (options->routes.count)
-		return "--route is given";
-	if (options->proxy[ROUTE_HTTPS] != PROXY_NONE)
-		return "the web server gets a PROXY header";
-	return NULL;
-}
+#include "system/capabilities.h"
 
 static const int families[STEER_FAMILIES] = {[STEER_V4] = AF_INET, [STEER_V6] = AF_INET6};
 
 /* A listener whose filter drops every packet. */
-static int open_pit(int family)
+static int open_silent(int family)
 {
 	struct sock_filter nothing = {.code = BPF_RET | BPF_K};
 	struct sock_fprog filter = {.len = 1, .filter = &nothing};
@@ -77,41 +63,43 @@ static int check_repair(void)
 }
 
 /* A family that this machine does not have has no connections either. */
-static int open_family(struct steer *steer, uint32_t family, struct sentence *why)
+static int open_family(struct hello_watch *watch, uint32_t family, struct sentence *why)
 {
 	char text[CAPABILITIES_TEXT_MAX];
 	uint64_t value;
-	int pit = open_pit(families[family]), error;
+	int fd = open_silent(families[family]), error;
 
-	if (pit == -EAFNOSUPPORT || pit == -EADDRNOTAVAIL)
+	if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
 		return 0;
-	if (pit < 0)
-		return sentence_error(why, pit, "a listener that drops all: %s", strerror(-pit));
-	value = (uint64_t)pit;
-	steer->pits[family] = pit;
-	if (bpf_map_update_elem(bpf_map__fd(steer->skel->maps.alpnbpf_silent), &family, &value, BPF_ANY)) {
+	if (fd < 0)
+		return sentence_error(why, fd, "a listener that drops all: %s", strerror(-fd));
+	value = (uint64_t)fd;
+	watch->silent[family] = fd;
+	if (bpf_map_update_elem(watch->maps->silent_listeners, &family, &value, BPF_ANY)) {
 		error = -errno;
 		return sentence_error(why, error, "a listener in the map: %s", strerror(-error));
 	}
-	steer->raw[family] = takeover_open_raw(families[family]);
-	if (steer->raw[family] >= 0)
+	fd = takeover_open_raw(families[family]);
+	if (fd >= 0) {
+		watch->raw[family] = fd;
 		return 0;
-	error = steer->raw[family];
+	}
+	error = fd;
 	return sentence_error(why, error, "a raw socket: %s",
 			      capabilities_strerror(error, CAPABILITY(CAP_NET_RAW), text, sizeof(text)));
 }
 
-static int attach(struct steer *steer)
+static int attach_watch(struct hello_watch *watch)
 {
-	steer->watch = bpf_program__attach_cgroup(steer->skel->progs.alpnbpf_watch, steer->cgroup);
-	return steer->watch ? 0 : -errno;
+	watch->link = bpf_program__attach_cgroup(watch->program, watch->cgroup);
+	return watch->link ? 0 : -errno;
 }
 
-static void detach(struct steer *steer)
+static void detach_watch(struct hello_watch *watch)
 {
-	if (steer->watch)
-		bpf_link__destroy(steer->watch);
-	steer->watch = NULL;
+	if (watch->link)
+		bpf_link__destroy(watch->link);
+	watch->link = NULL;
 }
 
 /* A port below 1024 takes a right that nothing else in place needs. */
@@ -126,108 +114,120 @@ static int check_bind(const struct options *options, struct sentence *why)
 			      capabilities_strerror(-EACCES, wanted, text, sizeof(text)));
 }
 
-int hello_watch_open(struct steer *steer, const struct options *options, int cgroup, struct sentence *why)
+int hello_watch_open(struct hello_watch *watch, const struct steer_maps *maps, const struct bpf_program *program,
+		     const struct options *options, int cgroup, struct sentence *why)
 {
 	char text[CAPABILITIES_TEXT_MAX];
 	int error = check_repair();
 
+	watch->maps = maps;
+	watch->program = program;
 	if (error)
 		sentence_set(why, "TCP_REPAIR: %s",
 			     capabilities_strerror(error, CAPABILITY(CAP_NET_ADMIN), text, sizeof(text)));
 	else
 		error = check_bind(options, why);
 	for (uint32_t family = 0; !error && family < STEER_FAMILIES; family++)
-		error = open_family(steer, family, why);
+		error = open_family(watch, family, why);
 	if (!error) {
-		steer->cgroup = fcntl(cgroup, F_DUPFD_CLOEXEC, 0);
-		error = steer->cgroup < 0 ? -errno : attach(steer);
+		watch->cgroup = fcntl(cgroup, F_DUPFD_CLOEXEC, 0);
+		error = watch->cgroup < 0 ? -errno : attach_watch(watch);
 		if (error)
 			sentence_set(why, "the program on the cgroup: %s", strerror(-error));
 	}
 	if (error) {
-		hello_watch_close(steer);
+		hello_watch_close(watch);
 		return error;
 	}
-	detach(steer);
-	steer->watches = true;
+	detach_watch(watch);
+	watch->is_ready = true;
 	return 0;
 }
 
-void hello_watch_follow(struct steer *steer, bool armed)
+void hello_watch_do_without(struct hello_watch *watch, const char *why)
+{
+	log_info(
+		"while armed, new connections will be proxied, because ClientHellos cannot be inspected in passing: %s",
+		why);
+	watch->why_not = watch->cannot;
+	snprintf(watch->cannot, sizeof(watch->cannot), "%.250s", why);
+}
+
+void hello_watch_follow(struct hello_watch *watch, bool armed)
 {
 	static struct log_limit limit;
 	unsigned long suppressed;
 	int error = 0;
 
-	if (!steer->watches || steer->watch_ended)
+	if (!watch->is_ready || watch->has_ended)
 		return;
 	if (!armed) {
-		__atomic_store_n(&steer->state->watching, 0, __ATOMIC_SEQ_CST);
-		/* Else what is on its way to us would reach the server after all: at the next look. */
-		if (!steer_takeovers_pending(steer->state))
-			detach(steer);
+		__atomic_store_n(&watch->maps->state->watching, 0, __ATOMIC_SEQ_CST);
+		/* Else packets of a connection that is being taken over would reach the server after all: next time. */
+		if (!steer_takeovers_pending(watch->maps->state))
+			detach_watch(watch);
 		return;
 	}
-	if (!steer->watch)
-		error = attach(steer);
+	if (!watch->link)
+		error = attach_watch(watch);
 	if (!error)
-		__atomic_store_n(&steer->state->watching, 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&watch->maps->state->watching, 1, __ATOMIC_SEQ_CST);
 	else if (log_limit_pass(&limit, &suppressed))
-		log_warn("all connections are steered, hellos cannot be read as they pass: %s (%lu more since)",
-			 strerror(-error), suppressed);
+		log_warn(
+			"cannot inspect ClientHellos in passing (%s): steering new connections through alpnbpf instead "
+			"(%lu more since)",
+			strerror(-error), suppressed);
 }
 
-void hello_watch_stop(struct steer *steer)
+void hello_watch_stop(struct hello_watch *watch)
 {
-	steer->watch_ended = true;
-	if (steer->state)
-		__atomic_store_n(&steer->state->watching, 0, __ATOMIC_SEQ_CST);
+	watch->has_ended = true;
+	if (watch->is_ready)
+		__atomic_store_n(&watch->maps->state->watching, 0, __ATOMIC_SEQ_CST);
 }
 
-int hello_watch_own(const struct steer *steer, int listener)
+int hello_watch_own(const struct hello_watch *watch, int listener)
 {
 	uint8_t yes = 1;
 
-	if (!steer->watches)
+	if (!watch->is_ready)
 		return 0;
-	return bpf_map_update_elem(steer->own_sockets, &listener, &yes, BPF_ANY) ? -errno : 0;
+	return bpf_map_update_elem(watch->maps->own_sockets, &listener, &yes, BPF_ANY) ? -errno : 0;
 }
 
-uint64_t hello_watch_untakable(const struct steer *steer)
-{
-	return steer->state ? __atomic_load_n(&steer->state->untakable, __ATOMIC_RELAXED) : 0;
-}
-
-void hello_watch_look(struct steer *steer)
+void hello_watch_look(struct hello_watch *watch)
 {
 	static struct log_limit limit;
-	uint64_t untakable = hello_watch_untakable(steer);
 	unsigned long suppressed;
+	uint64_t untakable;
 
-	if (untakable == steer->untakable)
+	if (!watch->is_ready)
 		return;
-	steer->untakable = untakable;
+	untakable = __atomic_load_n(&watch->maps->state->untakable, __ATOMIC_RELAXED);
+	if (untakable == watch->untakable)
+		return;
+	watch->untakable = untakable;
 	if (log_limit_pass(&limit, &suppressed))
-		log_warn("connections left to the web server though their hello was not, or may not have been, for it: "
-			 "%llu so far; it is bound to a device, the client's address is link-local, it had said "
-			 "something before the hello, the connection is of MPTCP, or there was no memory (--inspect "
-			 "steer takes them all)",
-			 (unsigned long long)untakable);
+		log_warn(
+			"connections could not be taken over and stayed with the web server, %llu so far, though their "
+			"ClientHello may have been for another route (listener bound to a device, link-local client, "
+			"server spoke first, MPTCP, or no memory); --inspect steer has none of these limits",
+			(unsigned long long)untakable);
 }
 
-void hello_watch_close(struct steer *steer)
+void hello_watch_release(const struct hello_watch *watch, const struct steer_connection *ends)
 {
-	if (!steer->skel) /* nothing was opened: the descriptors mean nothing */
-		return;
-	detach(steer);
-	if (steer->cgroup >= 0)
-		close(steer->cgroup);
-	steer->cgroup = -1;
+	if (bpf_map_delete_elem(watch->maps->being_taken, ends) == 0)
+		__atomic_fetch_add(&watch->maps->state->takeovers_ended, 1, __ATOMIC_SEQ_CST);
+}
+
+void hello_watch_close(struct hello_watch *watch)
+{
+	detach_watch(watch);
+	descriptor_close(&watch->cgroup);
 	for (int family = 0; family < STEER_FAMILIES; family++) {
-		if (steer->raw[family] >= 0)
-			close(steer->raw[family]);
-		if (steer->pits[family] >= 0)
-			close(steer->pits[family]);
-		steer->raw[family] = steer->pits[family] = -1;
+		descriptor_close(&watch->raw[family]);
+		descriptor_close(&watch->silent[family]);
 	}
+	watch->is_ready = false;
 }

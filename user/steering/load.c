@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Opens, loads and attaches the steering programs; knows the skeleton. Start-up, and the main thread. */
+#include "steering/load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "steering/own_connections.h"
+#include "steering/skeleton.h"
+#include "system/bpf.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+static int get_netns_cookie(uint64_t *cookie)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), error = 0;
+	socklen_t length = sizeof(*cookie);
+
+	if (fd < 0) /* a machine with IPv6 alone */
+		fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+	if (fd < 0)
+		return -errno;
+	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &length))
+		error = -errno;
+	close(fd);
+	return error;
+}
+
+static int set_sizes(struct alpnbpf_steer *skel, const struct steer_plan *plan, bool with_watch)
+{
+	unsigned int entries = plan->max_sessions + plan->workers * OWN_ENDED_MAX;
+	int error = bpf_map__set_max_entries(skel->maps.alpnbpf_own, entries);
+
+	if (!error)
+		error = bpf_map__set_max_entries(skel->maps.alpnbpf_private, STEER_PRIVATE(plan->workers, STEER_V4));
+	if (!error) /* a worker has one connection on its way at a time; as many as there can be */
+		error = bpf_map__set_max_entries(skel->maps.alpnbpf_connect, plan->max_sessions);
+	if (!error && !with_watch) /* its maps stay empty */
+		error = bpf_map__set_max_entries(skel->maps.alpnbpf_takeovr, (unsigned int)sysconf(_SC_PAGESIZE));
+	return error;
+}
+
+static struct steer_maps maps_of(const struct alpnbpf_steer *skel)
+{
+	return (struct steer_maps){
+		.state = &skel->bss->state,
+		.watched_ports = skel->bss->watched_ports,
+		.addresses = bpf_map__fd(skel->maps.alpnbpf_address),
+		.web_hosts = bpf_map__fd(skel->maps.alpnbpf_webhost),
+		.private_listeners = bpf_map__fd(skel->maps.alpnbpf_private),
+		.acme_listeners = bpf_map__fd(skel->maps.alpnbpf_acme),
+		.https_listeners = bpf_map__fd(skel->maps.alpnbpf_https),
+		.own_connections = bpf_map__fd(skel->maps.alpnbpf_own),
+		.own_connecting = bpf_map__fd(skel->maps.alpnbpf_connect),
+		.arrivals = bpf_map__fd(skel->maps.alpnbpf_arrival),
+		.takeovers = bpf_map__fd(skel->maps.alpnbpf_takeovr),
+		.being_taken = bpf_map__fd(skel->maps.alpnbpf_taken),
+		.silent_listeners = bpf_map__fd(skel->maps.alpnbpf_silent),
+		.own_sockets = bpf_map__fd(skel->maps.alpnbpf_ownsock),
+	};
+}
+
+int programs_load(struct steer_programs *programs, struct steer_maps *maps, const struct steer_plan *plan,
+		  bool with_watch)
+{
+	struct alpnbpf_steer *skel = alpnbpf_steer__open();
+	int error;
+
+	if (!skel)
+		return -errno;
+	programs->skel = skel;
+	error = get_netns_cookie(&programs->netns_cookie);
+	if (error)
+		return error;
+	skel->rodata->netns_cookie = programs->netns_cookie;
+	skel->rodata->with_bypass = plan->bypass;
+	skel->rodata->with_watch = with_watch;
+	skel->bss->state.acme_port = (__u16)plan->acme_port;
+	skel->bss->state.https_port = (__u16)plan->https_port;
+	bpf_program__set_autoload(skel->progs.alpnbpf_watch, with_watch);
+	bpf_program__set_autoload(skel->progs.alpnbpf_peer4, plan->peername);
+	bpf_program__set_autoload(skel->progs.alpnbpf_peer6, plan->peername);
+	error = set_sizes(skel, plan, with_watch);
+	if (!error)
+		error = alpnbpf_steer__load(skel);
+	/* libbpf takes one map that could not be made for a kernel without mmap() of maps, and leaves this out. */
+	if (!error && !skel->bss)
+		error = -ENOMEM;
+	if (!error)
+		*maps = maps_of(skel);
+	return error;
+}
+
+static void destroy_link(struct bpf_link **link)
+{
+	if (*link)
+		bpf_link__destroy(*link);
+	*link = NULL;
+}
+
+void programs_unload(struct steer_programs *programs)
+{
+	destroy_link(&programs->lookup);
+	destroy_link(&programs->events);
+	destroy_link(&programs->peer4);
+	destroy_link(&programs->peer6);
+	if (programs->skel)
+		alpnbpf_steer__destroy(programs->skel);
+	programs->skel = NULL;
+}
+
+int programs_attach_lookup(struct steer_programs *programs, struct sentence *why)
+{
+	int netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), error = 0;
+
+	if (netns < 0)
+		return bpf_explain(-errno, "opening the network namespace", why);
+	programs->lookup = bpf_program__attach_netns(programs->skel->progs.alpnbpf_steer, netns);
+	if (!programs->lookup)
+		error = bpf_explain(-errno, "attaching to the network namespace", why);
+	close(netns);
+	return error;
+}
+
+void programs_detach_lookup(struct steer_programs *programs)
+{
+	destroy_link(&programs->lookup);
+}
+
+int programs_attach_events(struct steer_programs *programs, int cgroup)
+{
+	programs->events = bpf_program__attach_cgroup(programs->skel->progs.alpnbpf_events, cgroup);
+	return programs->events ? 0 : -errno;
+}
+
+void programs_detach_events(struct steer_programs *programs)
+{
+	destroy_link(&programs->events);
+}
+
+int programs_attach_peername(struct steer_programs *programs, int cgroup)
+{
+	int error;
+
+	programs->peer4 = bpf_program__attach_cgroup(programs->skel->progs.alpnbpf_peer4, cgroup);
+	if (!programs->peer4)
+		return -errno;
+	programs->peer6 = bpf_program__attach_cgroup(programs->skel->progs.alpnbpf_peer6, cgroup);
+	if (programs->peer6)
+		return 0;
+	error = -errno;
+	destroy_link(&programs->peer4);
+	return error;
+}
+
+const struct bpf_program *programs_watch(const struct steer_programs *programs)
+{
+	return programs->skel->progs.alpnbpf_watch;
+}
+
+unsigned int programs_count_pending(const struct steer_programs *programs, unsigned int index)
+{
+	char packet[64] = {0}; /* a test run wants one */
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof(packet));
+
+	programs->skel->bss->state.asked_index = index;
+	return bpf_prog_test_run_opts(bpf_program__fd(programs->skel->progs.alpnbpf_pending), &options)
+		       ? 0
+		       : options.retval;
+}

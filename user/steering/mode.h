@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is done with new connections, in words. No state; main thread. */
+#ifndef ALPNBPF_STEERING_MODE_H
+#define ALPNBPF_STEERING_MODE_H
+
+#include "steering/steer.h"
+
+#define STEER_MODE_MAX 640
+
+/* As of now, with the reason. Returns out. */
+const char *steer_mode(const struct steer *steer, char *out, size_t size);
+
+#endif
