@@ -13,8 +13,11 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
-def _die_with_parent():
+def _begin():
+    """Dead with us; and whatever started the tests (nohup, a shell's &), no signal is ignored from the beginning."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Child:
@@ -26,7 +29,7 @@ class Child:
         self._lock = threading.Condition()
         self.process = subprocess.Popen(
             command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=cwd,
-            env={**os.environ, **(env or {})}, pass_fds=pass_fds, preexec_fn=_die_with_parent)
+            env={**os.environ, **(env or {})}, pass_fds=pass_fds, preexec_fn=_begin)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

@@ -161,7 +161,7 @@ class Listener:
         """
         deadline = now() + timeout * SCALE
         while True:
-            connection = self.accept_any(max(0.01, deadline - now()))
+            connection = self.accept_any(max(0.01, (deadline - now()) / SCALE))
             if connection.readable(max(0.01, deadline - now())):
                 try:
                     if connection.sock.recv(1, socket.MSG_PEEK):
