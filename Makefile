@@ -113,8 +113,8 @@ $(OUT):
 # check and its parts; man, completions, install, uninstall and deb.
 include tools/tests.mk tools/install.mk
 
-lint:
-	$(Q)tools/lint
+lint: $(BIN)
+	$(Q)ROOMS="$(ROOMS)" tools/lint
 
 # Beside nginx, HAProxy and a direct connection; QUICK=1 for some minutes. BENCH_ARGS go to tools/bench/run.py.
 bench: $(BIN) $(OUT)/bench-load
