@@ -170,7 +170,7 @@ static void test_requests_that_are_none(void **state)
 	lab_operate(&lab);
 	expect_in(ask(&lab, "reboot\n"), "error: unknown command; known commands: status, ");
 	expect_in(ask(&lab, "status\n"), "error: expected \"text\" or \"json\"\n");
-	expect_in(ask(&lab, "trace text route-3\n"), "error: there is no such route\n");
+	expect_in(ask(&lab, "trace text route-3\n"), "error: no such route\n");
 	memset(long_one, 'x', sizeof(long_one));
 	fd = dial_control(&lab);
 	lab_send(&lab, fd, long_one, sizeof(long_one));
@@ -470,7 +470,7 @@ static void test_names(void **state)
 	lab_open(&lab, LAB("--name", "taken"));
 	lab_operate(&lab);
 	assert_int_equal(control_open(&control, &lab.program.options, &why), -EADDRINUSE);
-	expect_in(why.text, "another alpnbpf has the name \"taken\"");
+	expect_in(why.text, "the name \"taken\" is in use by another alpnbpf");
 	lab_close(&lab);
 
 	/* without a name it is the port's, or the port's and the process's where that is taken */
