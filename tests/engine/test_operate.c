@@ -174,7 +174,7 @@ static void test_requests_that_are_none(void **state)
 	memset(long_one, 'x', sizeof(long_one));
 	fd = dial_control(&lab);
 	lab_send(&lab, fd, long_one, sizeof(long_one));
-	assert_string_equal(read_all(&lab, fd), "error: the request is too long\n");
+	assert_string_equal(read_all(&lab, fd), "error: request too long\n");
 	/* in pieces, and with more behind it */
 	fd = dial_control(&lab);
 	lab_send(&lab, fd, "rea", 3);
