@@ -8,7 +8,7 @@
 #include "listener_maps.bpf.h"
 #include "state.bpf.h"
 
-/* False: we are not. True: somebody has to look. */
+/* False: not armed. True: perhaps; is_armed() tells. */
 static __always_inline bool may_be_armed(void)
 {
 	const volatile struct steer_state *now = &state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A listener comes: sock_ops tracks it, and tells user space. */
+/* A process begins to listen: sock_ops tracks its listener and notifies user space. */
 #ifndef ALPNBPF_ARRIVALS_BPF_H
 #define ALPNBPF_ARRIVALS_BPF_H
 

@@ -63,7 +63,7 @@ static long clienthello_skb_step(__u32 index, void *context)
 	return clienthello_skb_take(context, NULL);
 }
 
-/* A step of its own, so that one without rules is what it would be if there were none in the world. */
+/* A separate step, so that the one without rules carries no code for them. */
 static long clienthello_skb_step_rules(__u32 index, void *context)
 {
 	struct clienthello_skb *at = context;

@@ -3,11 +3,11 @@
  * Puts listeners that were there before sock_ops was attached into the maps of steer.bpf.c, when user space asks. There
  * are two ways, because neither finds all of them on all kernels:
  *
- *   alpnbpf_keep     goes through the open files of processes: those of the reader's PID namespace, and of the ones
- * below alpnbpf_keep_at  looks an address up as a connection to it would, whoever holds the listener; Linux 7.3 refuses
- * it (docs/KERNEL.md 14)
+ * - alpnbpf_keep goes through the open files of the processes in the reader's PID namespace and in those below it.
+ * - alpnbpf_keep_at looks an address up as a connection to it would, whichever process listens. Linux 7.3 refuses it
+ *   (docs/KERNEL.md 14).
  *
- * Not the kernel's tcp iterator (docs/KERNEL.md 7).
+ * The kernel's tcp iterator is not used (docs/KERNEL.md 7).
  */
 #include "vmlinux.h"
 #include <bpf/bpf_endian.h>
@@ -26,7 +26,7 @@ struct steer_search search = {}; /* user space */
 struct steer_found found = {};   /* the programs; user space clears it before it runs one */
 
 /* False: no slot is free, or no sockmap takes this listener (MPTCP). */
-static __always_inline bool keep(void *sk)
+static __always_inline bool keep_listener(void *sk)
 {
 	for (__u32 i = 0; i < STEER_LISTENERS; i++) {
 		__u32 key = i; /* older verifiers lose sight of a counter whose address is taken */
@@ -107,7 +107,7 @@ int alpnbpf_keep(struct bpf_iter__task_file *ctx)
 		return 0;
 	cookie = bpf_get_socket_cookie(sk);
 	index = find_wanted(sk, cookie);
-	if (index < STEER_LISTENERS && keep(sk))
+	if (index < STEER_LISTENERS && keep_listener(sk))
 		found.kept[index] = (struct steer_kept){.cookie = cookie, .is_kept = 1};
 	return 0;
 }
@@ -155,7 +155,7 @@ int alpnbpf_keep_at(struct __sk_buff *skb)
 	if (tcp && index < STEER_LISTENERS) {
 		cookie = (__u64)tcp->inet_conn.icsk_inet.sk.__sk_common.skc_cookie.counter;
 		wanted = search.wanted[index].cookie;
-		if ((!wanted || wanted == cookie) && keep(sk))
+		if ((!wanted || wanted == cookie) && keep_listener(sk))
 			found.kept[index] = (struct steer_kept){.cookie = cookie, .is_kept = 1};
 	}
 	bpf_sk_release(sk);

@@ -27,7 +27,7 @@ static __always_inline void ends_of(struct bpf_sk_lookup *ctx, struct steer_conn
 	SET_ADDRESS(&ends->to, ctx->family, ctx->local_ip4, ctx->local_ip6);
 }
 
-/* A packet of a connection that is being taken over: its old socket is gone, the new one not yet there. */
+/* A packet of a connection that is being taken over: its old socket is gone and the new one is not there yet. */
 static __always_inline void to_silent(struct bpf_sk_lookup *ctx)
 {
 	__u32 key = ctx->family == AF_INET ? STEER_V4 : STEER_V6;
@@ -46,14 +46,14 @@ static __always_inline void to_private(struct bpf_sk_lookup *ctx)
 
 	if (!sk)
 		return;
-	/* The first worker's; any of its group will do: the kernel chooses among the workers' listeners
+	/* The first worker's listener stands for its reuseport group: the kernel chooses among all workers
 	 * (inet_lookup_run_sk_lookup). */
 	if (bpf_sk_assign(ctx, sk, 0) == 0)
 		__sync_fetch_and_add(&state.steered, 1);
 	bpf_sk_release(sk);
 }
 
-/* The first of the web server's listeners that takes this family; without one, the connection is ours as ever. */
+/* The first of the web server's listeners that takes this family. Without one, our own listener gets the connection. */
 static __always_inline void to_web_server(struct bpf_sk_lookup *ctx)
 {
 	for (__u32 i = 0; i < STEER_LISTENERS; i++) {

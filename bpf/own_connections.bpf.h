@@ -9,10 +9,10 @@
 #include "state.bpf.h"
 
 /*
- * Connections of ours to the web server. An entry outlives its connection for a while: the server may accept one that
- * is over. A connection between the same ends again replaces or removes it, before the SYN leaves. sock_ops and user
- * space write it: user space where sock_ops is not to be had, and to remove entries, never while one with the same ends
- * is made.
+ * Connections of ours to the web server. An entry outlives its connection for a while, because the server may accept
+ * one that is already over. A connection between the same ends again replaces or removes it, before the SYN leaves.
+ * sock_ops and user space write it: user space where sock_ops is not to be had, and to remove entries, never while one
+ * with the same ends is made.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

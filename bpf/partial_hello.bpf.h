@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A ClientHello that is read as it passes, segment by segment, before TCP has put them in order. What there is of one
- * in several segments lives with the socket, and no longer than until the hello is decided.
+ * A ClientHello that is read as it passes, segment by segment, before TCP has put them in order. A hello in several
+ * segments is stored with the socket until it is decided.
  */
 #ifndef ALPNBPF_PARTIAL_HELLO_BPF_H
 #define ALPNBPF_PARTIAL_HELLO_BPF_H
@@ -16,9 +16,9 @@ struct partial_hello {
 	struct steer_connection ends;
 	struct clienthello parsed; /* up to `next` */
 	struct clienthello before; /* up to `last`: that segment may come again, with more in it */
-	struct clienthello trial;  /* with the segment that is looked at, until it is known what becomes of that */
+	struct clienthello trial;  /* with the segment at hand, until its fate is decided */
 	__u32 first, last, next;   /* sequence numbers; what is before `next` was let through */
-	__u32 busy; /* with a socket: a CPU is at it; of a CPU: a deferred connection waits for its socket */
+	__u32 busy; /* with a socket: a CPU works on it; of a CPU: a deferred connection waits for its socket */
 	__u8 kept[STEER_KEPT_MAX]; /* what the server has by now, from `first` on */
 };
 
@@ -31,8 +31,8 @@ struct {
 } alpnbpf_partial SEC(".maps");
 
 /*
- * … of this CPU: where a hello's first segment is read. With TCP_DEFER_ACCEPT that segment makes the connection, and
- * sock_ops finds here what its socket has to know, before TCP has gone on to another packet.
+ * … of this CPU, for the first segment of a hello. With TCP_DEFER_ACCEPT that segment creates the socket, and sock_ops
+ * moves what is here into it before TCP handles another packet.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -53,13 +53,14 @@ enum reading {
 	READ_NOTHING_NEW, /* all of it was there before */
 	READ_TOO_EARLY,   /* something is missing before it */
 	READ_DECIDED,     /* the web server's */
-	READ_KEPT,        /* more is needed, and what there is is kept */
+	READ_KEPT,        /* incomplete, and stored */
 	READ_TAKE_OVER,
 };
 
 /*
- * Read a segment of a hello. `skip`: how many of its bytes were there before. The last one is read again when it comes
- * again, or is part of one that does: the server's TCP may have had no room for it. Nothing changes unless it is kept.
+ * Read a segment of a hello. `skip`: how many of its bytes were read before. The latest segment is read again when it
+ * is retransmitted, alone or as part of a longer one, because the server's TCP may have had no room for it. The hello
+ * changes only for READ_KEPT.
  */
 static __noinline int read_hello(struct __sk_buff *skb, const struct segment *segment, struct partial_hello *hello,
 				 __u32 *skip)
@@ -86,7 +87,7 @@ static __noinline int read_hello(struct __sk_buff *skb, const struct segment *se
 	default:
 		return READ_DECIDED;
 	}
-	asm volatile("" : "+r"(at)); /* what follows is what older verifiers know of it */
+	asm volatile("" : "+r"(at)); /* older verifiers know only the bounds that follow */
 	if (at >= STEER_KEPT_AT || fresh > STEER_PIECE_MAX)
 		return READ_TAKE_OVER;
 	if (bpf_skb_load_bytes(skb, segment->offset + *skip, hello->kept + at, bounded(fresh, STEER_PIECE_MAX)))

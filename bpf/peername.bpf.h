@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The web server asks for the peer of a connection of ours, by getpeername() or accept(), and is told the client's
- * address.
+ * When the web server asks for the peer of a connection of ours, by getpeername() or accept(), it gets the address of
+ * the client.
  */
 #ifndef ALPNBPF_PEERNAME_BPF_H
 #define ALPNBPF_PEERNAME_BPF_H

@@ -103,7 +103,7 @@ static __noinline int send_event(__u32 key)
 }
 
 /* A fault cannot be repaired here: the segment is dropped and the worker resets the session. */
-static __always_inline int fail(struct flow *flow, __u32 key, __u8 fault)
+static __always_inline int fail_flow(struct flow *flow, __u32 key, __u8 fault)
 {
 	if (!flow->fault)
 		flow->fault = fault;
@@ -146,7 +146,7 @@ static __noinline int trim_head(struct __sk_buff *skb, __u32 length)
 
 /*
  * The end of the segment's data in sequence space, from TCP's control block in skb->cb. Taken from end_seq, not seq: a
- * kernel that one day skips an overlap itself is then not cut twice.
+ * kernel that skips overlaps itself one day is then not corrected twice.
  */
 static __always_inline __u32 data_end_seq(struct __sk_buff *skb)
 {
@@ -260,10 +260,10 @@ static __always_inline bool has_room(struct flow *flow, __u32 target_key, __u32 
 
 /*
  * Does this segment come out of a long backlog of its socket? While a process holds the lock (a recv(), the backlog
- * worker's send), segments queue up there, and until the last of them is dealt with all count as taken when the window
- * is computed: over loopback, where each acknowledgement brings the next burst into the same backlog, down to a window
- * of zero. Nothing corrects that for a redirected flow, and the sender waits for its persist timer, 200 ms
- * (docs/KERNEL.md 6b). A segment that is passed instead has a recv() coming, which opens the window again.
+ * worker's send), segments queue up there, and all of them count as used space when the window is computed, until
+ * the last one is processed: over loopback, where each acknowledgement brings the next burst into the same backlog,
+ * down to a window of zero. Nothing corrects that for a redirected flow, and the sender waits for its persist timer,
+ * 200 ms (docs/KERNEL.md 6b). A segment that is passed instead has a recv() coming, which opens the window again.
  */
 static __always_inline bool in_long_backlog(struct __sk_buff *skb)
 {
@@ -283,7 +283,7 @@ static __always_inline const struct clienthello_rules *rules_of(const struct flo
 	return bpf_map_lookup_elem(&alpnbpf_rules, &entry);
 }
 
-/* Feed the hello parser; true when this segment decided the route. */
+/* Feed the hello parser. True: this segment decided the route. */
 static __always_inline bool decide_route(struct __sk_buff *skb, struct flow *flow, __u32 len)
 {
 	enum clienthello_result result = clienthello_feed_skb(&flow->hello, skb, 0, len, rules_of(flow));
@@ -323,7 +323,7 @@ int alpnbpf_verdict(struct __sk_buff *skb)
 
 	fresh = trim_overlap(skb, flow);
 	if (fresh < 0)
-		return fail(flow, key, flow->fault);
+		return fail_flow(flow, key, flow->fault);
 	if (fresh == 0)
 		return SK_DROP; /* nothing new in it, and nothing left of it */
 	len = (__u32)fresh;
@@ -338,8 +338,8 @@ int alpnbpf_verdict(struct __sk_buff *skb)
 	if (flow->mode == FLOW_LIVE && (client->route == ROUTE_HTTPS || client->route_chosen) &&
 	    flow->passed == flow->forwarded && has_room(flow, key ^ 1U, len) && !in_long_backlog(skb)) {
 		if (bpf_sk_redirect_map(skb, &alpnbpf_socks, key ^ 1U, 0) != SK_PASS)
-			return fail(flow, key,
-				    FLOW_FAULT_REDIRECT); /* eaten and acknowledged: never go on with a gap */
+			return fail_flow(flow, key,
+					 FLOW_FAULT_REDIRECT); /* eaten and acknowledged: never go on with a gap */
 		flow->redirected += len;
 		return SK_PASS;
 	}

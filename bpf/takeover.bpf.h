@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Taking a connection over, as far as the watch has to do with it: may it be, what user space has to know, and that
- * nothing of the client reaches the server meanwhile.
+ * Taking a connection over, the watch's part: whether that is possible, the record for user space, and keeping the
+ * client's packets from the server meanwhile.
  */
 #ifndef ALPNBPF_TAKEOVER_BPF_H
 #define ALPNBPF_TAKEOVER_BPF_H
@@ -51,8 +51,8 @@ static __always_inline bool is_being_taken(const struct steer_connection *ends)
 }
 
 /*
- * Not one whose server has said something, or its end, already; nor a subflow of MPTCP, which TCP alone could not go on
- * with; nor one that a packet from loopback would not reach.
+ * Not if the server has sent anything, or its FIN, already; not a subflow of MPTCP, which a TCP socket cannot continue;
+ * and not a connection that a packet from loopback would not reach.
  */
 static __always_inline bool can_take_over(const struct bpf_sock *sk, const struct bpf_tcp_sock *counts,
 					  const struct segment *segment, const struct steer_agreed *agreed)
@@ -81,7 +81,7 @@ static __always_inline void describe_takeover(struct __sk_buff *skb, const struc
 	record->agreed = *agreed;
 }
 
-/* Of the hello `kept` bytes go before the segment, without its first `skip`. */
+/* The record has what is kept of the hello, and then the segment without its first `skip` bytes. */
 static __noinline int take_over(struct __sk_buff *skb, const struct segment *segment, const struct partial_hello *hello,
 				const struct steer_agreed *agreed, __u32 skip)
 {
@@ -96,7 +96,7 @@ static __noinline int take_over(struct __sk_buff *skb, const struct segment *seg
 	else
 		record = bpf_ringbuf_reserve(&alpnbpf_takeovr, sizeof(*record), 0);
 	if (!record)
-		return DROP; /* it comes again */
+		return DROP; /* the client retransmits it */
 	describe_takeover(skb, segment, hello, agreed, record);
 	if (brief) {
 		record->kept_length = 0;
@@ -108,7 +108,7 @@ static __noinline int take_over(struct __sk_buff *skb, const struct segment *seg
 			piece = STEER_PIECE_MAX;
 		record->kept_length = (__u16)kept;
 		record->piece_length = (__u16)piece;
-		asm volatile("" : "+r"(kept)); /* said here, where older verifiers know of it still */
+		asm volatile("" : "+r"(kept)); /* older verifiers forget bounds that were checked earlier */
 		failed =
 			kept > STEER_KEPT_MAX || bpf_probe_read_kernel(record->kept, kept, hello->kept) ||
 			bpf_skb_load_bytes(skb, segment->offset + skip, record->piece, bounded(piece, STEER_PIECE_MAX));

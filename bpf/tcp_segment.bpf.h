@@ -95,7 +95,8 @@ static __always_inline bool read_addresses(struct __sk_buff *skb, struct segment
 	return true;
 }
 
-/* --- the checksum, where nobody has verified it yet: TCP does that later, and would drop what we have believed --- */
+/* --- the checksum, if it is not verified yet: TCP will do that later, and drop a segment that we would have believed
+ * --- */
 
 #define SUM_STEP 32
 

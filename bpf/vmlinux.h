@@ -32,7 +32,7 @@ struct sock_common {
 	int skc_bound_dev_if;
 	struct {
 		__s64 counter;
-	} skc_cookie; /* 0 until somebody has asked for it */
+	} skc_cookie; /* 0 until something has asked for it */
 	struct {
 		struct net *net;
 	} skc_net;

@@ -21,7 +21,7 @@
 #include "takeover.bpf.h"
 #include "tcp_segment.bpf.h"
 
-/* Listeners of ours, and what they accept: sessions already, or about to be. User space adds listeners. */
+/* Listeners of ours, and by inheritance the sockets they accept. User space adds listeners. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
@@ -45,7 +45,7 @@ static __always_inline bool is_watched_port(__u32 port)
 
 static __always_inline bool is_here(struct tcp_sock *tcp)
 {
-	/* There is no helper that tells before 6.14. */
+	/* No helper gives the cookie here before 6.14. */
 	return tcp->inet_conn.icsk_inet.sk.__sk_common.skc_net.net->net_cookie == netns_cookie;
 }
 
@@ -62,13 +62,13 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 		return LET_THROUGH;
 	if (sk->state == BPF_TCP_LISTEN) {
 		if (!agreed_with_request(skb, segment, &agreed))
-			return LET_THROUGH; /* a SYN cookie's: nothing is known of it */
+			return LET_THROUGH; /* made from a SYN cookie: there is no request to read */
 	} else {
 		agreed_with_socket(tcp, counts, &agreed);
 	}
 	if ((__s32)(segment->seq - agreed.expected) < 0)
 		return LET_THROUGH;
-	/* Something is missing before it, unless that waits for the server's process to let the socket go. */
+	/* Bytes before it are missing; or they wait in the backlog, while the server's process holds the socket. */
 	if (segment->seq != agreed.expected)
 		return !agreed.deferred && tcp->inet_conn.icsk_inet.sk.sk_backlog.len ? LET_THROUGH : DROP;
 	begin_hello(hello, segment);
@@ -91,7 +91,7 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 		return LET_THROUGH;
 	}
 	with_socket = bpf_sk_storage_get(&alpnbpf_partial, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!with_socket) { /* no memory: rather a validation is missed than a connection of the server's lost */
+	if (!with_socket) { /* no memory: better to miss a validation than to lose a connection of the server */
 		__sync_fetch_and_add(&state.untakable, 1);
 		return LET_THROUGH;
 	}
@@ -144,7 +144,7 @@ int alpnbpf_watch(struct __sk_buff *skb)
 	struct tcp_sock *tcp;
 	struct bpf_sock *sk = skb->sk;
 
-	/* Nobody listens any more, and this program is about to be detached: what is half there is the server's. */
+	/* Disarmed, and this program is about to be detached: the server gets the rest of unfinished hellos. */
 	if (!pending && !may_be_armed())
 		return LET_THROUGH;
 	if (!sk)
@@ -157,7 +157,7 @@ int alpnbpf_watch(struct __sk_buff *skb)
 	if (!counts)
 		return LET_THROUGH;
 	hello = bpf_sk_storage_get(&alpnbpf_partial, sk, NULL, 0);
-	/* Most packets end here: those of a connection whose hello is behind it, and those that say nothing. */
+	/* Most packets end here: those of connections whose hello is over, and those without payload. */
 	if (!hello && !pending && (counts->bytes_received || !*(volatile __u32 *)&state.watching))
 		return LET_THROUGH;
 	if (!read_segment(skb, &segment) || (!pending && !segment.length))
@@ -169,7 +169,7 @@ int alpnbpf_watch(struct __sk_buff *skb)
 		return segment.flags & TCPHDR_RST ? LET_THROUGH : DROP;
 	if (!segment.length || (segment.flags & (TCPHDR_SYN | TCPHDR_RST | TCPHDR_ACK)) != TCPHDR_ACK)
 		return LET_THROUGH;
-	/* The watch is over, or another CPU has let more through than is known here: the connection is the server's. */
+	/* The watch has ended, or another CPU has let more bytes through: the connection stays the server's. */
 	if (hello && (!*(volatile __u32 *)&state.watching || (__s32)(counts->rcv_nxt - hello->next) > 0)) {
 		bpf_sk_storage_delete(&alpnbpf_partial, sk);
 		return LET_THROUGH;
@@ -183,7 +183,7 @@ int alpnbpf_watch(struct __sk_buff *skb)
 	return is_intact(skb, &segment) ? look_at_first(skb, sk, tcp, counts, &segment) : DROP;
 }
 
-/* sock_ops: a deferred connection gets its socket, from the segment that was looked at a moment ago. */
+/* sock_ops: a deferred connection gets its socket; the segment that made it was read just before, on this CPU. */
 static __always_inline void give_hello_to_socket(struct bpf_sock_ops *ops, const struct steer_connection *ends)
 {
 	struct partial_hello *hello, *with_socket;

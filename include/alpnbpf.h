@@ -79,8 +79,8 @@ struct flow {
 	__u32 mode;         /* enum flow_mode */
 	__u16 route_chosen; /* enum route the worker settled on; the verdict stops parsing when set */
 	__u16 rules;        /* the entry of the map `rules` a hello is held against, + 1; 0: there are no rules */
-	/* whoever reads the hello, the verdict or the worker; only until the route is decided, when all else here is
-	 * still */
+	/* the reader of the hello, the verdict or the worker, until the route is decided; nothing else here changes
+	 * before that */
 	struct clienthello hello;
 } __attribute__((aligned(64)));
 

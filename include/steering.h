@@ -25,9 +25,9 @@ struct steer_connection {
 	struct steer_endpoint from, to;
 };
 
-/* Whom a connection of ours is made for: value of `alpnbpf_own`. */
+/* The client that a connection of ours is made for: value of `alpnbpf_own`. */
 struct steer_client {
-	__u64 cookie; /* of our socket: tells connections with the same ends */
+	__u64 cookie; /* of our socket: distinguishes connections with the same ends */
 	struct steer_endpoint client;
 	__u32 pad;
 };
@@ -88,12 +88,14 @@ struct steer_found {
 
 /*
  * Armed means: some slot of the map of the ACME client's listeners is occupied. Closing a listener empties its slot, so
- * nothing has to be counted down. `arrivals` grows after a slot was filled, as does `found`; who finds all slots empty
- * stores in `cleared` the sum it had read before it looked. While the two are equal there is nothing to look at.
+ * nothing has to be counted down. `arrivals` and `found` grow after a slot was filled. A program that finds all slots
+ * empty stores in `cleared` the sum of the two that it had read before it looked: while they are equal, no slot has to
+ * be looked at.
  *
- * A listener that no slot takes (MPTCP, or all slots are full) is counted in `untracked_listeners`. Nothing tells in
- * the kernel when it goes: user space looks, and stores in `untracked_gone` what it had read before it found that
- * nobody listens. Armed as well while those two differ.
+ * A listener that no slot takes (MPTCP, or all slots are full) is counted in `untracked_listeners`. The kernel does not
+ * report when it goes. User space looks, and stores in `untracked_gone` the count it had read before it found no
+ * listener. Armed as well while these two differ; user space stores a smaller count when it finds such a listener
+ * itself.
  *
  * Programs run on many CPUs at once: what they count, they add to atomically.
  */
@@ -104,7 +106,7 @@ struct steer_state {
 	/* sk_lookup */
 	__u64 cleared;
 	__u64 steered; /* connections given to the private listeners */
-	/* the hello watch, sock_ops too: both run it (bpf/watch.bpf.h) */
+	/* the hello watch, including its part in sock_ops */
 	__u64 untakable;       /* connections that should have been taken over and could not be */
 	__u32 takeovers_begun; /* entries ever made in the map of connections that are being taken over … */
 	/* user space, the worker that takes over */
@@ -113,7 +115,7 @@ struct steer_state {
 	__u64 found; /* times it has filled slots with listeners that were there before */
 	__u64 untracked_gone;
 	__u32 watching;              /* hellos are read as they pass; cleared when that ends */
-	__u32 always;                /* armed until alpnbpf ends: asked for, or nothing tells */
+	__u32 always;                /* armed until alpnbpf ends: as configured, or because listeners cannot be seen */
 	__u16 acme_port, https_port; /* the ACME client's, the web server's */
 	__u16 https_port_before;     /* the web server's before a reload; its connections live on. 0: none */
 	__u16 pad;
@@ -167,7 +169,7 @@ struct steer_agreed {
 
 struct steer_takeover {
 	struct steer_connection ends; /* from the client, to the web server's address */
-	__u32 ifindex;                /* where it comes in; scope of a link-local client */
+	__u32 ifindex;                /* of the interface it arrives at; scope of a link-local client */
 	__u32 first;                  /* sequence number of the first byte in `kept`, or `piece` when nothing is kept */
 	__u32 passed;                 /* … of the first that was not let through to the server */
 	__u32 acknowledged;           /* what we send next */
@@ -179,7 +181,7 @@ struct steer_takeover {
 	__u8 kept[STEER_KEPT_MAX];
 };
 
-/* As a rule a hello comes in one piece, and the record ends after so much of it. */
+/* Most hellos come in one segment; their records end after this many bytes of `piece`. */
 #define STEER_BRIEF_MAX  2048
 #define STEER_BRIEF_SIZE (__builtin_offsetof(struct steer_takeover, piece) + STEER_BRIEF_MAX)
 

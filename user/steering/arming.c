@@ -130,7 +130,7 @@ static int arrival_seen(void *context, void *data, size_t size)
 }
 
 /* See struct steer_state. */
-static int find_listeners(struct arming *arming)
+static int find_acme_listeners(struct arming *arming)
 {
 	struct listeners found;
 	int error = listeners_find(arming->tracker, STEER_ACME, &found);
@@ -147,7 +147,7 @@ static int find_listeners(struct arming *arming)
 int arming_start(struct arming *arming)
 {
 	arming->arrivals = ring_buffer__new(arming->maps->arrivals, arrival_seen, arming, NULL);
-	return arming->arrivals ? find_listeners(arming) : -errno;
+	return arming->arrivals ? find_acme_listeners(arming) : -errno;
 }
 
 int arming_find_anew(struct arming *arming)
@@ -159,7 +159,7 @@ int arming_find_anew(struct arming *arming)
 	if (arming->was_armed)
 		log_info("disarmed: the ACME port has changed");
 	arming->was_armed = false;
-	return find_listeners(arming);
+	return find_acme_listeners(arming);
 }
 
 void arming_close(struct arming *arming)

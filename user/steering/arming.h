@@ -26,10 +26,10 @@ struct arming {
 	/* Written by the main thread. */
 	bool was_armed;     /* as last logged */
 	uint64_t armed_at;  /* us; since when, while was_armed */
-	char armed_by[320]; /* who listens there, as far as it could be seen then */
+	char armed_by[320]; /* the process that listens there, as far as it was visible then */
 };
 
-/* What it goes by. arming_start() is due unless armed always. */
+/* Keeps the references. arming_start() is due unless armed always. */
 void arming_open(struct arming *arming, const struct steer_plan *plan, const struct steer_maps *maps,
 		 struct listener_tracker *tracker, struct hello_watch *watch);
 /* After sock_ops is attached: finds the ACME client's listeners that are there already. 0 or -errno. */
@@ -38,14 +38,15 @@ int arming_start(struct arming *arming);
 int arming_find_anew(struct arming *arming);
 void arming_close(struct arming *arming);
 
-/* The descriptor that is readable when somebody listens on the ACME port, or -1; arming_look() logs it. */
+/* The descriptor that becomes readable when a process begins to listen on the ACME port, or NO_DESCRIPTOR;
+ * arming_look() logs it. */
 int arming_fd(const struct arming *arming);
 /* Logs what has changed. True when only another look, after a second, would see the next change: a listener that goes.
  */
 bool arming_look(struct arming *arming);
 /*
- * Are new connections looked into? While somebody listens on the ACME port, or always: as options and this machine have
- * it, and where nothing is steered. (For each packet the programs ask themselves: is_armed() in bpf/armed.bpf.h.)
+ * Are new connections inspected? While the ACME client listens, or always: as the options or this machine demand, and
+ * where nothing is steered. (The programs decide for each packet: is_armed() in bpf/armed.bpf.h.)
  */
 bool arming_is_armed(const struct arming *arming);
 /* Why; NULL: it is not armed. */

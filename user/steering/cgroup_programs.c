@@ -15,19 +15,19 @@
  */
 static bool sees_this_process(struct own_connections *own)
 {
-	struct address nobody = {.len = sizeof(nobody.in)};
+	struct address target = {.len = sizeof(target.in)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 	struct own_connection connection;
 	bool tracked = own->are_tracked, seen = false;
 
 	if (fd < 0)
 		return true; /* IPv6 alone: taken on trust */
-	nobody.in.sin_family = AF_INET;
-	nobody.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	nobody.in.sin_port = htons(1);
+	target.in.sin_family = AF_INET;
+	target.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	target.in.sin_port = htons(1);
 	own->are_tracked = true;
-	if (own_connection_begin(own, fd, &nobody, &nobody, &connection) == 0) {
-		bool unreachable = connect(fd, &nobody.sa, nobody.len) && errno == ENETUNREACH;
+	if (own_connection_begin(own, fd, &target, &target, &connection) == 0) {
+		bool unreachable = connect(fd, &target.sa, target.len) && errno == ENETUNREACH;
 
 		/* Loopback is down: nothing to see. */
 		seen = own_connection_end(own, &connection) == 0 || unreachable;

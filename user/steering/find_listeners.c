@@ -25,8 +25,8 @@
 
 /* --- opening --- */
 
-static int load_programs(struct listener_finder *finder, uint64_t netns_cookie, int acme_listeners, int https_listeners,
-			 bool files, bool looks_up)
+static int finder_load(struct listener_finder *finder, uint64_t netns_cookie, int acme_listeners, int https_listeners,
+		       bool files, bool looks_up)
 {
 	struct alpnbpf_listeners *skel = alpnbpf_listeners__open();
 	int error;
@@ -65,8 +65,8 @@ int listener_finder_open(struct listener_finder *finder, uint64_t netns_cookie, 
 
 	*finder = (struct listener_finder){0};
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-		error = load_programs(finder, netns_cookie, acme_listeners, https_listeners, ways[i].files,
-				      ways[i].looks_up);
+		error = finder_load(finder, netns_cookie, acme_listeners, https_listeners, ways[i].files,
+				    ways[i].looks_up);
 		if (!error)
 			break;
 	}
@@ -104,7 +104,7 @@ static void walk_files(const struct listener_finder *finder)
 }
 
 /* An address that only a wildcard listener answers for: TEST-NET-2, and the discard prefix. */
-static struct address beyond(const struct address *listener)
+static struct address address_beyond(const struct address *listener)
 {
 	struct address address = *listener;
 
@@ -118,12 +118,12 @@ static struct address beyond(const struct address *listener)
 }
 
 /* Which of the listeners that share an address is reached depends on the source port. */
-static void look_up(const struct listener_finder *finder, uint32_t index, const struct address *listener)
+static void look_address_up(const struct listener_finder *finder, uint32_t index, const struct address *listener)
 {
 	struct steer_search *search = &finder->skel->bss->search;
 	const struct steer_kept *kept = &finder->skel->bss->found.kept[index];
 	int program = bpf_program__fd(finder->skel->progs.alpnbpf_keep_at);
-	struct address reach = beyond(listener);
+	struct address reach = address_beyond(listener);
 	char packet[64] = {0}; /* a test run wants one */
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof(packet));
 
@@ -170,7 +170,7 @@ unsigned int listener_finder_keep(struct listener_finder *finder, enum steer_kin
 		by_files += found->kept[i].is_kept;
 	for (unsigned int i = 0; finder->looks_up && i < count; i++)
 		if (!found->kept[i].is_kept && !is_ambiguous(listeners, count, i))
-			look_up(finder, i, &listeners[i].address);
+			look_address_up(finder, i, &listeners[i].address);
 	for (unsigned int i = 0; i < count; i++)
 		kept += found->kept[i].is_kept;
 	log_debug("of %u listeners on port %u that were there before, %u are tracked: %u found by their files, %u by "

@@ -20,7 +20,7 @@ void steer_clear(struct steer *steer)
 	*steer = (struct steer){.maps = STEER_NO_MAPS, .watch = HELLO_WATCH_CLOSED};
 }
 
-static int load_programs(struct steer *steer, const struct options *options)
+static int load_or_do_without_watch(struct steer *steer, const struct options *options)
 {
 	int error = programs_load(&steer->programs, &steer->maps, &steer->plan, !steer->watch.why_not);
 	struct sentence why;
@@ -77,9 +77,9 @@ static int start_arming(struct steer *steer)
 }
 
 /* All but sk_lookup. */
-static int set_up(struct steer *steer, const struct options *options, struct sentence *why)
+static int set_up_steering(struct steer *steer, const struct options *options, struct sentence *why)
 {
-	int error = load_programs(steer, options);
+	int error = load_or_do_without_watch(steer, options);
 
 	if (error)
 		return bpf_explain(error, "loading the steering programs", why);
@@ -114,7 +114,7 @@ int steer_open(struct steer *steer, const struct options *options, unsigned int 
 		return sentence_error(why, -EINVAL, "--inspect watch: %s; use auto or steer", steer->watch.why_not);
 	if (plan_is_empty(&steer->plan))
 		return 0;
-	error = set_up(steer, options, why);
+	error = set_up_steering(steer, options, why);
 	if (!error)
 		return 0;
 	asked = steer->plan.in_place || options->client_address == CLIENT_ADDRESS_PEERNAME ||

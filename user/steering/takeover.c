@@ -77,7 +77,7 @@ int takeover_open_raw(int family)
 	return fd;
 }
 
-static uint32_t add_up(uint32_t sum, const void *data, size_t length)
+static uint32_t add_to_sum(uint32_t sum, const void *data, size_t length)
 {
 	const uint8_t *bytes = data;
 
@@ -89,10 +89,10 @@ static uint32_t add_up(uint32_t sum, const void *data, size_t length)
 /* RFC 9293 section 3.1, with the pseudo header of either IP. All lengths are even. */
 static uint16_t checksum(const void *source, const void *destination, size_t address_length, const struct tcphdr *tcp)
 {
-	uint32_t sum = add_up(IPPROTO_TCP + sizeof(*tcp), tcp, sizeof(*tcp));
+	uint32_t sum = add_to_sum(IPPROTO_TCP + sizeof(*tcp), tcp, sizeof(*tcp));
 
-	sum = add_up(sum, source, address_length);
-	sum = add_up(sum, destination, address_length);
+	sum = add_to_sum(sum, source, address_length);
+	sum = add_to_sum(sum, destination, address_length);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return htons((uint16_t)~sum);
@@ -207,7 +207,7 @@ static bool set_options(int fd, const struct steer_takeover *takeover)
 }
 
 /*
- * Our timestamps go on from the server's. A new socket's have no offset, so that what it says is the clock. The lowest
+ * Our timestamps continue the server's. Those of a new socket have no offset: it reports the clock itself. The lowest
  * bit, which later kernels take for the unit, is cleared upwards: they must never go back (RFC 7323 section 5).
  */
 static bool set_timestamps(int fd, const struct steer_takeover *takeover)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Takes a connection that the web server had begun over from it: the server's socket ends with a reset that is made
- * here, and one of ours goes on in its place, with the sequence numbers, options and windows TCP had agreed on
+ * Takes over a connection that the web server had begun: a reset made here ends the server's socket, and one of ours
+ * continues in its place, with the sequence numbers, options and windows TCP had agreed on
  * (TCP_REPAIR, as checkpoint and restore does it). The client notices nothing. What it had said is in our socket's
  * receive queue. Holds no state of its own; takes CAP_NET_ADMIN.
  */

@@ -49,7 +49,7 @@ static int open_silent(int family)
 	return error;
 }
 
-/* Sequence numbers can be given to a socket, that is. */
+/* Whether sequence numbers may be given to a socket. */
 static int check_repair(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), on = 1, error = 0;
@@ -62,7 +62,7 @@ static int check_repair(void)
 	return error;
 }
 
-/* A family that this machine does not have has no connections either. */
+/* If this machine does not have the family, it has no such connections either. */
 static int open_family(struct hello_watch *watch, uint32_t family, struct sentence *why)
 {
 	char text[CAPABILITIES_TEXT_MAX];
@@ -102,7 +102,7 @@ static void detach_watch(struct hello_watch *watch)
 	watch->link = NULL;
 }
 
-/* A port below 1024 takes a right that nothing else in place needs. */
+/* A port below 1024 needs a capability that nothing else in place needs. */
 static int check_bind(const struct options *options, struct sentence *why)
 {
 	uint64_t wanted = needs_to_take_over(options);
