@@ -29,7 +29,7 @@ def refuses_addresses():
 
 def found(router, port):
     """How many were there, how many by their files, how many by their addresses."""
-    line = router.wait_line(rf"of (\d+) listeners on port {port} .* tracked: (\d+) found by their files, (\d+) by")
+    line = router.wait_line(rf"port {port}: (\d+) earlier listeners, \d+ tracked: (\d+) found by open files, (\d+) by")
     return tuple(map(int, line.groups()))
 
 
