@@ -18,7 +18,7 @@ def test_nobody_is_the_responder(lab):
     client, server = lab.session(router, acme_hello(), https)
     router.wait_line(rf"warn cannot connect to --acme 127\.0\.0\.1:{port}: Connection refused; nothing listens on port "
                      rf"{port}: is the ACME client's responder running, with that port \(acme\.sh --tlsport {port}, "
-                     rf"lego --tls\.port :{port}\)\?; handed to --https")
+                     rf"lego --tls\.port :{port}\)\?; handing the connection to --https")
     client.close()
     server.close()
 
@@ -122,7 +122,7 @@ def test_once_a_second_with_a_count(lab):
 
 def more_since(lab, router):
     lab.connect(router).send(https_hello()).outcome()
-    return router.find(r"warn cannot connect to --https .* \((?!0 )\d+ more since\)")
+    return router.find(r"warn cannot connect to --https .* \((?!0 )\d+ more suppressed\)")
 
 
 def test_no_hint_without_a_mistake(lab):

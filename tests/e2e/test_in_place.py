@@ -263,12 +263,12 @@ def test_a_family_that_is_switched_off(lab):
         run(*namespace.prefix(), "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
         for listen in ((), ("--listen", "443")):
             router = lab.router(ACME, 443, *listen, listen=(), bypass=True, prefix=namespace.prefix())
-            router.wait_line(r"warn cannot make the private listener for IPv6: .*continuing without it")
+            router.wait_line(r"warn cannot create the private listener for IPv6: .*continuing without it")
             assert router.find(r"ready: at 0\.0\.0\.0:443; ")
             router.finish()
         router = lab.failing_router(ACME, 443, "--listen", "[::]:443", listen=(), bypass=True, prefix=namespace.prefix())
         assert router.wait() == 1
-        assert "cannot make the private listener for IPv6" in router.text()
+        assert "cannot create the private listener for IPv6" in router.text()
     finally:
         namespace.close()
 

@@ -203,7 +203,7 @@ def test_unreachable(lab, plane):
     closed = router.closed(client)
     assert (closed.route, closed.cause) == ("route-1", "connect_failed")
     router.wait_line(rf"warn cannot connect to route-1 -> 127\.0\.0\.1:{port} within 1000 ms: Connection refused; "
-                       rf"nothing listens on port {port}; the client is reset")
+                       rf"nothing listens on port {port}; resetting the client")
     router = lab.router(acme, https, f"--route=sni=www.example.org -> 127.0.0.1:{port}", "--connect-timeout", "1m",
                         plane=plane)
     client = lab.connect(router)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Accepting: whether a connection may be served, and what is done while descriptors or slots have run out. Runs on the
- * worker's thread.
+ * Accepts connections: which ones are served, and what happens when descriptors or slots run out. Runs on the worker's
+ * thread.
  */
 #include "engine/accept.h"
 
@@ -15,10 +15,10 @@
 #include "engine/listener.h"
 #include "engine/worker.h"
 
-#define ACCEPT_AT_ONCE 64 /* connections a worker takes before it looks at its sessions again */
+#define ACCEPT_AT_ONCE 64 /* connections a worker accepts before it runs its sessions again */
 #define ACCEPT_OFF_US  (100 * US_PER_MS)
 
-/* A connection the worker will not serve: a reset tells the client at once. */
+/* Resets a connection, so that the client learns at once. */
 static void refuse_connection(int fd)
 {
 	struct linger linger = {.l_onoff = 1};
@@ -42,8 +42,8 @@ static void log_source_refused(struct worker *worker, const struct address *clie
 }
 
 /*
- * Where the client connected to, in place. Only connections that were steered have the web server's port there; one
- * that was made to the private port itself would be connected back to it.
+ * In place: the address that the client connected to. Only a steered connection has the web server's port there. False
+ * for one made to the private port itself, which we would connect to ourselves.
  */
 static bool destination_of(struct worker *worker, int fd, struct address *destination)
 {
@@ -54,7 +54,7 @@ static bool destination_of(struct worker *worker, int fd, struct address *destin
 	       address_port(destination) == address_port(&https->addresses[0]);
 }
 
-/* accept() failed for want of something that others may give back: waits, instead of trying again and again. */
+/* accept() failed for lack of a resource: pauses instead of trying again and again. */
 static void pause_after_error(struct worker *worker, int error)
 {
 	static struct log_limit limit;
@@ -63,7 +63,7 @@ static void pause_after_error(struct worker *worker, int error)
 	worker->counters.accept_backoffs++;
 	worker_pause_accept(worker, worker->now + ACCEPT_OFF_US);
 	if (log_limit_pass(&limit, &suppressed))
-		log_warn("cannot accept connections: %s; they wait in the kernel meanwhile%s", strerror(error),
+		log_warn("cannot accept connections: %s; pausing, clients wait in the kernel%s", strerror(error),
 			 error == EMFILE ? " (raise LimitNOFILE= or ulimit -n, or lower --max-connections)" : "");
 }
 
@@ -99,7 +99,7 @@ bool accept_one(struct worker *worker, struct listener *listener)
 		case ENOMEM:
 			pause_after_error(worker, errno);
 			return false;
-		default: /* the connection failed before it was taken, accept(2): the next may not */
+		default: /* this connection failed before accept(2) returned it; the next may be fine */
 			return true;
 		}
 	}

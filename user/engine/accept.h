@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Accepting connections, which become sessions. Runs on the worker's thread. */
+/* Accepts connections, which become sessions. Runs on the worker's thread. */
 #ifndef ALPNBPF_ENGINE_ACCEPT_H
 #define ALPNBPF_ENGINE_ACCEPT_H
 
@@ -10,13 +10,13 @@
 struct listener;
 struct worker;
 
-/* A connection becomes a session, if its source may have one more; else it is reset. Owns fd. */
+/* Makes the connection a session, or resets it if its source has too many. Takes ownership of fd. */
 void accept_admit(struct worker *worker, int fd, const struct address *client, const struct address *destination);
 
-/* Takes one that waits. False when there is none, or accepting has stopped. */
+/* Accepts one connection. False if none waits, or accepting has paused. */
 bool accept_one(struct worker *worker, struct listener *listener);
 
-/* Takes what waits there, up to a fair number. */
+/* Accepts the connections that wait, up to ACCEPT_AT_ONCE. */
 void accept_some(struct worker *worker, struct listener *listener);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Connecting to backends. Nothing here blocks: an attempt ends at once, by an epoll event, or by the session's retry
+ * Connects to backends. Nothing here blocks: an attempt ends at once, by an epoll event, or by the session's retry
  * timer. Runs on the thread of the session's worker.
  */
 #include "engine/backend.h"
@@ -24,14 +24,14 @@
 
 /* --- addresses, retries, fallback --- */
 
-/* Closes the connection, and lets nothing be redirected to where it was. */
+/* Closes the backend connection, and stops redirection to it first. */
 static void drop_connection(struct session *session)
 {
 	struct flow *flows = session->flows;
 
 	flow_set_mode(&flows[CLIENT], FLOW_HELD);
 	side_close(session, BACKEND, false);
-	memset(&flows[BACKEND], 0, sizeof(flows[BACKEND])); /* its socket is closed: no verdict runs for it any more */
+	memset(&flows[BACKEND], 0, sizeof(flows[BACKEND])); /* its socket is closed, so no verdict runs on it */
 	session->connecting.header_sent = false;
 }
 
@@ -46,13 +46,14 @@ static void log_unreachable(struct session *session, int error)
 		return;
 	hint_refused(session_backend(session), session->connecting.aim == ROUTE_ACME, &hint);
 	if (session->connecting.aim == ROUTE_ACME)
-		log_warn("cannot connect to --acme %s: %s%s; %s (%lu more since)", session_backend(session)->text,
+		log_warn("cannot connect to --acme %s: %s%s; %s (%lu more suppressed)", session_backend(session)->text,
 			 strerror(-error), hint.text,
-			 session_options(session)->acme_fallback == ACME_FALLBACK_HTTPS ? "handed to --https"
-											: "connection closed",
+			 session_options(session)->acme_fallback == ACME_FALLBACK_HTTPS
+				 ? "handing the connection to --https"
+				 : "closing the connection",
 			 suppressed);
 	else
-		log_warn("cannot connect to %s%s%s within %u ms: %s%s; the client is reset (%lu more since)",
+		log_warn("cannot connect to %s%s%s within %u ms: %s%s; resetting the client (%lu more suppressed)",
 			 rule ? route_name(session->connecting.aim) : "--https", rule ? " -> " : " ",
 			 session_backend(session)->text, session_options(session)->connect_timeout_ms, strerror(-error),
 			 hint.text, suppressed);
@@ -64,7 +65,7 @@ static enum backend_step all_failed(struct session *session, int error)
 	uint64_t again;
 
 	if (session->state == SESSION_HELLO)
-		return BACKEND_WAITS; /* ahead of the hello: tried for real once the route is known */
+		return BACKEND_WAITS; /* ahead of the hello; tried again once the route is known */
 	worker->backends[session->connecting.aim].failed_at = worker->now;
 	worker->backends[session->connecting.aim].error = error;
 	if (session->connecting.aim == ROUTE_ACME) {
@@ -86,7 +87,7 @@ static enum backend_step all_failed(struct session *session, int error)
 		return BACKEND_GAVE_UP;
 	}
 	worker->counters.connect_retries++;
-	again = worker->now + session->retry_delay; /* and a last time at the deadline */
+	again = worker->now + session->retry_delay; /* the last time is at the deadline */
 	timer_set(&worker->timers, &session->retry,
 		  again < session->connecting.deadline ? again : session->connecting.deadline);
 	session->retry_delay = 2 * session->retry_delay < RETRY_LAST_US ? 2 * session->retry_delay : RETRY_LAST_US;
@@ -121,7 +122,7 @@ static enum backend_step start_round(struct session *session)
 	return try_addresses(session, -ECONNREFUSED);
 }
 
-/* The attempt under way has failed: the next address. */
+/* The current attempt failed: tries the next address. */
 static enum backend_step attempt_failed(struct session *session, int error)
 {
 	timer_cancel(&session->worker->timers, &session->retry);
@@ -131,7 +132,7 @@ static enum backend_step attempt_failed(struct session *session, int error)
 	return try_addresses(session, error);
 }
 
-/* A round of attempts at the backend of `route`, with all its time before it. */
+/* Starts a round of attempts at the backend of `route`, with the full --connect-timeout. */
 static enum backend_step aim_at(struct session *session, enum route route)
 {
 	session->connecting.aim = route;
@@ -154,7 +155,7 @@ void backend_drop_other(struct session *session, enum route route)
 enum backend_step backend_connect(struct session *session)
 {
 	backend_drop_other(session, session->route);
-	if (session->sides[BACKEND].connected) /* ahead of the hello */
+	if (session->sides[BACKEND].connected) /* made ahead of the hello */
 		return BACKEND_STANDS;
 	session->retry_delay = RETRY_FIRST_US;
 	return session->sides[BACKEND].fd >= 0 ? BACKEND_WAITS : aim_at(session, session->route);
@@ -167,8 +168,10 @@ enum backend_step backend_progress(struct session *session)
 	int result;
 
 	if (sock->connected) {
-		/* Connected ahead, and gone before it was used: a new one when it is needed. With a byte in it, it is
-		 * the session's for good. */
+		/*
+		 * Made ahead of the hello, and gone before use: another is made when needed. Once a byte was redirected
+		 * to it, it belongs to the session.
+		 */
 		if ((sock->poll_error || sock->fin_seen) && session->flows[CLIENT].redirected == 0)
 			drop_connection(session);
 		return BACKEND_WAITS;
@@ -190,7 +193,7 @@ enum backend_step backend_retry(struct session *session)
 
 /* --- the PROXY header and the map --- */
 
-/* The backend has closed right after it accepted. Ahead of the hello that means nothing: the route may be another. */
+/* The backend closed right after it accepted. Ahead of the hello that does not count: the route may differ. */
 static bool backend_lost(struct session *session)
 {
 	if (session->state == SESSION_HELLO)
@@ -200,7 +203,7 @@ static bool backend_lost(struct session *session)
 	return false;
 }
 
-/* What the TLVs say points into *hello. */
+/* Fills the TLVs, which point into *hello. */
 static bool header_tlvs(struct session *session, struct hello *hello, struct proxy_tlvs *tlvs)
 {
 	const struct options *options = session_options(session);
@@ -242,7 +245,7 @@ static bool send_header(struct session *session)
 		return false;
 	}
 	sent = send(sock->fd, header, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (sent != length) /* into an empty send buffer it goes whole, or not at all */
+	if (sent != length) /* an empty send buffer takes all of it, or the connection failed */
 		return backend_lost(session);
 	sock->sent_apart += (uint64_t)sent;
 	session->connecting.header_sent = true;
@@ -257,7 +260,7 @@ bool backend_join(struct session *session)
 	enum flow_mode mode;
 
 	if (backend->connected)
-		return true; /* done ahead of the hello */
+		return true; /* joined ahead of the hello */
 	backend->connected = backend->readable = true;
 	worker->counters.connected[connecting->aim]++;
 	worker->backends[connecting->aim].connected_at = worker->now;
@@ -274,6 +277,6 @@ bool backend_join(struct session *session)
 	mode = client->in_map && backend->in_map ? FLOW_LIVE : FLOW_USER;
 	for (int side = CLIENT; side < SIDES; side++)
 		flow_set_mode(&session->flows[side], mode);
-	/* A backend that speaks first, or answers the header, may have done so before it was in the map. */
+	/* The backend may have sent bytes before its socket was in the map. */
 	return side_kick(session, BACKEND) == 0 || backend_lost(session);
 }

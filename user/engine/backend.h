@@ -1,40 +1,39 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The backend connection of a session: connecting without blocking, trying the addresses of the route in turn and
- * again, falling back from ACME to HTTPS, and the PROXY header that goes before the first byte. Owns
- * session.connecting, with connect.c; runs on the thread of the session's worker.
+ * The backend connection of a session: connects without blocking, tries the addresses of the route in turn and again,
+ * falls back from ACME to HTTPS, and sends the PROXY header before the first byte. Owns session.connecting, with
+ * connect.c; runs on the thread of the session's worker.
  */
 #ifndef ALPNBPF_ENGINE_BACKEND_H
 #define ALPNBPF_ENGINE_BACKEND_H
 
 #include "engine/session.h"
 
-/* What connecting has come to. */
+/* The state of connecting. */
 enum backend_step {
-	BACKEND_WAITS,   /* for an event or the retry timer; or it failed ahead of the hello, which means nothing */
-	BACKEND_STANDS,  /* it is connected: backend_join() is due */
-	BACKEND_GAVE_UP, /* the session was ended */
+	BACKEND_WAITS,   /* for an event or the retry timer; or it failed ahead of the hello */
+	BACKEND_STANDS,  /* connected: backend_join() is due */
+	BACKEND_GAVE_UP, /* the session has ended */
 };
 
-/* Connects the default backend before the route is known, where that can pay off. Once; failure means nothing. */
+/* Connects the default backend before the route is known. Called once; a failure does not count. */
 void backend_connect_ahead(struct session *session);
 
-/* Closes a connection that was made ahead and does not lead to `route`. */
+/* Closes a connection made ahead of the hello that does not lead to `route`. */
 void backend_drop_other(struct session *session, enum route route);
 
-/* Connects the backend of session->route; a connection ahead that leads there is used, another one dropped. */
+/* Connects the backend of session->route. Uses a connection made ahead if it leads there, or else closes it. */
 enum backend_step backend_connect(struct session *session);
 
-/* Something happened at the backend's socket before the session is open. */
+/* Handles an event of the backend's socket before the session is open. */
 enum backend_step backend_progress(struct session *session);
 
-/* The time of an attempt is over, or it is time for the next. */
+/* The retry timer expired: the attempt has timed out, or the next is due. */
 enum backend_step backend_retry(struct session *session);
 
 /*
- * The connection stands and becomes part of the session: sends the PROXY header if one is due, puts the socket into the
- * map, lets the flows live. Done once; asking again is harmless. False when it ended the session, or the connection if
- * that was made ahead.
+ * Makes an established connection part of the session: sends the PROXY header if there is one, puts the socket into the
+ * map, starts the flows. May be called again. False if it ended the session, or closed a connection made ahead.
  */
 bool backend_join(struct session *session);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Configurations come with a reload, and go when nobody uses them. Main thread. */
+/* Creates and frees configurations. Main thread. */
 #include "engine/configuration.h"
 
 #include <stdlib.h>

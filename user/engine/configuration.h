@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The options as sessions use them. A reload makes a new one; sessions keep the one they began with, until the last of
- * them has ended. Made and freed by the main thread; not written once workers know it, but for what is said there.
+ * The options as sessions use them. A reload creates a new configuration; each session keeps the one it began with,
+ * which is freed after its last session. The main thread creates and frees it. Once workers have it, only the fields
+ * marked as such are written.
  */
 #ifndef ALPNBPF_ENGINE_CONFIGURATION_H
 #define ALPNBPF_ENGINE_CONFIGURATION_H
@@ -14,20 +15,20 @@
 struct configuration {
 	struct options options;
 	unsigned int max_sessions;    /* of all workers */
-	_Atomic unsigned long users;  /* sessions, and workers that open new ones with it; counted by workers */
-	uint16_t rules;               /* for struct flow: table + 1; 0: none */
-	_Atomic unsigned long hellos; /* sessions that may still look into that table; counted by workers */
-	struct configuration *older;  /* not freed yet; the main thread's */
+	_Atomic unsigned long users;  /* sessions, and workers that open sessions with it; written by workers */
+	uint16_t rules;               /* for struct flow: the index of the table + 1; 0: no rules */
+	_Atomic unsigned long hellos; /* sessions that may still read that table; written by workers */
+	struct configuration *older;  /* not freed yet; for the main thread only */
 	unsigned int workers;
-	unsigned int opened_count; /* listeners it brings to each worker */
-	struct listener *opened;   /* [worker * opened_count + i]; each worker takes its own out. Owned, NULL: none */
+	unsigned int opened_count; /* new listeners per worker */
+	struct listener *opened;   /* [worker * opened_count + i]; each worker takes its own. Owned; NULL: none */
 };
 
-/* A copy of the options, in use by `workers` workers. NULL: no memory. */
+/* Copies the options, for `workers` workers. NULL without memory. */
 struct configuration *configuration_new(const struct options *options, unsigned int max_sessions, unsigned int workers);
-/* With the listeners that no worker has taken over. NULL: nothing. */
+/* Also closes the listeners that no worker has taken. Accepts NULL. */
 void configuration_free(struct configuration *configuration);
-/* Frees it and all older ones that nobody uses. Returns what is left. */
+/* Frees those of a list that are not in use. Returns the rest. */
 struct configuration *configuration_prune(struct configuration *newest);
 
 static inline void configuration_enter(struct configuration *configuration)

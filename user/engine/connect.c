@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* One attempt to connect to a backend: to which address, as whom. Runs on the thread of the session's worker. */
+/* One attempt to connect to a backend: to which address, and from which. Runs on the thread of the session's worker. */
 #include "engine/connect.h"
 
 #include <errno.h>
@@ -20,9 +20,9 @@ static struct steer *steer_of(const struct session *session)
 	return &session->worker->engine->steer;
 }
 
-/* --- where to --- */
+/* --- the address to connect to --- */
 
-/* A link-local client cannot be connected as to loopback: its address means nothing beyond its interface. */
+/* Not for a link-local client: its address means nothing on loopback. */
 static bool is_transparent(const struct session *session)
 {
 	return session->connecting.aim == ROUTE_HTTPS &&
@@ -49,7 +49,7 @@ struct address connect_address(const struct session *session)
 	address = session->destination;
 	if (!is_transparent(session))
 		return address;
-	/* The web server's answers to a client's address have to come back to us: those from loopback do. */
+	/* Only answers from loopback to the client's address are routed back to us. */
 	if (address.sa.sa_family == AF_INET)
 		address.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	else
@@ -68,7 +68,7 @@ unsigned int connect_first_address(const struct session *session)
 		for (unsigned int i = 0; i < endpoint->count; i++)
 			if (endpoint->addresses[i].sa.sa_family == client.sa.sa_family)
 				return i;
-	/* A reload may have left this session with fewer addresses than the others. */
+	/* This session may have an older configuration, with fewer addresses. */
 	return session->worker->first_address[session->connecting.aim] < endpoint->count
 		       ? session->worker->first_address[session->connecting.aim]
 		       : 0;
@@ -84,8 +84,8 @@ int connect_result(int fd, const struct address *address)
 }
 
 /*
- * Be the client towards the web server: its address, and its port where that is free. A server that takes only the
- * other family cannot see it; that connection is our own.
+ * Binds to the client's address, and to its port if that is free. For a server of the other family that is not
+ * possible; then the connection comes from our own address.
  */
 static int bind_as_client(int fd, const struct address *client, sa_family_t family)
 {
@@ -99,8 +99,7 @@ static int bind_as_client(int fd, const struct address *client, sa_family_t fami
 		return -errno;
 	if (bind(fd, &from.sa, from.len) == 0)
 		return 0;
-	if (errno != EADDRINUSE &&
-	    errno != EACCES) /* EACCES: a port below 1024, CAP_NET_BIND_SERVICE is gone, as a rule */
+	if (errno != EADDRINUSE && errno != EACCES) /* EACCES: a port below 1024, without CAP_NET_BIND_SERVICE */
 		return -errno;
 	if (family == AF_INET)
 		from.in.sin_port = 0;
@@ -109,7 +108,7 @@ static int bind_as_client(int fd, const struct address *client, sa_family_t fami
 	return bind(fd, &from.sa, from.len) ? -errno : 0;
 }
 
-/* connect(), and what steering has to know of it. */
+/* Calls connect(), and tells steering about the connection. */
 static int begin_connection(struct session *session, const struct address *address)
 {
 	struct steer *steer = steer_of(session);
@@ -143,12 +142,12 @@ static void read_congestion_control(void)
 }
 
 /*
- * On this machine there is no congestion to control, and what the administrator chose for the network may cost dear:
- * BBR paces, with a timer for every few segments.
+ * Within this machine there is no congestion to control, and the administrator's choice for the network can be
+ * expensive: BBR paces, with a timer for every few segments.
  */
 static void set_congestion_control(const struct session *session, int fd, const struct address *address)
 {
-	static const char plain[] = "reno"; /* every kernel has it, and lets everybody use it */
+	static const char plain[] = "reno"; /* every kernel has it, and every user may set it */
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, read_congestion_control);
@@ -174,7 +173,7 @@ int connect_start(struct session *session, const struct address *address)
 		set_congestion_control(session, sock->fd, address);
 	}
 	result = begin_connection(session, address);
-	if (result == -EALREADY) /* over loopback the handshake is over by now, only connect() did not wait for it */
+	if (result == -EALREADY) /* over loopback the handshake has finished, but connect() did not wait for it */
 		result = connect_result(sock->fd, address);
 	if (result == -EALREADY) {
 		sock->polls_out = true;

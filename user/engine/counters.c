@@ -34,7 +34,7 @@ static const char *validation_name(unsigned int outcome)
 			      .metric = "alpnbpf_" #field "_total", .help = (text)                                     \
 	}
 
-/* One for each route. */
+/* An array with an element per route. */
 #define ROUTED(field, status_name, metric_name, text)                                                                  \
 	{                                                                                                              \
 		FIELD(field), .group = COUNTER_ROUTES, .name = (status_name), .element_name = route_of,                \
@@ -43,20 +43,21 @@ static const char *validation_name(unsigned int outcome)
 
 const struct counter counter_table[] = {
 	{FIELD(sessions), .group = COUNTER_SESSIONS, .name = "total", .total = "sessions",
-	 .metric = "alpnbpf_connections_accepted_total", .help = "Connections of clients."},
+	 .metric = "alpnbpf_connections_accepted_total", .help = "Client connections accepted or taken over."},
 	{FIELD(hellos), .group = COUNTER_HELLOS, .element_name = hello_name, .total = "hello_",
 	 .metric = "alpnbpf_hellos_total", .label = "result", .help = "Connections by what their first bytes were."},
 	{FIELD(hello_silent), .group = COUNTER_HELLOS, .name = "silent", .total = "hello_silent",
 	 .metric = "alpnbpf_hellos_total", .label = "result", .value = "silent"},
 	{FIELD(hello_timeout), .group = COUNTER_HELLOS, .name = "timed_out", .total = "hello_timeout",
-	 .metric = "alpnbpf_hello_timeouts_total", .help = "ClientHellos that were not complete in time."},
+	 .metric = "alpnbpf_hello_timeouts_total", .help = "ClientHellos not complete within --hello-timeout."},
 	ROUTED(routed, "sessions_total", "alpnbpf_sessions_total", "Sessions whose route was decided."),
-	ROUTED(connected, "connections_total", "alpnbpf_backend_connections_total", "Connections made to backends."),
+	ROUTED(connected, "connections_total", "alpnbpf_backend_connections_total",
+	       "Connections established to backends."),
 	ROUTED(connect_failed, "connect_failures_total", "alpnbpf_backend_connect_errors_total",
-	       "Sessions for which no connection to the backend could be made."),
+	       "Sessions whose backend could not be reached."),
 	{FIELD(validations), .group = COUNTER_VALIDATIONS, .element_name = validation_name, .total = "validation_",
 	 .metric = "alpnbpf_acme_validations_total", .label = "outcome",
-	 .help = "Sessions whose ClientHello asked for acme-tls/1, by what became of them."},
+	 .help = "Sessions whose ClientHello asked for acme-tls/1, by outcome."},
 	{FIELD(bytes_kernel), .group = COUNTER_BYTES, .name = "kernel", .total = "kernel_bytes",
 	 .metric = "alpnbpf_bytes_total", .label = "path", .value = "kernel",
 	 .help = "Bytes moved in both directions, by path: the kernel or user space."},
@@ -65,24 +66,24 @@ const struct counter counter_table[] = {
 	{FIELD(trimmed), .group = COUNTER_BYTES, .name = "trimmed", .total = "trimmed_bytes",
 	 .metric = "alpnbpf_trimmed_bytes_total", .help = "Duplicate bytes trimmed."},
 	EVENT(acme_fallbacks, "Validations handed to the https backend."),
-	EVENT(connect_retries, "Rounds of connecting that were tried again."),
-	EVENT(accept_backoffs, "Times accepting paused for want of descriptors."),
+	EVENT(connect_retries, "Retries of all addresses of a backend."),
+	EVENT(accept_backoffs, "Times accepting paused because descriptors or memory ran out."),
 	EVENT(source_refused, "Connections refused by --max-per-source."),
-	EVENT(stray_refused, "Connections to a private listener from elsewhere."),
+	EVENT(stray_refused, "Connections made to a private listener directly."),
 	EVENT(takeovers, "Connections taken over from the web server at their ClientHello."),
-	EVENT(takeovers_failed, "Connections that were reset because they could not be taken over."),
+	EVENT(takeovers_failed, "Connections reset because they could not be taken over."),
 	EVENT(untakable,
 	      "Connections left to the web server though their ClientHello may have been for another route."),
 	EVENT(passes, "Times the kernel handed a flow back to user space."),
 	{FIELD(steered), .group = COUNTER_EVENTS, .name = "steered", .total = "steered",
 	 .metric = "alpnbpf_steered_connections_total",
-	 .help = "Connections to the web server's port that were steered to alpnbpf."},
+	 .help = "Connections to the web server's port steered to alpnbpf."},
 	{FIELD(reloads), .group = COUNTER_RELOADS, .name = "done", .total = "reloads",
 	 .metric = "alpnbpf_reloads_total", .help = "Reloads that took effect."},
 	{FIELD(reloads_failed), .group = COUNTER_RELOADS, .name = "failed", .total = "reloads_failed",
 	 .metric = "alpnbpf_reload_errors_total", .help = "Reloads that were refused."},
 	{FIELD(causes), .group = COUNTER_ENDS, .element_name = cause_name, .total = "end_",
-	 .metric = "alpnbpf_sessions_ended_total", .label = "cause", .help = "Sessions that have ended, by how."},
+	 .metric = "alpnbpf_sessions_ended_total", .label = "cause", .help = "Sessions ended, by cause."},
 };
 
 const size_t counter_table_size = sizeof(counter_table) / sizeof(counter_table[0]);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The deadlines of a session: how long is waited for what. Runs on the thread of the session's worker. */
+/* The deadlines of a session: see deadlines.h. Runs on the thread of the session's worker. */
 #include "engine/deadlines.h"
 
 #include "engine/flow.h"
 #include "engine/in_flight.h"
 #include "engine/worker.h"
 
-#define IDLE_LOOKS 4 /* how often within --idle-timeout a session is looked at */
+#define IDLE_LOOKS 4 /* checks per --idle-timeout */
 
 static void set_deadline(struct session *session, uint64_t due)
 {
@@ -50,7 +50,7 @@ uint64_t deadline_of_attempt(const struct session *session, uint64_t connecting,
 	return connecting > now ? now + (connecting - now) / left : now;
 }
 
-/* A number that is another one whenever a byte has moved. */
+/* A number that changes whenever a byte moves. */
 static uint64_t activity_of(const struct session *session)
 {
 	uint64_t sum = 0;
@@ -58,7 +58,7 @@ static uint64_t activity_of(const struct session *session)
 	for (int side = CLIENT; side < SIDES; side++) {
 		const struct flow *flow = &session->flows[side];
 
-		/* What leaves a send buffer moves as well; arrivals count double, so that the two never cancel out. */
+		/* Bytes that leave a send buffer count too. Arrivals count double, so that the two never cancel out. */
 		sum += 2 * (flow_arrived(flow) + flow->forwarded) - in_flight_unacknowledged(&session->sides[side]);
 	}
 	return sum;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * When a session is given up because somebody stalls: all the rules. The times are set here, the decision is made in
- * the file that the last column names. Runs on the thread of the session's worker.
+ * All the rules for giving up a session because a peer stalls. The times are set here; the file in the last column acts
+ * on them. Runs on the thread of the session's worker.
  *
  *   who stalls                          for how long                    what follows                where
  *   a client, before its first byte     --hello-timeout after accept()  reset, HELLO_SILENT         first_bytes.c
- *   a client, within its first bytes    --hello-timeout after accept()  they are for https          first_bytes.c
- *   an address of a backend             its share of the next           the next one is tried       backend.c
+ *   a client, within its first bytes    --hello-timeout after accept()  goes to https               first_bytes.c
+ *   an address of a backend             its share of the next line's    the next address            backend.c
  *   a backend                           --connect-timeout               reset, CONNECT_FAILED       backend.c
  *   an ACME responder, at connecting    --connect-timeout               --acme-fallback             backend.c
  *   a validation                        --acme-timeout after accept()   reset, ACME_TIMEOUT         lifecycle.c
@@ -14,7 +14,7 @@
  *   the peer of a broken side           5 s, nothing acknowledged       reset, CLIENT_ or BACKEND_  relay.c
  *   the kernel, with redirected bytes   5 s, though there is room       reset, LOST                 in_flight.c
  *   the server's socket, at a takeover  half a second                   reset, takeovers_failed     takeovers.c
- *   all, after SIGTERM                  --drain-timeout                 reset, SHUTDOWN             attach/ending.c
+ *   any session, after SIGTERM          --drain-timeout                 reset, SHUTDOWN             attach/ending.c
  */
 #ifndef ALPNBPF_ENGINE_DEADLINES_H
 #define ALPNBPF_ENGINE_DEADLINES_H
@@ -29,20 +29,20 @@ struct session;
 #define DEADLINE_LINGER_US (5000 * US_PER_MS)
 #define DEADLINE_LOST_US   (5000 * US_PER_MS)
 
-/* Which rule session->deadline is for from now on; it replaces the one before. */
+/* Set session->deadline for a rule, in place of the previous one. */
 void deadline_for_hello(struct session *session);
 void deadline_for_validation(struct session *session);
-void deadline_for_idleness(struct session *session); /* the next look at it; none without --idle-timeout */
+void deadline_for_idleness(struct session *session); /* when to check again; none without --idle-timeout */
 void deadline_for_nothing(struct session *session);
 
-/* When connecting that begins now is over, us. */
+/* The deadline of connecting, from now, in us. */
 uint64_t deadline_of_connecting(const struct session *session);
-/* When the attempt at one of `left` addresses that begins now is over, us. */
+/* The deadline of an attempt at one of `left` addresses, from now, in us. */
 uint64_t deadline_of_attempt(const struct session *session, uint64_t connecting, unsigned int left);
 
-/* Brings session->idle up to date: has anything moved, in user space, in the kernel, or out of a send buffer? */
+/* Updates session->idle: has a byte moved, in user space, in the kernel, or out of a send buffer? */
 void deadline_look_at_activity(struct session *session);
-/* The same, and whether --idle-timeout is over. */
+/* The same. True if --idle-timeout has expired. */
 bool deadline_is_idle(struct session *session);
 
 #endif

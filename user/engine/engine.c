@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/*
- * The engine as a whole: what workers share, and the workers, from before the first one to after the last. Main thread.
- */
+/* The engine as a whole: creates, starts and closes the workers and what they share. Main thread. */
 #include "engine/engine.h"
 
 #include <errno.h>

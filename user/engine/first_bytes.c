@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * From accept() to the route. A client in the map is read by the verdict, and only its answer is looked at here; any
- * other is peeked at and fed to the same parser. Runs on the thread of the session's worker.
+ * From accept() to the route. If the client is in the map, the verdict reads its bytes, and this code reads the result;
+ * otherwise the bytes are peeked at here and fed to the same parser. Runs on the thread of the session's worker.
  */
 #include "engine/first_bytes.h"
 
@@ -27,7 +27,7 @@ static bool has_said_something(const struct session *session)
 	return session->sides[CLIENT].in_map ? flow_arrived(flow) > 0 : session->first_bytes.fed > 0;
 }
 
-/* Feeds the native parser what is new. Returns what the last recv() did: > 0, 0 at an end, or -errno. */
+/* Feeds new bytes to the native parser. Returns what recv() returned: > 0, 0 at the end, or -errno. */
 static ssize_t feed_parser(struct session *session)
 {
 	struct worker *worker = session->worker;
@@ -59,7 +59,7 @@ static void note_server_name(struct session *session)
 		session->first_bytes.server_name = strdup(hello.server_name);
 }
 
-/* result: what the hello says, for the counters; MORE when a deadline or an end decided. */
+/* result: for the counters; MORE if a deadline or the end of the stream decided. */
 static enum route decide_route(struct session *session, enum route route, enum clienthello_result result)
 {
 	session->worker->counters.hellos[result]++;
@@ -68,18 +68,18 @@ static enum route decide_route(struct session *session, enum route route, enum c
 	return route;
 }
 
-/* The client has ended its side before its route was known. */
+/* The client ended its side before the route was known. */
 static enum route decide_at_end(struct session *session)
 {
 	if (!has_said_something(session)) {
 		session_end(session, CAUSE_CLIENT_LEFT, false);
 		return ROUTE_UNDECIDED;
 	}
-	/* The web server gets the bytes and the FIN, and may have an answer. */
+	/* The web server gets the bytes and the FIN, and may answer. */
 	return decide_route(session, ROUTE_HTTPS, CLIENTHELLO_MORE);
 }
 
-/* Lets the parser, or the verdict, have what has come. *ended: the client has ended its side. 0 or -errno. */
+/* Lets the parser, or the verdict, read new bytes. *ended: the client has ended its side. 0 or -errno. */
 static int read_on(struct session *session, bool *ended)
 {
 	const struct socket_side *client = &session->sides[CLIENT];
@@ -114,8 +114,8 @@ enum route first_bytes_progress(struct session *session)
 }
 
 /*
- * Bytes may wait already, as they do with TCP_DEFER_ACCEPT: connect the default backend ahead, so that the verdict can
- * redirect the hello itself, then let it see them.
+ * Bytes may wait already, as they do with TCP_DEFER_ACCEPT. Connects the default backend ahead, so that the verdict can
+ * redirect even the hello, then lets the verdict see the bytes.
  */
 static void start_in_kernel(struct session *session, bool ahead)
 {
@@ -130,8 +130,8 @@ static void start_in_kernel(struct session *session, bool ahead)
 		return;
 	}
 	/*
-	 * What was there is known to be passed or redirected now. If nothing was, bytes that come later must not be
-	 * redirected without an event: from now on they are passed, and a second kick is for those that came before.
+	 * Bytes that were there are now passed or redirected. If there were none, later bytes must not be redirected
+	 * without an event: from now on they are passed, and a second kick covers those that came in between.
 	 */
 	if (!decided_route(session) && flow_arrived(&flows[CLIENT]) == 0) {
 		flow_set_mode(&flows[CLIENT], FLOW_HELD);
@@ -150,12 +150,14 @@ ssize_t first_bytes_look(struct session *session, bool *ahead)
 	*ahead = count > 0;
 	if (count > 0) {
 		peek_describe(session, (size_t)count);
-		/* More of it may come before it is asked for. */
+		/* The hello may be longer by the time it is needed. */
 		if (worker->peeked.hello.result == CLIENTHELLO_MORE)
 			peek_forget(worker);
-		/* A connection that carried a PROXY header is not unused: it is made for none but https. The header
-		 * goes out before the kick, and its TLVs are read from these bytes. With rules, https is one of many:
-		 * its server must not see connections that are for others. */
+		/*
+		 * With a PROXY header, a connection made ahead is not unused any more, so it is made only if the route
+		 * is https. The header goes out before the kick, and these bytes have its TLVs. With rules, the https
+		 * server must not see connections for other routes.
+		 */
 		if (header || peek_rules(session))
 			*ahead = worker->peeked.hello.result != CLIENTHELLO_MORE &&
 				 worker->peeked.hello.route == ROUTE_HTTPS;
@@ -178,7 +180,7 @@ enum route first_bytes_start(struct session *session, bool ahead)
 
 enum route first_bytes_timeout(struct session *session)
 {
-	/* The last bytes may have come with the deadline. */
+	/* The last bytes may have come just now. */
 	enum route route = first_bytes_progress(session);
 
 	if (route != ROUTE_UNDECIDED || session->state != SESSION_HELLO)

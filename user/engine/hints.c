@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Hints for log lines. Looks at the listeners of this machine; owns nothing. */
+/* Hints for log lines: see hints.h. Lists the listeners of this machine; owns nothing. On the thread of a worker. */
 #include "engine/hints.h"
 
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 #define LISTENERS_LOOKED_AT 8
 
-/* A wildcard that takes the other family as well would have answered. */
+/* A wildcard that takes IPv4 as well would have answered. */
 static const char *kind_of(const struct listening *listener)
 {
 	bool v6 = listener->address.sa.sa_family == AF_INET6;
@@ -84,7 +84,7 @@ void hint_unanswered(const struct session *session)
 	if (!log_limit_pass(&limits[session->connecting.header_sent], &suppressed))
 		return;
 	log_warn(
-		"%s -> %s %s a connection without sending a byte, %s (%lu more since)", route_name(session->route),
+		"%s -> %s %s a connection without sending a byte, %s (%lu more suppressed)", route_name(session->route),
 		options->backends[session->route].text, reset ? "reset" : "closed",
 		session->connecting.header_sent
 			? "right after a PROXY header: is it configured to expect one (nginx: listen ... proxy_protocol; HAProxy: "

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the known mistakes look like from here, and what to do about them. Only for log lines that are about to be
- * written: at most once a second each. Runs on the thread of the session's worker.
+ * Recognizes known configuration mistakes, and says how to correct them. Only for log lines that are about to be
+ * written, at most one per second. Runs on the thread of the session's worker.
  */
 #ifndef ALPNBPF_ENGINE_HINTS_H
 #define ALPNBPF_ENGINE_HINTS_H
@@ -16,8 +16,8 @@
 void hint_refused(const struct endpoint *backend, bool acme, struct sentence *hint);
 
 /*
- * The session is about to be closed. A backend that ends a connection without a byte in answer to a whole ClientHello
- * may not agree with us about the PROXY header: says so.
+ * Call it before the session is closed. If the backend ended the connection without answering a complete ClientHello,
+ * it may not agree with us about the PROXY header: logs a warning.
  */
 void hint_unanswered(const struct session *session);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What the kernel says of bytes on their way to a side: taken by its TCP, acknowledged, lost. Runs on the thread of the
+ * Asks the kernel about bytes in flight to a side: taken by its TCP, acknowledged, lost. Runs on the thread of the
  * session's worker.
  */
 #include "engine/in_flight.h"
@@ -25,7 +25,10 @@ uint64_t in_flight_unacknowledged(const struct socket_side *sock)
 	return (uint64_t)bytes;
 }
 
-/* Sequence space its TCP has taken since the connection began, never too high: what was acknowledged is read first. */
+/*
+ * Sequence space that TCP has taken since the connection began. Acknowledged bytes are read first, so it is never too
+ * high.
+ */
 static uint64_t taken_by_tcp(const struct socket_side *sock)
 {
 	struct tcp_info info = {0};
@@ -59,7 +62,7 @@ bool in_flight_is_empty(struct session *session, enum side from)
 	return true;
 }
 
-/* Does the socket's send queue have a quarter of its buffer free? Then nothing redirected can be waiting for room. */
+/* Is a quarter of the send buffer free? Then no redirected bytes can be waiting for room. */
 static bool has_send_room(const struct socket_side *sock)
 {
 	uint32_t memory[SK_MEMINFO_VARS] = {0};

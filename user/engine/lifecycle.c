@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The life of a session from accept() to the sweep: its states, its deadlines, its end. What the first bytes mean is in
- * first_bytes.c, connecting in backend.c, moving bytes in relay.c. Runs on the thread of the session's worker.
+ * The life of a session from accept() to the sweep: its states, its deadlines, its end. first_bytes.c decides the
+ * route, backend.c connects, relay.c moves bytes. Runs on the thread of the session's worker.
  */
 #include "engine/lifecycle.h"
 
@@ -22,7 +22,7 @@
 #include "engine/validation.h"
 #include "engine/worker.h"
 
-/* A new session in a free slot; what the worker's lists and late events rely on stays as it is. */
+/* Initialises a session in a free slot. Keeps the fields that the worker's lists and late events rely on. */
 static struct session *new_session(struct worker *worker)
 {
 	struct session *session = slots_take(&worker->slots);
@@ -40,7 +40,7 @@ static struct session *new_session(struct worker *worker)
 	for (int side = CLIENT; side < SIDES; side++) {
 		session->sides[side].fd = NO_DESCRIPTOR;
 		session->sides[side].generation = (uint16_t)(old.sides[side].generation + 1);
-		/* No verdict runs on them: the sockets that were here are closed. */
+		/* No verdict writes here: the previous sockets are closed. */
 		memset(&session->flows[side], 0, sizeof(struct flow));
 	}
 	configuration_enter(session->configuration);
@@ -51,8 +51,8 @@ static struct session *new_session(struct worker *worker)
 }
 
 /*
- * May the verdict see this client from the start? With --dataplane auto only conversations get there (promote.c). Not
- * when the default backend is no TCP: all of it would be passed.
+ * May the verdict see this client from the start? With --dataplane auto, only conversations move into the kernel, later
+ * (promote.c). Not if the default backend is a unix socket: every byte would be passed.
  */
 static bool wants_verdict(const struct worker *worker)
 {
@@ -61,7 +61,7 @@ static bool wants_verdict(const struct worker *worker)
 	       worker->configuration->options.backends[ROUTE_HTTPS].addresses[0].sa.sa_family != AF_UNIX;
 }
 
-/* False when the session is over already. */
+/* False if that ended the session. */
 static bool open_client(struct session *session, bool *ahead)
 {
 	struct socket_side *client = &session->sides[CLIENT];
@@ -79,13 +79,13 @@ static bool open_client(struct session *session, bool *ahead)
 	return side_poll_or_end(session, CLIENT);
 }
 
-/* What connecting the backend has come to: the session is open when it stands. */
+/* Acts on the state of connecting: once the backend is connected, the session is open. */
 static void follow_backend(struct session *session, enum backend_step step)
 {
 	if (step != BACKEND_STANDS || !backend_join(session))
 		return;
 	if (session->state != SESSION_CONNECTING)
-		return; /* ahead of the hello */
+		return; /* connected ahead of the hello */
 	session->state = SESSION_OPEN;
 	session->idle.since = session->worker->now;
 	trace_settled(session);
@@ -95,7 +95,7 @@ static void follow_backend(struct session *session, enum backend_step step)
 	relay_progress(session);
 }
 
-/* Its route is known, or will never be: nothing looks into the rules for it any more. */
+/* The route is known, or the session ended before: the session needs the rules no more. */
 static void leave_hello(struct session *session)
 {
 	if (session->first_bytes.counted)
@@ -108,8 +108,9 @@ static void take_route(struct session *session, enum route route)
 	session->route = route;
 	session->worker->counters.routed[route]++;
 	trace_decided(session);
-	/* Before the route is published: from then on the verdict would redirect what another backend says to the
-	 * client. */
+	/*
+	 * Before the route is published, after which the verdict would redirect another backend's bytes to the client.
+	 */
 	backend_drop_other(session, route);
 	flow_choose_route(&session->flows[CLIENT], route);
 	leave_hello(session);
@@ -121,7 +122,7 @@ static void take_route(struct session *session, enum route route)
 	follow_backend(session, backend_connect(session));
 }
 
-/* What the first bytes have come to. They are forgotten last: the trace and PROXY TLVs are made of them. */
+/* Acts on the first bytes. They are forgotten last: the trace and PROXY TLVs need them. */
 static void follow_first_bytes(struct session *session, enum route route)
 {
 	if (route != ROUTE_UNDECIDED)
@@ -179,7 +180,7 @@ void session_deadline(struct session *session)
 	case SESSION_HELLO:
 		follow_first_bytes(session, first_bytes_timeout(session));
 		return;
-	case SESSION_CONNECTING: /* there it is a validation's */
+	case SESSION_CONNECTING: /* only a validation has a deadline here */
 	case SESSION_OPEN:
 		if (session->route == ROUTE_ACME)
 			session_end(session, CAUSE_ACME_TIMEOUT, true);
@@ -215,7 +216,7 @@ static void log_fault(const struct session *session)
 
 	if (session->cause < CAUSE_GAP || !log_limit_pass(&limit, &suppressed))
 		return;
-	log_error("session %llu of %s could not be forwarded exactly (%s) and was reset (%lu more since)",
+	log_error("cannot forward session %llu of %s exactly: %s; resetting it (%lu more suppressed)",
 		  (unsigned long long)session->number, address_format(&session->client, client, sizeof(client)),
 		  session_cause_name(session->cause), suppressed);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Listening sockets, from their opening to their end. Each worker owns its own: they are opened by the main thread,
- * before the worker runs or for it to take over, then its thread alone touches them.
+ * Listening sockets, from opening to closing. Each worker owns its own: the main thread opens them, before the worker
+ * runs or for it to take over; after that only the worker's thread uses them.
  */
 #include "engine/listener.h"
 
@@ -20,7 +20,7 @@
 #include "steering/watch.h"
 #include "system/ports.h"
 
-#define BACKLOG 4096 /* the kernel takes the smaller of this and net.core.somaxconn */
+#define BACKLOG 4096 /* the kernel limits it to net.core.somaxconn */
 
 /* --- opening --- */
 
@@ -43,7 +43,7 @@ static int bind_and_listen(int fd, const struct options *options, const struct a
 /* The socket, or -errno. */
 static int open_socket(const struct steer *steer, const struct options *options, const struct address *address)
 {
-	/* IPPROTO_TCP by name: a socket that could be MPTCP cannot be in a sockmap. */
+	/* IPPROTO_TCP is explicit, because an MPTCP socket cannot be in a sockmap. */
 	int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP), error;
 
 	if (fd < 0)
@@ -72,7 +72,7 @@ int listener_prepare(struct listener *listener, const struct steer *steer, const
 	return 0;
 }
 
-/* One more of the worker's, which does not run yet. */
+/* Adds a listener to a worker that does not run yet. */
 static void add_listener(struct worker *worker, const struct listener *listener)
 {
 	worker->accepting.listeners[worker->accepting.count++] = *listener;
@@ -88,7 +88,7 @@ int listener_open(struct worker *worker, const struct address *address, struct s
 	return error;
 }
 
-/* As one of our own, but for what the socket unit says of it. */
+/* Sets the options of a passed socket, except those that the socket unit has set. */
 static int take_inherited(const struct worker *worker, int fd)
 {
 	const struct options *options = &worker->configuration->options;
@@ -102,7 +102,7 @@ static int take_inherited(const struct worker *worker, int fd)
 
 int listener_share(struct worker *worker, int from, const struct address *address, struct sentence *why)
 {
-	/* A descriptor of its own, so that each worker can close its listeners whatever the others do. */
+	/* Each worker has its own descriptor, so that it can close it independently. */
 	int fd = fcntl(from, F_DUPFD_CLOEXEC, 0), error = fd < 0 ? -errno : take_inherited(worker, fd);
 
 	if (!error) {
@@ -133,13 +133,13 @@ int listener_open_private(struct worker *worker, enum steer_family family, struc
 	}
 	if (fd >= 0)
 		close(fd);
-	return sentence_error(why, error, "cannot make the private listener for %s: %s",
+	return sentence_error(why, error, "cannot create the private listener for %s: %s",
 			      family == STEER_V4 ? "IPv4" : "IPv6", strerror(-error));
 }
 
 /* --- changing and closing --- */
 
-/* It is out of the epoll set. What waits there is served first; in a shared one the service manager keeps it. */
+/* The listener is out of the epoll set. Serves the connections that wait first; those of a shared one stay. */
 static void close_listener(struct worker *worker, struct listener *listener)
 {
 	for (int taken = 0; taken < BACKLOG && !listener->shared; taken++)
@@ -148,7 +148,7 @@ static void close_listener(struct worker *worker, struct listener *listener)
 	close(listener->fd);
 }
 
-/* The listeners that the new configuration has as well, and those that it brings. */
+/* Keeps the listeners that the new configuration has too, closes the others, and adds the new ones. */
 static void replace_listeners(struct worker *worker, struct configuration *configuration)
 {
 	struct listener *opened = configuration->opened + (size_t)worker->index * configuration->opened_count;
@@ -181,7 +181,7 @@ void listener_change(struct worker *worker, struct configuration *configuration)
 	for (unsigned int i = 0; i < worker->accepting.count; i++) {
 		const struct listener *listener = &worker->accepting.listeners[i];
 
-		if (!listener->shared) /* there the socket unit says it */
+		if (!listener->shared) /* the socket unit decides that */
 			socket_set_defer_accept(listener->fd, new);
 		socket_change_buffers(listener->fd, old, new);
 	}
@@ -191,7 +191,7 @@ void listener_change(struct worker *worker, struct configuration *configuration)
 
 void listener_close_all(struct worker *worker)
 {
-	worker_pause_accept(worker, 0); /* out of the epoll set before their numbers belong to others */
+	worker_pause_accept(worker, 0); /* out of the epoll set before the descriptors are reused */
 	for (unsigned int i = 0; i < worker->accepting.count; i++)
 		close_listener(worker, &worker->accepting.listeners[i]);
 	worker->accepting.count = 0;

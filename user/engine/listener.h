@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Listening sockets of a worker: bound with SO_REUSEPORT, so that each worker has its own.
+ * Listening sockets of a worker. They are bound with SO_REUSEPORT, so that each worker has its own. Opened on the main
+ * thread, used on the worker's.
  */
 #ifndef ALPNBPF_ENGINE_LISTENER_H
 #define ALPNBPF_ENGINE_LISTENER_H
@@ -19,29 +20,31 @@ struct worker;
 struct listener {
 	int fd;
 	struct address address;
-	bool shared;   /* with the other workers: the service manager's */
-	bool in_place; /* private: sk_lookup gives it connections to the web server's own port */
+	bool shared;   /* with the other workers: a socket of the service manager */
+	bool in_place; /* private: sk_lookup assigns connections to the web server's port to it */
 };
 
 /*
- * Those that open one: on the main thread, before the worker runs. 0, or -errno with a sentence that names the address
- * and the remedy.
+ * Opens a listener, on the main thread, before the worker runs. 0, or -errno, and why names the address and the remedy.
  */
 int listener_open(struct worker *worker, const struct address *address, struct sentence *why);
-/* A socket of the service manager's, for all workers. */
+/* Adds a socket that the service manager passed, which all workers share. */
 int listener_share(struct worker *worker, int from, const struct address *address, struct sentence *why);
 /*
- * The private listener of a family, for connections that are steered to us: on loopback, at a port that the kernel
- * chooses for the first worker.
+ * Opens the private listener of a family, for connections steered to us: on loopback, on a port that the kernel chooses
+ * for the first worker.
  */
 int listener_open_private(struct worker *worker, enum steer_family family, struct sentence *why);
-/* Into *listener, at any time: a worker is to take it over, by listener_change(). */
+/* Opens a listener at any time, which a worker will take over in listener_change(). */
 int listener_prepare(struct listener *listener, const struct steer *steer, const struct options *options,
 		     const struct address *address, struct sentence *why);
 
-/* The worker's part of a reload: takes the new listeners, closes those that are gone, brings the others up to date. */
+/* The worker's part of a reload: takes new listeners, closes removed ones, and updates the others. */
 void listener_change(struct worker *worker, struct configuration *configuration);
-/* Takes all that waits there, unless others can, then closes: connections the kernel has accepted are served. */
+/*
+ * Accepts the connections that wait, so that they are served, then closes the listeners. Shared ones stay with the
+ * service manager.
+ */
 void listener_close_all(struct worker *worker);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The loop of a worker: wait, note what happened to whom, let each session do what it can, sweep what has ended.
- * Nothing is closed or freed in the middle of a batch of events. Runs on the worker's thread; worker_init(),
- * worker_start() and worker_free() on the main thread, while that one does not run.
+ * The loop of a worker: waits, marks the sessions that have events, runs them, sweeps those that have ended. Nothing is
+ * closed or freed in the middle of a batch of events. Runs on the worker's thread; worker_init(), worker_start() and
+ * worker_free() run on the main thread, while the worker does not.
  */
 #include "engine/loop.h"
 
@@ -39,7 +39,7 @@ static int poll_descriptor(struct worker *worker, int fd, enum source_kind kind)
 	return epoll_ctl(worker->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
-/* A record of the event ring: a hint that this flow owes something, or has decided its route. */
+/* A record of the event ring: a hint that this flow owes bytes, or knows its route. */
 static int note_flow_event(void *context, void *data, size_t size)
 {
 	struct worker *worker = context;
@@ -55,7 +55,7 @@ static int note_flow_event(void *context, void *data, size_t size)
 	return 0;
 }
 
-/* The ring was full: whose events were lost is not known, so everybody is looked at. */
+/* The ring was full: it is unknown whose events were lost, so every session is run. */
 static void look_for_lost_events(struct worker *worker)
 {
 	uint64_t lost = __atomic_load_n(&worker->engine->dataplane.events_lost[worker->index], __ATOMIC_ACQUIRE);
@@ -82,7 +82,7 @@ static void note_socket_event(struct worker *worker, union event_source source, 
 		sock->urgent = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP))
 		sock->fin_seen = sock->readable = true;
-	if (events & EPOLLERR) /* EPOLLHUP alone is the end of both directions */
+	if (events & EPOLLERR) /* EPOLLHUP alone: both directions have ended */
 		sock->poll_error = sock->readable = true;
 	worker_mark(session);
 }
@@ -139,7 +139,7 @@ static void run_sessions(struct worker *worker)
 {
 	struct session *session = worker->runnable;
 
-	worker->runnable = NULL; /* one that marks itself again has its turn after the next look at events */
+	worker->runnable = NULL; /* a session that marks itself again runs on the next turn */
 	while (session) {
 		struct session *next = session->next_runnable;
 
@@ -161,7 +161,7 @@ static void sweep_sessions(struct worker *worker)
 		session_sweep(session);
 		session = next;
 	}
-	/* While it backs off from EMFILE its timer decides. */
+	/* During a pause after EMFILE, the timer decides. */
 	if (freed && !timer_is_set(&worker->accepting.timer))
 		worker_resume_accept(worker);
 }
@@ -173,7 +173,7 @@ static unsigned int share_of(const struct worker *worker, unsigned int sessions)
 	return sessions / workers + (worker->index < sessions % workers);
 }
 
-/* From now on new sessions have the newest options. */
+/* New sessions have the newest options from now on. */
 static void adopt_configuration(struct worker *worker, struct configuration *newest)
 {
 	struct configuration *old = atomic_load(&worker->configuration);
@@ -232,7 +232,7 @@ static int wait_for_events(struct worker *worker, struct epoll_event *events, ui
 	return epoll_pwait2(worker->epoll, events, BATCH, timeout, NULL);
 }
 
-/* Nothing is left to do, and nothing will come. */
+/* Told to drain or stop, without sessions and takeovers left. */
 static bool has_finished(struct worker *worker)
 {
 	return worker->accepting.over && worker->slots.live == 0 && !takeovers_pending(worker);
@@ -244,7 +244,7 @@ int worker_turn(struct worker *worker, uint64_t patience_us)
 	int count = wait_for_events(worker, events, patience_us);
 
 	if (count < 0 && errno != EINTR)
-		return -errno; /* epoll does not work any more */
+		return -errno;
 	worker->now = monotonic_us();
 	atomic_store_explicit(&worker->loops, worker->loops + 1, memory_order_relaxed);
 	for (int i = 0; i < count; i++)
@@ -274,7 +274,7 @@ static void *worker_main(void *argument)
 	if (result < 0)
 		log_error("worker %u: epoll: %s", worker->index, strerror(-result));
 	atomic_store(&worker->loops, WORKER_ENDED);
-	/* Both, whatever comes of one: the main thread then looks at all workers. */
+	/* Write both, even if one fails: each makes the main thread look at all workers. */
 	worker_answered(worker);
 	if (write(worker->engine->finished, &one, sizeof(one)) < 0)
 		log_error("worker %u: cannot report its end: %s", worker->index, strerror(errno));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The names of outcomes. Pure: owns nothing, any thread may call it. */
+/* The names of outcomes. Owns nothing; any thread. */
 #include "engine/outcome.h"
 
 const char *session_cause_name(enum session_cause cause)

@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * How a session ends, and what becomes of an ACME validation: the causes, and their names in log lines, status and
- * metrics. Owns nothing; any thread.
+ * How a session ends, and the outcome of an ACME validation, with their names in log lines, status and metrics. Owns
+ * nothing; any thread.
  */
 #ifndef ALPNBPF_ENGINE_OUTCOME_H
 #define ALPNBPF_ENGINE_OUTCOME_H
 
-/* How a session ended; each is a counter, and the `cause` in the debug log. */
+/* How a session ended. Each is a counter, and the `cause` in the debug log. */
 enum session_cause {
 	CAUSE_DONE,           /* both flows ended in order */
 	CAUSE_CLIENT_LEFT,    /* FIN before the first byte */
-	CAUSE_CLIENT_RESET,   /* passed on as a reset */
-	CAUSE_BACKEND_RESET,  /* passed on as a reset */
+	CAUSE_CLIENT_RESET,   /* by the client; the backend was reset too */
+	CAUSE_BACKEND_RESET,  /* by the backend; the client was reset too */
 	CAUSE_HELLO_SILENT,   /* --hello-timeout without a byte */
 	CAUSE_CONNECT_FAILED, /* no backend within --connect-timeout */
 	CAUSE_IDLE_TIMEOUT,
 	CAUSE_ACME_TIMEOUT,
 	CAUSE_SHUTDOWN, /* the program ended first */
-	CAUSE_GAP,      /* a flow could not be continued exactly: enum flow_fault … */
+	CAUSE_GAP,      /* a flow could not be forwarded exactly: see enum flow_fault */
 	CAUSE_TRIM,
 	CAUSE_REDIRECT,
-	CAUSE_LOST,        /* … or redirected bytes never reached the other side's TCP */
-	CAUSE_LOCAL_ERROR, /* no memory, no descriptor, or an error of the kernel that is none of the above */
+	CAUSE_LOST,        /* redirected bytes never reached the other side's TCP */
+	CAUSE_LOCAL_ERROR, /* no memory, no descriptor, or another error of the kernel */
 	CAUSES,
 };
 
-/* What became of an ACME validation; each is a counter. */
+/* The outcome of an ACME validation. Each is a counter. */
 enum validation_outcome {
 	VALIDATION_SEEN_THROUGH,
 	VALIDATION_CLIENT_CLOSED,

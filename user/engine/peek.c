@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Looks at the first bytes of a client without taking them. Owns worker->peeked.hello and worker->peeked.of: what the
- * bytes of one session say, for as long as its route is being decided. Runs on the thread of the session's worker.
+ * Peeks at the first bytes of a client. Owns worker->peeked: the description of one session's hello while its route is
+ * being decided. Runs on the thread of the session's worker.
  */
 #include "engine/peek.h"
 
@@ -39,7 +39,7 @@ bool peek_hello(struct session *session, struct hello *hello)
 	struct worker *worker = session->worker;
 	ssize_t count;
 
-	if (worker->peeked.of == session) { /* not in the queue's plain part any more, once the verdict has seen it */
+	if (worker->peeked.of == session) { /* once the verdict has seen the bytes, MSG_PEEK may not find them */
 		*hello = worker->peeked.hello;
 		return true;
 	}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* From user space into the map, in the middle of a session. Runs on the thread of the session's worker. */
+/* Moves a session from user space into the map: see promote.h. Runs on the thread of the session's worker. */
 #include "engine/promote.h"
 
 #include "dataplane/dataplane.h"
@@ -7,10 +7,10 @@
 #include "engine/side.h"
 #include "engine/worker.h"
 
-#define TURNS 32 /* before it is a conversation */
-#define FEW   3  /* conversations of a worker at a time */
+#define TURNS 32 /* that make a conversation */
+#define FEW   3  /* conversations at a time that are worth promoting */
 
-/* Everything read and sent, and no end in sight. What comes from now on is a whole segment (docs/KERNEL.md 1 and 5). */
+/* Everything is read and sent, and the stream goes on. The next bytes are a whole segment (docs/KERNEL.md 1 and 5). */
 static bool is_quiet(const struct socket_side *sock)
 {
 	return sock->is_tcp && sock->connected && !sock->in_map && !sock->readable && !sock->unsent && !sock->blocked &&
@@ -23,7 +23,7 @@ void promote_count(struct session *session, enum side from)
 
 	if (session->conversation.turns && session->conversation.last_from == from)
 		return;
-	/* With n of them at a time, the worker counts n turns while this one counts one. */
+	/* With n conversations at a time, the worker counts n turns while this one counts one. */
 	if (session->conversation.turns == TURNS && worker->turns - session->conversation.since > (uint64_t)TURNS * FEW)
 		session->conversation.turns = 0;
 	if (session->conversation.turns == 0)
@@ -44,7 +44,7 @@ bool promote_is_due(const struct session *session)
 	       is_quiet(&session->sides[BACKEND]);
 }
 
-/* What came before the insertion goes through the verdict now. */
+/* Runs bytes that arrived before the insertion through the verdict. */
 static bool kick_or_fail(struct session *session, enum side side)
 {
 	int error = side_kick(session, side);
@@ -60,7 +60,7 @@ void promote_session(struct session *session)
 	for (int side = CLIENT; side < SIDES; side++) {
 		struct flow *flow = &session->flows[side];
 
-		/* No verdict runs yet, so its line may be written: what was forwarded counts as passed before. */
+		/* No verdict runs yet, so its cache line may be written: forwarded bytes count as passed. */
 		flow->passed = flow->forwarded;
 		flow_set_mode(flow, FLOW_HELD);
 	}

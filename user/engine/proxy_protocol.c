@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * PROXY protocol headers, both versions, encoded into a caller's buffer. Pure: owns nothing, does no I/O; any thread
- * may call it. Field by field after proxy-protocol.txt of HAProxy.
- */
+/* Encodes PROXY protocol headers, field by field as in HAProxy's proxy-protocol.txt. Owns nothing; any thread. */
 #include "engine/proxy_protocol.h"
 
 #include <arpa/inet.h>
@@ -20,7 +17,7 @@
 
 static const uint8_t v2_signature[12] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a};
 
-/* The end points a header names: both of one family after unmapping, or AF_UNSPEC. */
+/* The two addresses of a header, unmapped; AF_UNSPEC unless both are of one IP family. */
 struct pair {
 	sa_family_t family;
 	struct address source, destination;
@@ -40,7 +37,7 @@ static struct pair pair_of(const struct address *source, const struct address *d
 	return pair;
 }
 
-/* IPv6 in hexadecimal alone: inet_ntop() writes ::192.0.2.1 with a dotted end, which version 1 forbids. */
+/* IPv6 without a dotted end, which version 1 forbids, and inet_ntop() writes for ::192.0.2.1. */
 static void format_v6(const struct in6_addr *address, char *out, size_t size)
 {
 	const uint8_t *byte = address->s6_addr;
@@ -78,7 +75,7 @@ static ssize_t encode_v1(uint8_t *out, size_t size, const struct pair *pair)
 	return length;
 }
 
-/* Where the next bytes go; `full` once something did not fit. */
+/* Where the next bytes go; `full` after something did not fit. */
 struct cursor {
 	uint8_t *out;
 	size_t size, length;
@@ -137,7 +134,7 @@ static ssize_t encode_v2(uint8_t *out, size_t size, const struct pair *pair, con
 
 	put_bytes(&cursor, v2_signature, sizeof(v2_signature));
 	put_bytes(&cursor, start, sizeof(start));
-	put_u16(&cursor, 0); /* the length, known below */
+	put_u16(&cursor, 0); /* the length, set below */
 	put_addresses(&cursor, pair);
 	if (tlvs) {
 		put_tlv(&cursor, V2_TYPE_ALPN, tlvs->alpn, tlvs->alpn_length);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PROXY protocol headers, versions 1 and 2 (haproxy.org proxy-protocol.txt), as sent before the first client byte.
+ * PROXY protocol headers, versions 1 and 2 (haproxy.org, proxy-protocol.txt), to be sent before the client's first
+ * byte. Owns nothing; any thread.
  */
 #ifndef ALPNBPF_ENGINE_PROXY_PROTOCOL_H
 #define ALPNBPF_ENGINE_PROXY_PROTOCOL_H
@@ -15,7 +16,7 @@
 /* Longest header built here: v2 with an ALPN TLV (255) and an AUTHORITY TLV (255). v1 needs 107. */
 #define PROXY_HEADER_MAX 600
 
-/* What the TLVs carry; NULL or length 0 leaves a TLV out. Not owned. */
+/* The values of the TLVs; NULL or length 0 omits a TLV. Not owned. */
 struct proxy_tlvs {
 	const uint8_t *alpn; /* first protocol name the client offered */
 	size_t alpn_length;
@@ -24,9 +25,9 @@ struct proxy_tlvs {
 };
 
 /*
- * Encode the header for a connection from source to destination (as the client made it). v4-mapped pairs are sent as
- * IPv4. Families that differ, or AF_UNIX, become "PROXY UNKNOWN" / AF_UNSPEC. Returns the length in bytes, or -ENOSPC
- * if it is longer than size, or than a header can say.
+ * Encodes the header for the client's connection, from source to destination. Mapped IPv6 addresses are sent as IPv4.
+ * Families that differ, or AF_UNIX, become "PROXY UNKNOWN" or AF_UNSPEC. Returns the length in bytes, or -ENOSPC if
+ * that exceeds size, or the format's limit.
  */
 ssize_t proxy_header_encode(uint8_t *out, size_t size, enum proxy_version version, const struct address *source,
 			    const struct address *destination, const struct proxy_tlvs *tlvs);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The user-space path of an open session: which flow moves now, what it waits for, how it ends. Runs on the thread of
- * the session's worker; the verdict may run at any moment.
+ * The user-space path of an open session: which flow moves, what it waits for, how it ends. Runs on the thread of the
+ * session's worker; the verdict may run at any moment.
  */
 #include "engine/relay.h"
 
@@ -16,7 +16,7 @@
 #include "engine/transfer.h"
 #include "engine/worker.h"
 
-#define ROUNDS_AT_ONCE 8 /* recv/send rounds of a flow before others have their turn */
+#define ROUNDS_AT_ONCE 8 /* rounds of recv() and send() per flow and turn */
 
 static bool relay_owes(const struct session *session, enum side from)
 {
@@ -25,13 +25,16 @@ static bool relay_owes(const struct session *session, enum side from)
 
 	if (source->unsent)
 		return true;
-	/* The reset took it out of the map, and with the psock what was passed and not fetched (sock_map_unhash). */
+	/*
+	 * A reset removes the socket from the map, and its psock with bytes that were passed but not read
+	 * (sock_map_unhash).
+	 */
 	if (!source->in_map || source->broken)
 		return source->readable;
 	return source->fin_seen || flow_load(&flow->passed) != flow->forwarded;
 }
 
-/* What was redirected is still in flight, or lost for good: that ends the session. False then. */
+/* Redirected bytes are still in flight: waits. False if they are lost, which ended the session. */
 static bool wait_for_in_flight(struct session *session, enum side from)
 {
 	if (in_flight_is_lost(session, from)) {
@@ -42,7 +45,7 @@ static bool wait_for_in_flight(struct session *session, enum side from)
 	return true;
 }
 
-/* recv() said end. Passes it on once it is one: nothing owed, nothing in flight. False when that ended the session. */
+/* recv() returned 0. Passes the end on once nothing is owed or in flight. False if that ended the session. */
 static bool relay_end_flow(struct session *session, enum side from)
 {
 	struct socket_side *source = &session->sides[from], *target = &session->sides[!from];
@@ -50,7 +53,7 @@ static bool relay_end_flow(struct session *session, enum side from)
 
 	if ((source->in_map && flow_load(&flow->passed) != flow->forwarded) || !in_flight_is_empty(session, from))
 		return wait_for_in_flight(session, from);
-	/* After the second one both are closed at once, which says the same. */
+	/* The second end closes both sockets, which sends the FIN. */
 	if (!target->read_ended && shutdown(target->fd, SHUT_WR))
 		return side_fail(session, !from, -errno);
 	source->read_ended = true;
@@ -59,7 +62,7 @@ static bool relay_end_flow(struct session *session, enum side from)
 	return true;
 }
 
-/* All that a broken side had said is in the other side's TCP: is it acknowledged as well? Ends the session then. */
+/* Ends the session once the other side has acknowledged everything from a broken side. */
 static bool relay_end_broken(struct session *session, enum side from)
 {
 	if (!in_flight_is_empty(session, from) || in_flight_unacknowledged(&session->sides[!from]))
@@ -68,7 +71,7 @@ static bool relay_end_broken(struct session *session, enum side from)
 	return false;
 }
 
-/* Has the other side of a broken one taken nothing for DEADLINE_LINGER_US? */
+/* Has the peer of a broken side acknowledged nothing for DEADLINE_LINGER_US? */
 static bool has_lingered(struct session *session, enum side side)
 {
 	uint64_t left = in_flight_unacknowledged(&session->sides[!side]), now = session->worker->now;
@@ -80,7 +83,7 @@ static bool has_lingered(struct session *session, enum side side)
 	return now - session->lingering.since > DEADLINE_LINGER_US;
 }
 
-/* False when the session has ended. */
+/* False if the session has ended. */
 static bool relay_flow(struct session *session, enum side from)
 {
 	struct socket_side *source = &session->sides[from], *target = &session->sides[!from];
@@ -126,7 +129,7 @@ void relay_progress(struct session *session)
 		}
 		if (!relay_flow(session, (enum side)side))
 			return;
-		if (sides[side].broken) /* no event tells that the last byte was acknowledged, or that none is */
+		if (sides[side].broken) /* no event shows an acknowledgement */
 			session_look_again(session);
 	}
 	if (sides[CLIENT].read_ended && sides[BACKEND].read_ended)

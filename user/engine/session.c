@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What any part of the engine may do to a session: have another look at it, or end it. Its life is in lifecycle.c. Runs
- * on the thread of the session's worker.
+ * What any part of the engine may do to a session: run it again later, or end it. lifecycle.c has its states. Runs on
+ * the thread of the session's worker.
  */
 #include "engine/session.h"
 
 #include "engine/configuration.h"
 #include "engine/worker.h"
 
-#define LOOK_FIRST_US 50                /* the kernel's backlog worker is usually done by then */
-#define LOOK_LAST_US  (100 * US_PER_MS) /* a peer that stalls costs ten looks a second, no more */
+#define LOOK_FIRST_US 50                /* the kernel's backlog worker has usually finished by then */
+#define LOOK_LAST_US  (100 * US_PER_MS) /* a stalled peer costs ten looks per second at most */
 
 const struct options *session_options(const struct session *session)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * One of the two sockets of a session: what it waits for, what has happened to it, how it is closed. Runs on the thread
- * of the session's worker; the verdict may run at any moment.
+ * One of the two sockets of a session: see side.h. Runs on the thread of the session's worker; the verdict may run at
+ * any moment.
  */
 #include "engine/side.h"
 
@@ -20,14 +20,14 @@
 #include "engine/flow.h"
 #include "engine/worker.h"
 
-/* --- what it waits for --- */
+/* --- epoll --- */
 
-/* Its epoll mask, derived from what it is and what it waits for. */
+/* The epoll mask, derived from the state of the socket. */
 static uint32_t events_of(const struct socket_side *sock)
 {
 	uint32_t events = EPOLLRDHUP | EPOLLET;
 
-	/* In the map, EPOLLIN would come with each redirected batch (docs/KERNEL.md 6): the event ring is instead. */
+	/* In the map, EPOLLIN would come with each redirected batch (docs/KERNEL.md 6); the event ring replaces it. */
 	if (!sock->in_map)
 		events |= EPOLLIN | EPOLLPRI;
 	if (sock->polls_out)
@@ -59,7 +59,7 @@ bool side_poll_or_end(struct session *session, enum side side)
 	return false;
 }
 
-/* Once EPOLLOUT is asked for it stays in the mask: an edge costs nothing otherwise. */
+/* EPOLLOUT stays in the mask afterwards: edge-triggered, it costs nothing. */
 bool side_wait_for_room(struct session *session, enum side side)
 {
 	struct socket_side *sock = &session->sides[side];
@@ -71,7 +71,7 @@ bool side_wait_for_room(struct session *session, enum side side)
 	return side_poll_or_end(session, side);
 }
 
-/* --- into the map --- */
+/* --- the map --- */
 
 void side_insert(struct session *session, enum side side)
 {
@@ -81,7 +81,7 @@ void side_insert(struct session *session, enum side side)
 
 	sock->in_map = error == 0;
 	sock->readable = !sock->in_map;
-	if (error && error != -EOPNOTSUPP) /* that one has sent its FIN already */
+	if (error && error != -EOPNOTSUPP) /* expected: the peer has sent its FIN already */
 		log_debug("session %llu: the %s stays in user space: %s", (unsigned long long)session->number,
 			  side == CLIENT ? "client" : "backend", strerror(-error));
 }
@@ -91,7 +91,7 @@ int side_kick(const struct session *session, enum side side)
 	return session->sides[side].in_map ? dataplane_kick(session->sides[side].fd) : 0;
 }
 
-/* --- what happened to it --- */
+/* --- errors --- */
 
 bool side_is_reset(int error)
 {
@@ -100,9 +100,9 @@ bool side_is_reset(int error)
 }
 
 /*
- * The connection of a side is gone. What came from it before may still be in the kernel or in the other side's send
- * queue, where a reset would cut it off though the peer had sent it in order: an answer to an upload that was refused,
- * closed with the rest unread. So the other side is reset only once it has all of that, or stalls.
+ * The connection of a side is gone. Bytes that it sent before may still be in the kernel, or in the other side's send
+ * queue, where a reset would discard them: for example the answer to a refused upload, after which the server closes
+ * with bytes unread. So the other side is reset only once it has received them, or stalls.
  */
 static void lose_side(struct session *session, enum side side)
 {
@@ -129,7 +129,7 @@ bool side_fail(struct session *session, enum side side, int error)
 	return false;
 }
 
-/* Has the connection ended at a reset or a timeout of its TCP? */
+/* Has a reset or a timeout ended the TCP connection? */
 static bool tcp_is_closed(const struct socket_side *sock)
 {
 	struct tcp_info info = {0};
@@ -147,7 +147,7 @@ static bool check_fault(struct session *session, enum side side)
 
 	if (fault == FLOW_FAULT_NONE || fault >= FLOW_FAULTS || session->sides[!side].broken)
 		return true;
-	/* A target that is reset leaves the map while the verdict looks at it: that is a reset, not a fault. */
+	/* A target that is reset leaves the map while the verdict runs: that is a reset, not a fault. */
 	if (fault == FLOW_FAULT_REDIRECT && tcp_is_closed(&session->sides[!side]))
 		return side_fail(session, !side, -ECONNRESET);
 	session_end(session, causes[fault], true);
@@ -179,7 +179,7 @@ void side_close(struct session *session, enum side side, bool hard)
 		return;
 	if (hard)
 		setsockopt(sock->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	if (side == BACKEND) /* before its port can be another's */
+	if (side == BACKEND) /* before the port can be reused */
 		own_connection_forget(&session->worker->engine->steer.own, session->worker->index,
 				      &session->connecting.own);
 	close(sock->fd);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Slots for sessions. Owned by one worker; its thread, but for slots_live() and before it runs. */
+/* Slots for sessions: see slots.h. Owned by one worker. */
 #include "engine/slots.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@ int slots_open(struct slots *slots, unsigned int count, unsigned int limit)
 	slots->free = calloc(count, sizeof(unsigned int));
 	if (!slots->sessions || !slots->free)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < limit; i++) /* the lowest first: their memory is warm */
+	for (unsigned int i = 0; i < limit; i++) /* the lowest is taken first: its memory is warm */
 		slots->free[i] = limit - 1 - i;
 	return 0;
 }
@@ -31,7 +31,7 @@ bool slots_have_room(const struct slots *slots)
 	return slots->free_count && slots->live < slots->limit;
 }
 
-/* Other threads may look at it: the store is whole. */
+/* An atomic store, because other threads read it. */
 static void set_live(struct slots *slots, unsigned int live)
 {
 	__atomic_store_n(&slots->live, live, __ATOMIC_RELAXED);

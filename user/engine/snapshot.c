@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Snapshots of workers: each fills its own, on its thread, when the main thread has asked; that adds them up. */
+/* Snapshots: each worker fills its own, on its thread, when asked; the main thread adds them up. */
 #include "engine/snapshot.h"
 
 #include <stdio.h>
@@ -33,7 +33,7 @@ static void describe_session(struct session *session, struct session_snapshot *o
 	for (int side = CLIENT; side < SIDES; side++) {
 		const struct flow *flow = &session->flows[side];
 
-		/* In this order: a byte passed in between is owed, never less than none. */
+		/* In this order, so that a byte passed in between makes the result larger, never negative. */
 		out->forwarded[side] = flow_load(&flow->forwarded);
 		out->owed[side] = session->sides[side].in_map ? flow_load(&flow->passed) - out->forwarded[side] : 0;
 		out->owed[side] += session->sides[side].unsent_end - session->sides[side].unsent_at;
@@ -136,10 +136,10 @@ void snapshot_ask(struct engine *engine, enum snapshot_kind kind)
 	for (unsigned int i = 0; i < engine->running; i++) {
 		struct worker *worker = &engine->workers[i];
 
-		/* One that did not answer in time last time is still asked. */
+		/* A worker that did not answer the last time still has to. */
 		if (worker_loops(worker) == WORKER_ENDED || atomic_load(&worker->asked) != SNAPSHOT_NONE)
 			continue;
-		snapshot_free(&worker->snapshot); /* an answer that came too late */
+		snapshot_free(&worker->snapshot); /* an answer that came too late for its round */
 		atomic_store(&worker->asked, (int)kind);
 		worker_wake(worker);
 	}
@@ -163,7 +163,7 @@ void snapshot_add_up(struct snapshot *sum, struct engine *engine, enum snapshot_
 			continue;
 		if (worker->snapshot.sessions)
 			snapshot_add_sessions(sum, &worker->snapshot);
-		else /* it answered what it was asked before */
+		else /* its answer is to an earlier question */
 			sum->failed = true;
 	}
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a worker counts and does, at one moment. Counters and sessions are the worker's own: the main thread asks, and
- * the worker fills its snapshot between two batches of events, with a look at each slot, and for a list of sessions a
- * system call for each side. Nothing is locked, and nothing is done while nobody asks.
+ * A worker's counters and sessions at one moment. Only the worker may read them: the main thread asks, and the worker
+ * fills its snapshot between two batches of events, looking at each slot, and for a list of sessions with a system call
+ * per side. There is no lock, and no cost while no snapshot is asked for.
  */
 #ifndef ALPNBPF_ENGINE_SNAPSHOT_H
 #define ALPNBPF_ENGINE_SNAPSHOT_H
@@ -22,33 +22,33 @@ struct session_snapshot {
 	uint64_t number;
 	enum session_state state;
 	enum route route;
-	struct address client, backend; /* backend.len is 0: none yet */
-	uint64_t age, idle;             /* idle: as of the last look at idleness, a quarter of --idle-timeout */
+	struct address client, backend; /* backend.len is 0 before one is chosen */
+	uint64_t age, idle;             /* idle: as of the last check, at most a quarter of --idle-timeout ago */
 	uint64_t redirected[SIDES], forwarded[SIDES], owed[SIDES]; /* of the flow from that side */
-	bool in_kernel;                                            /* both its sides are in the map */
+	bool in_kernel;                                            /* both sides are in the map */
 	char server_name[256];
 };
 
 struct snapshot {
-	struct counters counters; /* the bytes of live sessions are in */
+	struct counters counters; /* including the bytes of live sessions */
 	struct backend_state backends[ROUTES];
 	uint64_t live, live_by_route[ROUTES]; /* ROUTE_UNDECIDED: before the hello is complete */
 	struct session_snapshot *sessions;    /* owned; SNAPSHOT_SESSIONS */
 	size_t session_count;
-	bool failed; /* no memory for the sessions, or no answer in time: what is here is not all */
+	bool failed; /* incomplete: no memory, or a worker did not answer in time */
 };
 
-/* The worker's side: fills worker->snapshot if it was asked. On the worker's thread, between batches. */
+/* Fills worker->snapshot if that was asked for. On the worker's thread, between batches. */
 void snapshot_answer(struct worker *worker);
 
 /*
- * The main thread's side. Asks all workers; engine->answered becomes readable with each answer. One that still owes the
- * answer to an earlier question is not asked again.
+ * The rest is for the main thread. Asks all workers, except those that still owe an earlier answer; engine->answered
+ * becomes readable with each answer.
  */
 void snapshot_ask(struct engine *engine, enum snapshot_kind kind);
-/* All have answered, or have ended. */
+/* Has every worker answered, or ended? */
 bool snapshot_is_complete(const struct engine *engine);
-/* Adds the answers up in *sum, whose sessions the caller frees; without those that are missing, `failed` is set. */
+/* Adds up the answers in *sum, whose sessions the caller frees. Sets `failed` if answers are missing. */
 void snapshot_add_up(struct snapshot *sum, struct engine *engine, enum snapshot_kind kind);
 void snapshot_free(struct snapshot *snapshot);
 

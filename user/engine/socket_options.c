@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Options of sockets: what is set, and why. Owns nothing; for the thread that owns the socket. */
+/* Options of sockets: see socket_options.h. Owns nothing; for the thread that owns the socket. */
 #include "engine/socket_options.h"
 
 #include <errno.h>
@@ -11,8 +11,9 @@
 
 #define BUFFER_LEAST (32U * 1024)
 /*
- * Loopback's segments are 64 KiB: a sender waits 200 ms for its persist timer when the window is open, but not that far
- * (docs/KERNEL.md 6b). Larger ones than this cost a little less CPU, and with small buffers stalled now and then.
+ * Segments on loopback are 64 KiB: if the window is open but smaller than that, the sender waits 200 ms for its persist
+ * timer (docs/KERNEL.md 6b). Segments larger than this cost slightly less CPU, but with small buffers they sometimes
+ * stalled.
  */
 #define SEGMENT_MOST 8192
 
@@ -21,14 +22,14 @@ static void set_buffer(int fd, int option, int forced, unsigned int bytes)
 	int half = (int)(bytes / 2); /* the kernel doubles it */
 
 	/*
-	 * The forced one needs CAP_NET_ADMIN, which is there when listeners are opened, as a rule not later. Without it
-	 * net.core.{r,w}mem_max is the limit, which is a bound as well.
+	 * SO_*BUFFORCE needs CAP_NET_ADMIN, which we usually have only at start-up, when listeners are opened. Without
+	 * it, net.core.{r,w}mem_max limits the buffer.
 	 */
 	if (setsockopt(fd, SOL_SOCKET, forced, &half, sizeof(half)))
 		setsockopt(fd, SOL_SOCKET, option, &half, sizeof(half));
 }
 
-/* Far clients need bytes in flight, backends are near: three quarters of a flow's bytes are on the client's side. */
+/* Clients are far and need bytes in flight, backends are near: the client's side gets three quarters. */
 unsigned int socket_buffer_share(enum side side, unsigned int buffer_bytes)
 {
 	unsigned int near = buffer_bytes / 4 > BUFFER_LEAST ? buffer_bytes / 4 : BUFFER_LEAST;
@@ -42,7 +43,7 @@ void socket_set_buffers(int fd, enum side side, const struct options *options)
 	int segment = SEGMENT_MOST;
 
 	set_buffer(fd, SO_SNDBUF, SO_SNDBUFFORCE, share);
-	/* Not TCP_WINDOW_CLAMP: the kernel sets that anew from this buffer whenever segments change their size. */
+	/* Not TCP_WINDOW_CLAMP: the kernel recomputes that from this buffer whenever the segment size changes. */
 	set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE, share);
 	if (options->dataplane != DATAPLANE_USER)
 		setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
@@ -64,20 +65,21 @@ int socket_set_client_options(int fd, const struct options *options)
 	int on = 1;
 
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on))) /* as the verdict forwards urgent bytes */
+	    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on,
+		       sizeof(on))) /* because the verdict forwards urgent bytes inline */
 		return -errno;
 	socket_set_buffers(fd, CLIENT, options);
 	return 0;
 }
 
-/* Without the capability, asking for more than the kernel's limit would leave less than there is. */
+/* Without the capability, asking for more than the kernel's limit would shrink the buffer to that limit. */
 static bool buffers_can_grow_to(unsigned int share)
 {
 	return sysctl_number("net/core/rmem_max", UINT_MAX) >= share / 2 &&
 	       sysctl_number("net/core/wmem_max", UINT_MAX) >= share / 2;
 }
 
-/* Only when needed: at start-up CAP_NET_ADMIN allowed more. */
+/* Only if needed: at start-up CAP_NET_ADMIN allowed more. */
 void socket_change_buffers(int fd, const struct options *old, const struct options *new)
 {
 	if (new->buffer_bytes == old->buffer_bytes)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A table of sources with open addressing, sized once so that it never grows. Owns its entries; its one lock is held
- * for a few probes. Entries that fall to zero are taken out at once, so what is in it never exceeds the sessions.
+ * A hash table with open addressing, sized once so that it never grows. Owns its entries; the lock is held for a few
+ * probes. An entry whose count falls to zero is removed at once, so there are never more entries than sessions. Any
+ * thread.
  */
 #include "engine/source_table.h"
 
@@ -14,13 +15,13 @@
 
 struct source {
 	uint8_t key[9]; /* family mark, then 4 bytes of IPv4 or 8 of IPv6 */
-	uint32_t count; /* 0: the place is free */
+	uint32_t count; /* 0: this entry is free */
 };
 
 struct source_table {
 	pthread_mutex_t lock;
 	unsigned int limit;
-	uint64_t seed; /* strangers choose their addresses; they must not choose their places */
+	uint64_t seed; /* clients choose their addresses, and must not be able to choose their entries */
 	size_t mask;
 	struct source places[];
 };
@@ -39,8 +40,7 @@ struct source_table *source_table_new(unsigned int sessions, unsigned int limit)
 	table->limit = limit;
 	table->mask = places - 1;
 	if (getrandom(&table->seed, sizeof(table->seed), GRND_NONBLOCK) != sizeof(table->seed))
-		table->seed =
-			(uint64_t)(uintptr_t)table; /* no entropy yet: the address space layout is what there is */
+		table->seed = (uint64_t)(uintptr_t)table; /* no entropy yet: use the address space layout */
 	return table;
 }
 
@@ -81,7 +81,7 @@ static size_t home_of(const struct source_table *table, const uint8_t key[9])
 	return (size_t)hash & table->mask;
 }
 
-/* The entry of the key, or the free place where it belongs. There always is one: the table is at most half full. */
+/* The entry of the key, or the free entry for it. There always is one: the table is at most half full. */
 static size_t place_of(const struct source_table *table, const uint8_t key[9])
 {
 	size_t place = home_of(table, key);
@@ -91,7 +91,7 @@ static size_t place_of(const struct source_table *table, const uint8_t key[9])
 	return place;
 }
 
-/* Linear probing without tombstones: what follows the hole moves up where its home allows. */
+/* Linear probing without tombstones: entries after the hole move into it if their hash allows. */
 static void close_hole(struct source_table *table, size_t hole)
 {
 	size_t place = hole;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A record of the ring becomes a socket of ours, and its session begins as if it had been accepted. As a rule that
- * takes one try; where the server's socket is not gone yet (its process holds the lock just then) it is tried again.
- * Owns worker->takeovers; runs on the worker's thread.
+ * Turns a record of the ring into a socket of ours, whose session begins as if it had been accepted. Usually the first
+ * try succeeds; if the server's socket still exists, because its process holds the lock, it tries again. Owns
+ * worker->takeovers; runs on the worker's thread.
  */
 #include "engine/takeovers.h"
 
@@ -22,12 +22,12 @@
 #include "steering/endpoint.h"
 #include "steering/takeover.h"
 
-#define WAITING_MOST 256 /* no memory is used before it is needed */
-#define AT_ONCE      64  /* taken over before others have their turn */
-#define FIRST_TRY_US 100 /* the next after twice the time … */
-#define TRIES        12  /* … so that the last is after half a second */
+#define WAITING_MOST 256 /* calloc() costs no memory before use */
+#define AT_ONCE      64  /* takeovers per turn */
+#define FIRST_TRY_US 100 /* doubles with each try */
+#define TRIES        12  /* so that the last is after half a second */
 
-/* One whose server's socket is not gone yet. */
+/* A takeover whose server's socket still exists. */
 struct waiting {
 	struct steer_takeover takeover;
 	struct timer timer;
@@ -36,7 +36,7 @@ struct waiting {
 
 struct takeovers {
 	struct ring_buffer *ring;
-	unsigned int received; /* in this round */
+	unsigned int received; /* on this turn */
 	struct waiting waiting[WAITING_MOST];
 };
 
@@ -47,13 +47,13 @@ static int raw_of(const struct worker *worker, const struct steer_takeover *take
 	return worker->engine->steer.watch.raw[steer_family_of(&client)];
 }
 
-/* The program lets its packets through again. */
+/* Makes the BPF program let the connection's packets through again. */
 static void let_through(struct worker *worker, const struct steer_takeover *takeover)
 {
 	hello_watch_release(&worker->engine->steer.watch, &takeover->ends);
 }
 
-/* Neither the web server nor we can go on with it: the client learns that at once. */
+/* Neither the web server nor we can continue the connection: resets the client at once. */
 static void reset_both(struct worker *worker, const struct steer_takeover *takeover, int error)
 {
 	static struct log_limit limit;
@@ -66,16 +66,16 @@ static void reset_both(struct worker *worker, const struct steer_takeover *takeo
 	let_through(worker, takeover);
 	worker->counters.takeovers_failed++;
 	if (log_limit_pass(&limit, &suppressed))
-		log_warn("cannot take over the connection of %s: %s; it was reset (%lu more since)",
+		log_warn("cannot take over the connection of %s: %s; resetting it (%lu more suppressed)",
 			 address_format(&client, name, sizeof(name)),
 			 error == -EAGAIN ? "the web server's socket did not go away when reset" : strerror(-error),
 			 suppressed);
 }
 
 /*
- * Connection tracking has seen our reset and takes it for the client's: the entry is closed, and lives for 10 s after
- * each packet (nf_conntrack_tcp_timeout_close). A client that answers keeps it alive; one that does not is not given up
- * for that before --idle-timeout, as a rule.
+ * Connection tracking takes our reset for the client's: its entry is closed, and expires 10 s after the last packet
+ * (nf_conntrack_tcp_timeout_close). Keepalives keep it. A client that does not answer them is not given up before
+ * --idle-timeout, unless that is long.
  */
 static void keep_tracked(int fd)
 {
@@ -103,9 +103,9 @@ static void become_session(struct worker *worker, const struct steer_takeover *t
 }
 
 /*
- * The server's socket expects what comes after the last byte that was let through to it. If it had no room for that, it
- * expects what it did before: each is tried in turn. A reset may be on its way still; it must not meet a socket of
- * ours, so the next is sent only if the server's is there.
+ * The server's socket expects the byte after the last one that was let through to it or, if it had no room, the same
+ * one as before: each is tried in turn. An earlier reset may still be under way and must not hit our socket, so the
+ * next is sent only if the server's socket still exists.
  */
 static int take_socket(struct worker *worker, const struct steer_takeover *takeover, unsigned int tries)
 {
@@ -140,7 +140,7 @@ static void take_or_wait(struct worker *worker, const struct steer_takeover *tak
 	struct waiting *waiting;
 	int fd;
 
-	/* If it is not what the program writes, nothing but the ends is believed. */
+	/* If the record is not sound, only the addresses in it are used. */
 	fd = takeover_is_sound(takeover, size) ? take_socket(worker, takeover, 0) : -EBADMSG;
 	if (fd >= 0) {
 		become_session(worker, takeover, fd);
@@ -155,7 +155,7 @@ static void take_or_wait(struct worker *worker, const struct steer_takeover *tak
 	try_later(worker, waiting);
 }
 
-/* Negative: enough for now; this record is consumed all the same (ringbuf_process_ring). */
+/* A negative result stops the loop; this record is consumed all the same (ringbuf_process_ring). */
 static int record_seen(void *context, void *data, size_t size)
 {
 	struct worker *worker = context;
@@ -167,7 +167,7 @@ static int record_seen(void *context, void *data, size_t size)
 
 void takeovers_receive(struct worker *worker)
 {
-	worker->takeovers->received = 0; /* what is left keeps the descriptor readable */
+	worker->takeovers->received = 0; /* records left in the ring keep the descriptor readable */
 	ring_buffer__consume(worker->takeovers->ring);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The worker's side of the watch on hellos (steering/watch.h): what is to be taken over becomes a session. One worker
- * does this for all, on its thread; opened and closed by the main thread while that does not run.
+ * The worker's part of the watch (steering/watch.h): a connection to be taken over becomes a session. The first worker
+ * does this for all, on its thread; the main thread opens and closes it while that thread does not run.
  */
 #ifndef ALPNBPF_ENGINE_TAKEOVERS_H
 #define ALPNBPF_ENGINE_TAKEOVERS_H
@@ -14,16 +14,16 @@
 struct takeovers;
 struct worker;
 
-/* Into worker->takeovers; its timers are takeovers_timers() more than the worker's own. 0 or -errno. */
+/* Opens worker->takeovers, which needs takeovers_timers() timers in addition to the sessions'. 0 or -errno. */
 int takeovers_open(struct worker *worker);
 size_t takeovers_timers(void);
 void takeovers_close(struct worker *worker);
 
-/* The descriptor of the ring is readable: connections are to be taken over. */
+/* Handles the records of the ring, when its descriptor is readable. */
 void takeovers_receive(struct worker *worker);
 /* If the timer is one of ours, handles it and returns true. */
 bool takeovers_expired(struct worker *worker, struct timer *timer);
-/* Are some on their way? The worker stays for them, unless it has to stop. */
+/* Are takeovers pending? Then the worker does not end, unless it must stop. */
 bool takeovers_pending(struct worker *worker);
 
 #endif

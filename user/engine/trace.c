@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Records of hellos: made and sent by workers, each for its own sessions; received by the main thread. The socket
- * between them is all that they share, with `wanted` and `dropped`.
+ * Records for `alpnbpf trace`: workers make and send them, each for its own sessions; the main thread receives them.
+ * They share only the socket, `wanted` and `dropped`.
  */
 #include "engine/trace.h"
 
@@ -20,7 +20,7 @@ int trace_open(struct trace *trace)
 	int pair[2];
 
 	trace->to = trace->from = NO_DESCRIPTOR;
-	/* Datagrams of a unix socket are not lost: when there is no room, send() says so. */
+	/* A unix socket does not lose datagrams: without room, send() fails. */
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair))
 		return -errno;
 	trace->to = pair[0];
@@ -67,7 +67,7 @@ void trace_settled(struct session *session)
 	struct trace *trace = trace_of(session);
 	struct trace_record *record;
 
-	/* One that ended before it had said enough has no record yet. */
+	/* A session that ended before its route was decided has no record yet. */
 	if (!session->trace && session->state == SESSION_CLOSING && session->route == ROUTE_UNDECIDED &&
 	    atomic_load_explicit(&trace->wanted, memory_order_relaxed))
 		trace_begin(session);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The source of `alpnbpf trace`: a record for every hello, with what became of it. While nobody follows it costs a look
- * at a flag. Workers send records through a socket; operate/trace_output.c reads them on the main thread.
+ * The source of `alpnbpf trace`: a record per session, with its hello and the outcome. Without followers it costs a
+ * look at a flag. Workers send records through a socket; operate/trace_output.c reads them on the main thread.
  */
 #ifndef ALPNBPF_ENGINE_TRACE_H
 #define ALPNBPF_ENGINE_TRACE_H
@@ -20,31 +20,31 @@ struct session;
 
 struct trace {
 	_Atomic bool wanted;           /* written by the main thread */
-	_Atomic unsigned long dropped; /* records that found no room: workers add, the main thread takes */
+	_Atomic unsigned long dropped; /* records that did not fit: workers add, the main thread resets */
 	int to, from;                  /* a pair of sockets: workers send, the main thread receives */
 };
 
-/* What is said of a session, once it is connected or has ended. */
+/* What a follower learns of a session, once it is connected or has ended. */
 struct trace_record {
-	struct timespec time; /* of the decision, CLOCK_REALTIME */
+	struct timespec time; /* of the routing decision, CLOCK_REALTIME */
 	uint64_t took;        /* us, from accept() to the outcome */
 	struct address client, backend;
-	enum route asked, route; /* by the hello; who has it in the end */
+	enum route asked, route; /* the route that the hello asked for; the route it took */
 	enum session_cause cause;
 	bool connected, has_hello;
 	struct hello hello;
 };
 
-/* 0 or -errno. Before workers start, and after they have ended. */
+/* 0 or -errno. Both only while no worker runs. */
 int trace_open(struct trace *trace);
 void trace_close(struct trace *trace);
 
-/* The route of the session is decided, and peek_hello() can still tell why. On its worker's thread. */
+/* Call it when the route is decided, while peek_hello() still has the hello. On the worker's thread. */
 void trace_decided(struct session *session);
-/* It is connected, or has ended: sends the record if there is one, or is due; and frees it. On its worker's thread. */
+/* Call it when the session is connected or has ended: sends the record and frees it. On the worker's thread. */
 void trace_settled(struct session *session);
 
-/* The next record that has come. False: there is none. Main thread. */
+/* Receives the next record. False if there is none. Main thread. */
 bool trace_receive(struct trace *trace, struct trace_record *record);
 
 #endif

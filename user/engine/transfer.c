@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * One round of bytes from a side to the other. Many bytes, and those of a side in the map, are peeked at, sent,
- * published as forwarded, and only then consumed: the source's window stays closed meanwhile, and what could not be
- * sent stays in the kernel. A few bytes are read and sent, which takes half the calls; only what the other side had no
- * room for is kept here. Runs on the thread of the session's worker; the verdict may run at any moment.
+ * Moves bytes from a side to the other. Large amounts, and bytes of a side in the map, are peeked at, sent, published
+ * as forwarded, and only then consumed: meanwhile the source's window stays closed, and unsent bytes stay in the
+ * kernel. Small amounts are read and sent, which needs half the calls; bytes without room at the other side are kept
+ * here. Runs on the thread of the session's worker; the verdict may run at any moment.
  */
 #include "engine/transfer.h"
 
@@ -19,13 +19,13 @@
 #include "engine/side.h"
 #include "engine/worker.h"
 
-#define SHORT_BYTES (32 * 1024) /* what a short read takes; as much may be kept of a flow */
+#define SHORT_BYTES (32 * 1024) /* the size of a short read, and the limit of unsent bytes per flow */
 
-/* Takes `count` bytes that were peeked at off the queue. */
+/* Consumes `count` bytes that were peeked at. */
 static bool consume_peeked(struct session *session, enum side from, size_t count)
 {
 	struct socket_side *source = &session->sides[from];
-	/* TCP drops them without a copy; in the map, and on unix sockets, MSG_TRUNC means something else. */
+	/* With MSG_TRUNC TCP drops bytes without a copy; in the map and on unix sockets it means something else. */
 	int flags = MSG_DONTWAIT | (source->is_tcp && !source->in_map ? MSG_TRUNC : 0);
 
 	while (count) {
@@ -54,7 +54,7 @@ static enum moved read_nothing(struct session *session, enum side from, int erro
 		side_fail(session, from, error);
 		return MOVED_FAILED;
 	}
-	if (source->in_map) /* owed, but behind segments that wait for the backlog worker */
+	if (source->in_map) /* owed, but queued after segments that wait for the backlog worker */
 		session_look_again(session);
 	source->readable = false;
 	return MOVED_NOTHING;
@@ -78,14 +78,14 @@ static enum moved sent_nothing(struct session *session, enum side from, int erro
 
 static void publish_forwarded(struct session *session, enum side from, size_t sent)
 {
-	/* What is owed is looked at after this: see "A pass must not be lost on the worker" at struct flow. */
+	/* The owed bytes are read after this: see "A pass must not be lost on the worker" at struct flow. */
 	flow_add_forwarded(&session->flows[from], sent);
 	session->retry_delay = 0;
 }
 
 /*
- * After a read of fewer bytes than were asked for. The queue was empty, and an event tells when it is not any more;
- * only an end of the stream, or what lies behind TCP's urgent mark, has had its event already.
+ * After a read of fewer bytes than asked for. The queue was empty, and an event will report new bytes; only the end of
+ * the stream, and bytes after TCP's urgent mark, have had their event already.
  */
 static enum moved after_all_was_read(struct socket_side *source)
 {
@@ -105,15 +105,15 @@ static enum moved transfer_bulk(struct session *session, enum side from)
 	if (peeked <= 0)
 		return peeked == 0 ? MOVED_END : read_nothing(session, from, -errno);
 	/*
-	 * After a FIN was seen we come here with nothing owed, and until recv() had the lock the verdict may have
-	 * redirected more and then passed what was peeked at. Now something is owed: nothing more is redirected, and
-	 * this answer is final.
+	 * After a FIN we come here with nothing owed, and until recv() took the lock, the verdict may have redirected
+	 * bytes and then passed those peeked at. Now bytes are owed, so nothing more is redirected, and the check is
+	 * final.
 	 */
 	if (source->in_map && !in_flight_is_empty(session, from)) {
 		session_look_again(session);
 		return MOVED_NOTHING;
 	}
-	/* The invariant, from now until `forwarded` is published: what was peeked at is owed, nothing is redirected. */
+	/* The invariant until `forwarded` is published: the bytes peeked at are owed, and nothing is redirected. */
 	assert(!source->in_map || source->broken ||
 	       (flow->forwarded + (uint64_t)peeked <= flow_load(&flow->passed) &&
 		flow_load(&flow->redirected) == target->delivered));
@@ -128,11 +128,11 @@ static enum moved transfer_bulk(struct session *session, enum side from)
 		return side_wait_for_room(session, !from) ? MOVED_NOTHING : MOVED_FAILED;
 	source->bulk = peeked >= SHORT_BYTES;
 	session->conversation.turns = 0;
-	/* More will have come meanwhile. */
+	/* After a full read, more has probably arrived. */
 	return source->bulk ? MOVED_SOME : after_all_was_read(source);
 }
 
-/* Keeps what was read and not sent. */
+/* Keeps bytes that were read but not sent. */
 static bool keep_unsent(struct session *session, enum side from, const uint8_t *bytes, size_t count)
 {
 	struct socket_side *source = &session->sides[from];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What became of a validation. Each is one log line: operators look for it, and for nothing else, when a certificate
- * was not issued.
+ * The outcome of a validation, one log line each: the line that operators look for when a certificate was not issued.
+ * Owns nothing. Runs on the thread of the session's worker.
  */
 #include "engine/validation.h"
 
@@ -10,13 +10,13 @@
 #include "base/log.h"
 #include "engine/worker.h"
 
-/* NULL: the cause of its end says it. */
+/* NULL: the session's cause is logged instead. */
 static const char *const clauses[VALIDATIONS] = {
 	[VALIDATION_SEEN_THROUGH] = "completed",
 	[VALIDATION_CLIENT_CLOSED] = "closed by the client",
 	[VALIDATION_CLIENT_RESET] = "reset by the client before an answer",
-	[VALIDATION_RESPONDER_RESET] = "reset by the responder",
-	[VALIDATION_NO_ANSWER] = "ended by the responder without an answer",
+	[VALIDATION_RESPONDER_RESET] = "reset by the ACME responder",
+	[VALIDATION_NO_ANSWER] = "closed by the ACME responder without an answer",
 	[VALIDATION_REFUSED] = "refused by the ACME responder",
 	[VALIDATION_FALLBACK] = "ACME responder unreachable, handed to the web server",
 	[VALIDATION_TIMED_OUT] = "cut off by --acme-timeout",
@@ -36,7 +36,7 @@ static enum validation_outcome outcome_of(const struct session *session)
 		return VALIDATION_REFUSED;
 	if (session->route == ROUTE_HTTPS)
 		return VALIDATION_FALLBACK;
-	if (session->cause == CAUSE_CLIENT_RESET) /* as validators do, once they have seen the certificate */
+	if (session->cause == CAUSE_CLIENT_RESET) /* validators do that once they have seen the certificate */
 		return bytes_from(session, BACKEND) ? VALIDATION_CLIENT_CLOSED : VALIDATION_CLIENT_RESET;
 	if (session->cause == CAUSE_BACKEND_RESET)
 		return VALIDATION_RESPONDER_RESET;

@@ -5,7 +5,7 @@
 
 #include "engine/session.h"
 
-/* The session of a validation has ended: counts its outcome, and logs it. */
+/* Call it when the session of a validation has ended: counts and logs the outcome. */
 void validation_end(const struct session *session);
 
 #endif

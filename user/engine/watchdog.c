@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Signs of life: at half the interval asks every worker, by waking it, and tells the service manager once all have come
- * round. A worker that waits for events is healthy, one that does not come round is not. Main thread.
+ * Watchdog notifications: at half the interval, wakes every worker, and notifies the service manager once every loop
+ * has turned. A worker that waits for events is healthy; one that does not turn after it was woken is not. Main thread.
  */
 #include "engine/watchdog.h"
 
@@ -15,7 +15,7 @@
 #include "engine/worker.h"
 #include "system/notify.h"
 
-#define LOOKS_AGAIN 16 /* times an interval, for those that have not answered in time */
+#define LOOKS_AGAIN 16 /* checks per interval while a worker has not answered */
 
 void watchdog_open(struct watchdog *watchdog, unsigned int workers)
 {
@@ -27,7 +27,7 @@ void watchdog_open(struct watchdog *watchdog, unsigned int workers)
 		return;
 	watchdog->seen = calloc(workers, sizeof(*watchdog->seen));
 	if (!watchdog->seen) {
-		log_warn("no memory for the watchdog of the service manager, which will restart alpnbpf");
+		log_warn("out of memory for the watchdog; the service manager will restart alpnbpf");
 		return;
 	}
 	watchdog->interval = interval;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What the parts of a worker ask of it: a session's turn, a pause of accepting; and what the main thread asks and
- * tells. On its own thread, but for worker_wake(), worker_tell(), worker_loops() and worker_live(), which are for any.
+ * The services of a worker to its parts, such as a session's turn or a pause of accepting, and its interface to the
+ * main thread. On the worker's own thread, except worker_wake(), worker_tell(), worker_loops() and worker_live(), which
+ * any thread may call.
  */
 #include "engine/worker.h"
 

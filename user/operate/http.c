@@ -11,7 +11,7 @@ static const struct refusal {
 	{HTTP_BAD_REQUEST, "Bad Request", "", "not an HTTP/1.1 request"},
 	{HTTP_NOT_FOUND, "Not Found", "", "only GET /metrics is supported"},
 	{HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed", "Allow: GET, HEAD\r\n", "only GET /metrics is supported"},
-	{HTTP_TOO_LARGE, "Request Header Fields Too Large", "", "the request is too long"},
+	{HTTP_TOO_LARGE, "Request Header Fields Too Large", "", "request too long"},
 	{HTTP_UNAVAILABLE, "Service Unavailable", "", "a worker did not answer in time, or memory ran out"},
 };
 
