@@ -53,8 +53,8 @@ $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(LIBS_DOWN)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) -o $@ $^ $$(pkg-config --libs cmocka) $(LIBBPF_LIBS) $(SECCOMP_LIBS)
 
 # Their clock and their log are the lab's.
-$(OUT)/tests/engine/test_%: $(OUT)/tests/engine/test_%.o $(ENGINE_OBJS) $(LIBS_DOWN)
-	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) -Wl,--wrap=monotonic_us,--wrap=log_write -o $@ $^ $$(pkg-config --libs cmocka) $(LIBBPF_LIBS) \
+$(OUT)/tests/engine/test_%: $(OUT)/tests/engine/test_%.o $(ENGINE_OBJS) $(BIN_OBJS) $(LIBS_DOWN)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--wrap=monotonic_us,--wrap=log_write -o $@ $^ $$(pkg-config --libs cmocka) $(LIBBPF_LIBS) \
 		$(SECCOMP_LIBS)
 
 $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_OBJS) $(LIBS_DOWN)

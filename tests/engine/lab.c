@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,13 +33,15 @@
 /* --- the clock --- */
 
 static uint64_t now = 1000000;
+static bool is_command; /* this is a process of lab_run() */
 
 /* Linked in the place of monotonic_us(). */
+uint64_t __real_monotonic_us(void);
 uint64_t __wrap_monotonic_us(void);
 
 uint64_t __wrap_monotonic_us(void)
 {
-	return now;
+	return is_command ? __real_monotonic_us() : now;
 }
 
 uint64_t lab_now(void)
@@ -73,6 +77,10 @@ void __wrap_log_write(enum log_level level, const char *format, ...)
 	va_start(arguments, format);
 	length = vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
+	if (is_command) {
+		fprintf(stderr, "%s\n", line);
+		return;
+	}
 	pthread_mutex_lock(&lines.lock);
 	if (length > 0 && lines.length + (size_t)length + 2 < sizeof(lines.text))
 		lines.length += (size_t)sprintf(lines.text + lines.length, "%s\n", line);
@@ -259,11 +267,28 @@ static void open_dataplane(struct lab *lab)
 		fail_msg("data plane: %s", why.text);
 }
 
-void lab_open(struct lab *lab, const char *const *words)
-{
-	unsigned int sessions;
-	struct sentence why = {0};
+static char directory[] = "/tmp/alpnbpf-lab-XXXXXX";
 
+static void remove_directory(void)
+{
+	if (!is_command)
+		rmdir(directory);
+}
+
+static void make_directory(void)
+{
+	static bool made;
+
+	if (made)
+		return;
+	made = true;
+	assert_non_null(mkdtemp(directory));
+	assert_int_equal(atexit(remove_directory), 0);
+	assert_int_equal(setenv("RUNTIME_DIRECTORY", directory, 1), 0);
+}
+
+static void open_backends(struct lab *lab)
+{
 	*lab = (struct lab){.descriptors = count_descriptors(), .ahead = NO_DESCRIPTOR};
 	for (int route = 0; route < ROUTES; route++)
 		lab->backends[route] = NO_DESCRIPTOR;
@@ -273,6 +298,25 @@ void lab_open(struct lab *lab, const char *const *words)
 	lines.text[0] = '\0';
 	lab_listen(lab, ROUTE_ACME);
 	lab_listen(lab, ROUTE_HTTPS);
+}
+
+void lab_open_bare(struct lab *lab)
+{
+	int listener;
+
+	open_backends(lab);
+	listener = bound_socket(0);
+	lab->port = port_of(listener);
+	close(listener);
+	make_directory();
+}
+
+void lab_open(struct lab *lab, const char *const *words)
+{
+	unsigned int sessions;
+	struct sentence why = {0};
+
+	open_backends(lab);
 	program_init(&lab->program, 0, lab->argv);
 	parse_options(lab, words);
 	sessions = lab->program.options.max_connections ? lab->program.options.max_connections : SESSIONS;
@@ -303,25 +347,6 @@ void lab_drop_option(struct lab *lab, const char *option)
 	memmove(&lab->argv[at], &lab->argv[at + 2], (size_t)(lab->program.argc - at) * sizeof(char *));
 }
 
-static char directory[] = "/tmp/alpnbpf-lab-XXXXXX";
-
-static void remove_directory(void)
-{
-	rmdir(directory);
-}
-
-static void make_directory(void)
-{
-	static bool made;
-
-	if (made)
-		return;
-	made = true;
-	assert_non_null(mkdtemp(directory));
-	assert_int_equal(atexit(remove_directory), 0);
-	assert_int_equal(setenv("RUNTIME_DIRECTORY", directory, 1), 0);
-}
-
 void lab_operate(struct lab *lab)
 {
 	make_directory();
@@ -329,7 +354,7 @@ void lab_operate(struct lab *lab)
 	assert_true(lab->operates);
 }
 
-void lab_close(struct lab *lab)
+static void close_worker(struct lab *lab)
 {
 	worker_tell(lab->worker, WORKER_STOP);
 	lab_until(lab, lab->over);
@@ -341,6 +366,12 @@ void lab_close(struct lab *lab)
 	engine_close(&lab->program.engine);
 	for (int i = 0; i < lab->program.argc; i++)
 		free(lab->argv[i]);
+}
+
+void lab_close(struct lab *lab)
+{
+	if (lab->worker)
+		close_worker(lab);
 	for (int i = 0; i < LAB_PEERS_MAX; i++)
 		descriptor_close(&lab->peers[i]);
 	for (int route = 0; route < ROUTES; route++)
@@ -352,7 +383,13 @@ void lab_close(struct lab *lab)
 
 void lab_turn(struct lab *lab)
 {
+	const struct timespec pause = {.tv_nsec = PATIENCE * 1000};
+
 	now += TURN_US;
+	if (!lab->worker) {
+		nanosleep(&pause, NULL);
+		return;
+	}
 	lab->over = worker_turn(lab->worker, PATIENCE);
 	assert_true(lab->over >= 0);
 	if (lab->operates)
@@ -400,6 +437,99 @@ struct session *lab_session(struct lab *lab)
 uint64_t lab_ended(const struct lab *lab, enum session_cause cause)
 {
 	return lab->worker->counters.causes[cause];
+}
+
+/* --- commands --- */
+
+/* In the new process: nothing of the lab's is open but what it is to have. */
+static void become_command(const char *input, int output, int listener)
+{
+	int in = memfd_create("input", 0);
+	char number[16];
+
+	is_command = true;
+	if (listener != NO_DESCRIPTOR) {
+		/* SD_LISTEN_FDS_START; out of the way first */
+		listener = fcntl(listener, F_DUPFD, 100);
+		snprintf(number, sizeof(number), "%d", (int)getpid());
+		setenv("LISTEN_PID", number, 1);
+		setenv("LISTEN_FDS", "1", 1);
+	}
+	if (input && write(in, input, strlen(input)) != (ssize_t)strlen(input))
+		_exit(99);
+	lseek(in, 0, SEEK_SET);
+	dup2(in, STDIN_FILENO);
+	dup2(output, STDOUT_FILENO);
+	dup2(output, STDERR_FILENO);
+	if (listener != NO_DESCRIPTOR)
+		dup2(listener, 3);
+	close_range(listener == NO_DESCRIPTOR ? 3 : 4, ~0U, 0);
+}
+
+void lab_run(struct lab *lab, struct lab_process *process, int (*main)(int argc, char **argv), const char *const *words,
+	     const char *input, int listener)
+{
+	int argc = 0, output[2];
+
+	(void)lab;
+	*process = (struct lab_process){.code = -1};
+	while (words[argc])
+		argc++;
+	assert_int_equal(pipe2(output, O_CLOEXEC), 0);
+	fflush(NULL);
+	process->pid = fork();
+	assert_true(process->pid >= 0);
+	if (process->pid == 0) {
+		char **argv = calloc((size_t)argc + 1, sizeof(*argv));
+
+		for (int i = 0; argv && i < argc; i++)
+			argv[i] = strdup(words[i]);
+		become_command(input, output[1], listener);
+		exit(argv ? main(argc, argv) : 99);
+	}
+	close(output[1]);
+	process->output = output[0];
+	assert_int_equal(fcntl(process->output, F_SETFL, O_NONBLOCK), 0);
+}
+
+bool lab_process_ends(struct lab *lab, struct lab_process *process)
+{
+	ssize_t count = 1;
+	int status;
+
+	if (process->code != -1)
+		return true;
+	lab_turn(lab);
+	while (count > 0 && process->length < sizeof(process->text) - 1) {
+		count = read(process->output, process->text + process->length,
+			     sizeof(process->text) - 1 - process->length);
+		if (count > 0)
+			process->length += (size_t)count;
+	}
+	process->text[process->length] = '\0';
+	if (count < 0 || waitpid(process->pid, &status, 0) != process->pid)
+		return false;
+	process->code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	close(process->output);
+	return true;
+}
+
+void lab_process_says(struct lab *lab, struct lab_process *process, const char *part)
+{
+	for (uint64_t since = lab_real_ms(); !strstr(process->text, part);) {
+		bool ended = lab_process_ends(lab, process);
+
+		if (!strstr(process->text, part) && (ended || lab_real_ms() - since > 20000))
+			fail_msg("does not say \"%s\", but: %s", part, process->text);
+	}
+}
+
+int lab_run_to_end(struct lab *lab, struct lab_process *process, int (*main)(int argc, char **argv),
+		   const char *const *words)
+{
+	lab_run(lab, process, main, words, NULL, NO_DESCRIPTOR);
+	lab_until(lab, lab_process_ends(lab, process));
+	return process->code;
 }
 
 /* --- peers --- */
@@ -588,7 +718,7 @@ void lab_move(struct lab *lab, int from, int to, size_t length, uint64_t *offset
 		received += receive_pattern(to, length - received, *offset + received);
 		if (sent + received == before)
 			lab_turn(lab);
-		else
+		else if (lab->worker)
 			worker_turn(lab->worker, 0);
 	}
 	*offset += length;

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "engine/worker.h"
 #include "operate/program.h"
@@ -70,6 +71,8 @@ void lab_drop_option(struct lab *lab, const char *option);
 /* With the control socket, and the metrics if the options have them: their part of the main loop is run in each round.
  */
 void lab_operate(struct lab *lab);
+/* Backends alone, without a worker: for programs that lab_run() begins. `port` is one that nobody has. */
+void lab_open_bare(struct lab *lab);
 /* The worker is told to stop, and has to: no session and no descriptor may be left. */
 void lab_close(struct lab *lab);
 
@@ -102,6 +105,30 @@ unsigned int lab_live(const struct lab *lab);
 struct session *lab_session(struct lab *lab);
 /* How many sessions have ended so. */
 uint64_t lab_ended(const struct lab *lab, enum session_cause cause);
+
+/* --- commands: another process, with the kernel's clock --- */
+
+struct lab_process {
+	pid_t pid;
+	int output;        /* what it writes to stdout and stderr, the log included */
+	char text[262144]; /* so far; ends with a NUL */
+	size_t length;
+	int code; /* of its exit, or 128 and the signal; -1: it runs */
+};
+
+/*
+ * Begins main(argc, argv) in a process of its own, which inherits none of the lab's descriptors; input: its stdin, and
+ * listener, if it is not NO_DESCRIPTOR, a socket of the service manager's for it.
+ */
+void lab_run(struct lab *lab, struct lab_process *process, int (*main)(int argc, char **argv), const char *const *words,
+	     const char *input, int listener);
+/* Reads what it has written, in a round. True once it has ended. */
+bool lab_process_ends(struct lab *lab, struct lab_process *process);
+/* Rounds until it has written `part`. */
+void lab_process_says(struct lab *lab, struct lab_process *process, const char *part);
+/* Its whole life: the exit code. */
+int lab_run_to_end(struct lab *lab, struct lab_process *process, int (*main)(int argc, char **argv),
+		   const char *const *words);
 
 /* --- clients and backends: sockets that do not block --- */
 
