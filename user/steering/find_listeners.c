@@ -173,7 +173,7 @@ unsigned int listener_finder_keep(struct listener_finder *finder, enum steer_kin
 			look_address_up(finder, i, &listeners[i].address);
 	for (unsigned int i = 0; i < count; i++)
 		kept += found->kept[i].is_kept;
-	log_debug("port %u: %u earlier listeners, %u tracked: %u found by open files, %u by address", search.port, count,
-		  kept, by_files, kept - by_files);
+	log_debug("port %u: %u earlier listeners, %u tracked: %u found by open files, %u by address", search.port,
+		  count, kept, by_files, kept - by_files);
 	return kept;
 }
