@@ -611,7 +611,7 @@ int lab_accept(struct lab *lab, enum route route)
 		if (!sockmap || route != ROUTE_HTTPS)
 			return fd;
 		lab_until(lab, (said = recv(fd, &byte, 1, MSG_PEEK)) >= 0 || errno != EAGAIN);
-		if (said)
+		if (said > 0)
 			return fd;
 		lab_hang_up(lab, fd);
 	}

@@ -137,7 +137,10 @@ int lab_keep(struct lab *lab, int fd);
 int lab_dial(struct lab *lab);
 /* From that address of this machine. */
 int lab_dial_from(struct lab *lab, const char *address);
-/* The next connection to the backend of a route; not one that was made ahead of the hello, and is for another one. */
+/*
+ * The next connection to the backend of a route; not one that ends without a byte: made ahead of a hello that is for
+ * another one, or taken over from the web server.
+ */
 int lab_accept(struct lab *lab, enum route route);
 /* It does not get one; but that of --https may get one ahead of the hello, without a byte, where the kernel moves them.
  */

@@ -305,6 +305,121 @@ static void test_metrics_and_a_unix_backend(void **state)
 	lab_close(&lab);
 }
 
+/* --- with BPF: in place, and a bypass --- */
+
+/* A web server that is told of nothing: what it gets comes from the client. */
+static void expect_direct(struct lab *lab, enum route route)
+{
+	struct lab_hello hello = lab_hello_for(route);
+	int client = lab_dial(lab), server;
+
+	lab_send(lab, client, hello.bytes, hello.length);
+	server = lab_accept(lab, ROUTE_HTTPS);
+	lab_expect(lab, server, hello.bytes, hello.length);
+	lab_send(lab, server, "hello", 5);
+	lab_expect(lab, client, "hello", 5);
+	lab_hang_up(lab, client);
+	lab_expect_end(lab, server);
+	lab_hang_up(lab, server);
+}
+
+static void expect_validation(struct lab *lab)
+{
+	struct lab_pair pair = lab_pair(lab, ROUTE_ACME);
+
+	lab_send(lab, pair.backend, "certificate", 11);
+	lab_expect(lab, pair.client, "certificate", 11);
+	lab_hang_up(lab, pair.client);
+	lab_hang_up(lab, pair.backend);
+}
+
+/* Armed while the ACME client listens. */
+static void check_in_place(const char *inspect)
+{
+	struct lab lab;
+
+	open_lab(&lab);
+	lab.port = lab.backend_ports[ROUTE_HTTPS];
+	lab_unlisten(&lab, ROUTE_ACME);
+	lab_run(&lab, &process, attach_main,
+		LAB("attach", "--acme", acme, "--https", https, "--listen", https, "--inspect", inspect), NULL,
+		NO_DESCRIPTOR);
+	lab_process_says(&lab, &process, "ready: ");
+	expect_direct(&lab, ROUTE_HTTPS);
+	lab_listen(&lab, ROUTE_ACME);
+	lab_process_says(&lab, &process, "armed: ");
+	expect_validation(&lab);
+	expect_direct(&lab, ROUTE_HTTPS);
+	lab_unlisten(&lab, ROUTE_ACME);
+	lab_process_says(&lab, &process, "disarmed");
+	expect_direct(&lab, ROUTE_ACME);
+	assert_int_equal(kill(process.pid, SIGTERM), 0);
+	assert_int_equal(wait_for_end(&lab), EXIT_DONE);
+	expect_direct(&lab, ROUTE_HTTPS);
+	lab_close(&lab);
+}
+
+static void test_in_place_steered(void **state)
+{
+	(void)state;
+	check_in_place("steer");
+}
+
+static void test_in_place_watched(void **state)
+{
+	(void)state;
+	check_in_place("auto");
+}
+
+/* While it is not armed the web server's own listener gets them. */
+static void test_a_bypass(void **state)
+{
+	struct lab lab;
+
+	(void)state;
+	open_lab(&lab);
+	lab_unlisten(&lab, ROUTE_ACME);
+	lab_run(&lab, &process, attach_main, LAB("attach", "--acme", acme, "--https", https, "--listen", listen_at),
+		NULL, NO_DESCRIPTOR);
+	lab_process_says(&lab, &process, "ready: ");
+	expect_direct(&lab, ROUTE_HTTPS);
+	lab_listen(&lab, ROUTE_ACME);
+	lab_process_says(&lab, &process, "armed: ");
+	expect_validation(&lab);
+	expect_direct(&lab, ROUTE_HTTPS);
+	assert_int_equal(kill(process.pid, SIGINT), 0);
+	assert_int_equal(wait_for_end(&lab), EXIT_DONE);
+	lab_close(&lab);
+}
+
+static void test_armed_always(void **state)
+{
+	struct lab lab;
+
+	(void)state;
+	open_lab(&lab);
+	lab.port = lab.backend_ports[ROUTE_HTTPS];
+	lab_run(&lab, &process, attach_main,
+		LAB("attach", "--acme", acme, "--https", https, "--listen", https, "--arm", "always", "--dataplane",
+		    "sockmap"),
+		NULL, NO_DESCRIPTOR);
+	lab_process_says(&lab, &process, "ready: ");
+	expect_validation(&lab);
+	expect_direct(&lab, ROUTE_HTTPS);
+	/* the same port a second time */
+	{
+		static struct lab_process second;
+
+		assert_int_equal(lab_run_to_end(&lab, &second, attach_main,
+						LAB("attach", "--acme", acme, "--https", https, "--listen", https)),
+				 EXIT_FAILED);
+		expect_in(second.text, "in this network namespace");
+	}
+	assert_int_equal(kill(process.pid, SIGINT), 0);
+	assert_int_equal(wait_for_end(&lab), EXIT_DONE);
+	lab_close(&lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -320,6 +435,12 @@ int main(void)
 		cmocka_unit_test(test_what_cannot_be),
 		cmocka_unit_test(test_metrics_and_a_unix_backend),
 	};
+	const struct CMUnitTest bpf_tests[] = {
+		cmocka_unit_test(test_in_place_steered),
+		cmocka_unit_test(test_in_place_watched),
+		cmocka_unit_test(test_a_bypass),
+		cmocka_unit_test(test_armed_always),
+	};
 
-	return lab_run_tests_with(DATAPLANE_USER, tests);
+	return lab_run_tests_with(DATAPLANE_USER, tests) + lab_run_tests_with(DATAPLANE_SOCKMAP, bpf_tests);
 }
