@@ -80,14 +80,14 @@ def test_as_service(lab, plane):
 
 
 @pytest.mark.parametrize("rights, options, said", [
-    (WITHOUT_RAW, (), "all connections go through alpnbpf: .*missing CAP_NET_RAW"),
+    (WITHOUT_RAW, (), "while armed, new connections will be proxied, .*missing CAP_NET_RAW"),
     (SERVICE, ("--inspect", "steer"), None),
 ], ids=["no-raw", "steer"])
 def test_what_takes_nothing_over_keeps_nothing(lab, rights, options, said):
     acme, https = lab.backends()
     router = lab.router(acme, https, *options, prefix=rights, bypass=True)
     assert router.find("ready: .* with bypass, armed while port") and not router.find("read in passing")
-    assert bool(router.find("all connections go through alpnbpf")) == bool(said) and (not said or router.find(said))
+    assert bool(router.find("new connections will be proxied")) == bool(said) and (not said or router.find(said))
     expect_sandbox(router, bounding=FIVE if rights is SERVICE else FIVE & ~NET_RAW)
     client, server = lab.session(router, HELLO, https)
     server.send(b"answer").close()
@@ -100,14 +100,14 @@ def test_watch_says_what_it_lacks(lab):
     acme, https = lab.backends()
     router = lab.failing_router(acme, https, "--inspect", "watch", prefix=WITHOUT_RAW, bypass=True)
     router.expected_exit = 1
-    assert router.wait(10) == 1 and "--inspect watch: a raw socket" in router.text() and "CAP_NET_RAW" in router.text()
+    assert router.wait(10) == 1 and "--inspect watch: cannot open a raw socket" in router.text() and "CAP_NET_RAW" in router.text()
 
 
 def test_arming_goes_on(lab):
     """It takes maps, a test run of a program, and the list of listeners, all without a capability."""
     acme, https = lab.backends()
     router = lab.router(acme, https, "--inspect", "steer", prefix=SERVICE, bypass=True)
-    router.wait_line("armed: 127.0.0.1", 5)
+    router.wait_line("armed: the ACME client listens on 127.0.0.1", 5)
     acme.close()
     router.wait_line("disarmed", 5)
     again = lab.listener(port=acme.port)

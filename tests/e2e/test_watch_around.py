@@ -233,7 +233,7 @@ def test_table_full(lab, veth):
 # --- where it cannot be done ---
 
 
-@pytest.mark.parametrize("options, why", [(("--no-bypass",), "no connection is the web server's own"),
+@pytest.mark.parametrize("options, why", [(("--no-bypass",), "no connection goes directly to the web server"),
                                           (("--proxy-protocol", "https=v2"), "PROXY header"),
                                           (("--route", "sni=a.test -> 9443"), "--route is given")])
 def test_asked_for_where_it_cannot_be(lab, options, why):
@@ -285,7 +285,7 @@ def test_a_server_bound_to_its_device(lab, veth):
         client.send(acme_hello())
         server = web.accept()
         assert server.read(H) == acme_hello()
-        router.wait_line("warn connections could not be taken over and stayed with the web server, 1 so far", 5)
+        router.wait_line("warn 1 connections so far could not be taken over and stayed with the web server", 5)
         assert scrape(metrics)["alpnbpf_untakable_total"] == 1
         held = lab.connect(("127.0.0.1", front)).send(acme_hello())
         assert acme.accept().read(H) == acme_hello()

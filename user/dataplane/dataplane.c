@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Loads the verdict and owns its maps. The main thread opens and closes it while no worker runs; a worker opens its
- * ring, and inserts, forgets and kicks sockets of the slots it owns: the maps are what synchronises them.
+ * ring, and inserts, forgets and kicks sockets of its own slots. Only the maps are shared, and the kernel synchronises
+ * those.
  */
 #include "dataplane/dataplane.h"
 
@@ -18,7 +19,7 @@
 #include "base/descriptor.h"
 #include "system/bpf.h"
 
-/* bpftool's output is not written for -Wconversion. */
+/* The code that bpftool generates is not clean under -Wconversion. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #include "sockmap.skel.h"
@@ -26,7 +27,7 @@
 
 #define RING_EVENT_BYTES 16 /* a record's header and its 4 bytes, rounded up */
 
-#define RULES_TABLES 2 /* of the map `rules` */
+#define RULES_TABLES 2 /* in the map of rules */
 
 static size_t whole_pages(size_t bytes)
 {
@@ -50,7 +51,7 @@ static size_t rules_bytes(void)
 	return whole_pages(sizeof(struct clienthello_rules) * RULES_TABLES);
 }
 
-/* A power of two of whole pages: two events a slot, since a side sends none while the last is unanswered. */
+/* A power of two of pages, with room for two events per slot: a side sends none until its last one is answered. */
 static unsigned int ring_bytes(unsigned int slots_per_worker)
 {
 	unsigned int bytes = (unsigned int)sysconf(_SC_PAGESIZE);
@@ -82,7 +83,7 @@ static int create_rings(struct dataplane *dataplane)
 	return 0;
 }
 
-/* fd: of a map that can be mapped; NO_DESCRIPTOR: private memory in its place. */
+/* fd: a map that can be mapped; NO_DESCRIPTOR: private memory instead. */
 static void *map_bytes(size_t bytes, int protection, int fd)
 {
 	void *memory = mmap(NULL, bytes, protection, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
@@ -125,7 +126,7 @@ static int set_sizes(const struct dataplane *dataplane, bool with_rules)
 	uint32_t sides = 2 * dataplane->workers * dataplane->slots_per_worker;
 	int error = bpf_map__set_max_entries(skel->maps.alpnbpf_socks, sides);
 
-	if (!error) /* a pre-allocated hash may refuse before it is quite full when CPUs hold free elements */
+	if (!error) /* a preallocated hash may be full earlier, when CPUs cache free elements */
 		error = bpf_map__set_max_entries(skel->maps.alpnbpf_slots, sides + 256);
 	if (!error)
 		error = bpf_map__set_max_entries(skel->maps.alpnbpf_flows, sides);
@@ -133,7 +134,7 @@ static int set_sizes(const struct dataplane *dataplane, bool with_rules)
 		error = bpf_map__set_max_entries(skel->maps.alpnbpf_rings, dataplane->workers);
 	if (!error)
 		error = bpf_map__set_max_entries(skel->maps.alpnbpf_lost, dataplane->workers);
-	if (!error && !with_rules) /* a map there has to be; a page of it */
+	if (!error && !with_rules) /* the program needs the map; one page is enough */
 		error = bpf_map__set_value_size(skel->maps.alpnbpf_rules, sizeof(uint64_t));
 	skel->rodata->slots_per_worker = dataplane->slots_per_worker;
 	skel->rodata->with_rules = with_rules;
@@ -154,7 +155,7 @@ int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, un
 	if (!error) {
 		step = "loading the BPF program";
 		error = alpnbpf_sockmap__load(dataplane->skel);
-		/* libbpf takes one map that could not be made for a kernel without mmap() of maps. */
+		/* If a map fails to be created, libbpf may assume a kernel without mmap() of maps, and go on. */
 		if (!error && !dataplane->skel->rodata)
 			error = -ENOMEM;
 	}
@@ -223,7 +224,7 @@ int dataplane_insert(struct dataplane *dataplane, uint32_t key, int fd, uint64_t
 
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, cookie, &length))
 		return -errno;
-	/* First the key, then the socket: the verdict must find the one when it runs for the other. */
+	/* First the key, then the socket: the verdict needs the key as soon as it runs. */
 	if (bpf_map_update_elem(dataplane->slots, cookie, &key, BPF_ANY))
 		return -errno;
 	if (bpf_map_update_elem(dataplane->socks, &key, &value, BPF_ANY) == 0)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Kernels by their version: see kernels.h. Owns nothing. Any thread. */
+/* Compares kernel versions: see kernels.h. Owns nothing. Any thread. */
 #include "dataplane/kernels.h"
 
 #include <ctype.h>
@@ -23,6 +23,6 @@ bool kernel_is_too_old(const char *release, const char *version, char *name, siz
 		return patch < 142;
 	if (minor == 12)
 		return patch < 35;
-	/* 6.16 is newer than both fixes; the series between ended without them, or were not looked at. */
+	/* 6.16 has both fixes; the series in between ended without them, or were not checked. */
 	return minor < 16;
 }

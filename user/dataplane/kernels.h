@@ -6,12 +6,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What is wrong with one that is too old. */
-#define KERNEL_FAULT "its sockmap can lose or double data; 6.1.142, 6.12.35 and 6.16 are the first that do not"
+/* Why a kernel is too old. */
+#define KERNEL_FAULT "its sockmap can lose or duplicate data; this is fixed in 6.1.142, 6.12.35 and 6.16"
 
 /*
- * Older than the first kernel of its series whose sockmap loses no data (docs/KERNEL.md 9)? Release and version as
- * uname(2) gives them: Debian's release names no patch level, its version does. name: what was compared.
+ * Is it older than the first kernel of its series whose sockmap loses no data (docs/KERNEL.md 9)? Takes release and
+ * version from uname(2), because Debian has the patch level in the version. Fills name with what was compared.
  */
 bool kernel_is_too_old(const char *release, const char *version, char *name, size_t size);
 

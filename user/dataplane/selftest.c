@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The self-test of the sockmap: a data plane of one slot, two loopback connections, and bytes that must arrive
- * redirected one way, redirected the other way, and passed when told to. Leaves nothing behind. Main thread, at the
- * start.
+ * The self-test of the sockmap: a data plane of one slot, two loopback connections, and bytes that must arrive:
+ * redirected in one direction, redirected in the other, and passed to user space. Leaves nothing behind. Main thread,
+ * at start-up.
  */
 #include "dataplane/dataplane.h"
 
@@ -17,16 +17,16 @@
 
 #define DEADLINE_MS 2000
 
-/* Not TLS, so that the verdict decides at once; the length is odd on purpose. */
+/* Not TLS, so that the verdict decides at once. */
 static const char question[] = "GET / HTTP/1.0\r\n\r\n", answer[] = "HTTP/1.0 200 OK\r\n\r\nself-test";
 
-/* Two connections; the verdict stands between their inner ends. */
+/* Two connections; the verdict redirects between their inner ends. */
 struct bench {
 	int client, backend; /* the outer ends */
 	int inner[SIDES];    /* ours: CLIENT, BACKEND */
 	uint64_t cookies[SIDES];
 	struct dataplane dataplane;
-	struct sentence *why; /* what did not work */
+	struct sentence *why; /* the step that failed */
 };
 
 /* A TCP connection over loopback: ends[0] was connected, ends[1] accepted. */
@@ -68,7 +68,8 @@ static int open_bench(struct bench *bench)
 		error = dataplane_insert(&bench->dataplane, SIDE_KEY(0, side), bench->inner[side],
 					 &bench->cookies[side]);
 		if (error)
-			return sentence_error(bench->why, -EIO, "a socket cannot be put into the sockmap: %s",
+			return sentence_error(bench->why, -EIO,
+					      "the self-test cannot put a socket into the sockmap: %s",
 					      strerror(-error));
 	}
 	return 0;
@@ -82,7 +83,7 @@ static void close_bench(struct bench *bench)
 	descriptor_close(&bench->backend);
 }
 
-/* Send at one end; exactly that must come out at the other. */
+/* Sends bytes at one end; exactly these must arrive at the other. */
 static int carry_bytes(const struct bench *bench, int from, int to, const char *bytes, size_t length, const char *what)
 {
 	struct pollfd wait = {.fd = to, .events = POLLIN};
@@ -99,8 +100,7 @@ static int carry_bytes(const struct bench *bench, int from, int to, const char *
 					      what, DEADLINE_MS, got, length);
 		count = recv(to, buffer + got, sizeof(buffer) - got, MSG_DONTWAIT);
 		if (count <= 0)
-			return sentence_error(bench->why, -EIO, "%s broke off after %zu of %zu bytes", what, got,
-					      length);
+			return sentence_error(bench->why, -EIO, "%s ended after %zu of %zu bytes", what, got, length);
 		got += (size_t)count;
 	}
 	if (got != length || memcmp(buffer, bytes, length) != 0)

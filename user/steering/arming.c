@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Follows whether the ACME client listens, as user space sees it: finds its listeners that were there before sock_ops,
- * and logs what changes. Owns the ring of arrivals. Main thread.
+ * Follows whether the ACME client listens: finds listeners that existed before sock_ops was attached, and logs changes.
+ * Owns the reader of the ring of arrivals. Main thread.
  */
 #include "steering/arming.h"
 
@@ -62,7 +62,7 @@ const char *arming_reason(const struct arming *arming)
 	return *arming->armed_by ? arming->armed_by : "a listener on the ACME port";
 }
 
-/* Whose it is can be seen without capabilities, unlike which process. */
+/* The listener's user is visible without capabilities; its process is not. */
 static void name_user(struct arming *arming, const struct address *at, const char *name)
 {
 	struct listening listeners[STEER_LISTENERS];
@@ -77,7 +77,7 @@ static void name_user(struct arming *arming, const struct address *at, const cha
 
 static void note_armed(struct arming *arming)
 {
-	hello_watch_follow(arming->watch, true); /* before it is said that we are armed */
+	hello_watch_follow(arming->watch, true); /* before the log says so */
 	arming->was_armed = true;
 	arming->armed_at = monotonic_us();
 	arming->armed_by[0] = '\0';
@@ -102,7 +102,7 @@ static void log_arrival(struct arming *arming, const struct address *at, bool tr
 {
 	char name[ADDRESS_TEXT_MAX], lag[192] = "";
 
-	if (arming->was_armed || !arming_is_armed(arming)) /* or it came and went */
+	if (arming->was_armed || !arming_is_armed(arming)) /* or the listener is gone already */
 		return;
 	address_format(at, name, sizeof(name));
 	note_armed(arming);
@@ -129,7 +129,7 @@ static int arrival_seen(void *context, void *data, size_t size)
 	return 0;
 }
 
-/* See struct steer_state. */
+/* Finds listeners that existed before: see struct steer_state. */
 static int find_acme_listeners(struct arming *arming)
 {
 	struct listeners found;
@@ -152,9 +152,9 @@ int arming_start(struct arming *arming)
 
 int arming_find_anew(struct arming *arming)
 {
-	/* sock_ops knows the new port by now; a listener that has come since is found again. */
+	/* sock_ops knows the new port; a listener that it has seen since is found again. */
 	listeners_forget(arming->tracker, STEER_ACME);
-	/* What was untracked was another port's, and so was the one that armed us. */
+	/* The untracked listeners were on the old port, and so was the one that armed us. */
 	set_untracked_gone(arming, untracked_listeners(arming));
 	if (arming->was_armed)
 		log_info("disarmed: the ACME port has changed");
@@ -169,7 +169,7 @@ void arming_close(struct arming *arming)
 	*arming = (struct arming){0};
 }
 
-/* Listeners that have no slot: see struct steer_state. */
+/* Have the untracked listeners gone? See struct steer_state. */
 static void look_for_untracked(struct arming *arming)
 {
 	uint64_t untracked = untracked_listeners(arming);
@@ -188,7 +188,7 @@ bool arming_look(struct arming *arming)
 		return false;
 	hello_watch_look(arming->watch);
 	if (!arming->arrivals) {
-		hello_watch_follow(arming->watch, true); /* always, if it did not succeed before */
+		hello_watch_follow(arming->watch, true); /* always armed: tries again if attaching failed before */
 		return watch->is_ready && !watch->has_ended;
 	}
 	look_for_untracked(arming);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Says which listeners of the web server are not bypassed to. Owns nothing. Main thread. */
+/* Reports the listeners of the web server that the bypass cannot use. Owns nothing. Main thread. */
 #include "steering/bypass.h"
 
 #include "base/log.h"
@@ -11,7 +11,7 @@ void bypass_note_untracked(const struct listener_tracker *tracker, const struct 
 	unsigned long suppressed;
 
 	if (log_limit_pass(&limit, &suppressed))
-		log_warn("no bypass to %s, connections for it go through alpnbpf: its listener cannot be tracked (%s)",
+		log_warn("no bypass to %s: its listener cannot be tracked (%s); its connections go through alpnbpf",
 			 address_format(at, name, sizeof(name)), listeners_why_untracked(tracker, STEER_HTTPS));
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Attaches programs to the root of the cgroups, and proves that sock_ops sees this process there. Start-up. */
+/* Attaches programs to the cgroup root, and checks that sock_ops sees this process there. Main thread, at start-up. */
 #include "steering/cgroup_programs.h"
 
 #include <errno.h>
@@ -10,8 +10,8 @@
 #include "system/cgroup.h"
 
 /*
- * Does sock_ops see what this process does? A container may be shown a cgroup that is not its own. Tested by connecting
- * to port 1; whether anything listens there does not matter.
+ * Does sock_ops see this process? A container may see a cgroup that is not its own. Tested by connecting to port 1;
+ * whether anything listens there does not matter.
  */
 static bool sees_this_process(struct own_connections *own)
 {
@@ -21,7 +21,7 @@ static bool sees_this_process(struct own_connections *own)
 	bool tracked = own->are_tracked, seen = false;
 
 	if (fd < 0)
-		return true; /* IPv6 alone: taken on trust */
+		return true; /* no IPv4: cannot test */
 	target.in.sin_family = AF_INET;
 	target.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	target.in.sin_port = htons(1);
@@ -29,7 +29,7 @@ static bool sees_this_process(struct own_connections *own)
 	if (own_connection_begin(own, fd, &target, &target, &connection) == 0) {
 		bool unreachable = connect(fd, &target.sa, target.len) && errno == ENETUNREACH;
 
-		/* Loopback is down: nothing to see. */
+		/* If loopback is down, there was nothing to see. */
 		seen = own_connection_end(own, &connection) == 0 || unreachable;
 		own_connection_forget(own, 0, &connection);
 	}
@@ -67,7 +67,7 @@ int cgroup_programs_attach(struct steer_programs *programs, const struct steer_p
 		own->by_sock_ops = false;
 		programs_detach_events(programs);
 		close(cgroup);
-		return sentence_error(why, -ESRCH, "cgroup %s does not hold this process", path);
+		return sentence_error(why, -ESRCH, "this process is not in cgroup %s", path);
 	}
 	if (!error && plan->peername)
 		error = programs_attach_peername(programs, cgroup);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What of steering is attached to the root of the cgroups, as far as that can be used. No state of its own. Start-up.
- */
+/* The steering programs that attach to the cgroup root, if it can be used. No state. Main thread, at start-up. */
 #ifndef ALPNBPF_STEERING_CGROUP_PROGRAMS_H
 #define ALPNBPF_STEERING_CGROUP_PROGRAMS_H
 
@@ -11,8 +10,8 @@
 #include "steering/watch.h"
 
 /*
- * sock_ops, getpeername if it is planned, the hello watch where possible. 0, or -errno and why; own->by_sock_ops,
- * watch->is_ready and watch->why_not say how far it came.
+ * Attaches sock_ops, getpeername if planned, and opens the watch if possible. 0, or -errno and why; own->by_sock_ops,
+ * watch->is_ready and watch->why_not say which of them succeeded.
  */
 int cgroup_programs_attach(struct steer_programs *programs, const struct steer_plan *plan,
 			   const struct steer_maps *maps, struct own_connections *own, struct hello_watch *watch,

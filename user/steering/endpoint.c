@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Translates between the two forms of an address. No state; any thread. */
+/* Converts between the two forms of an address. No state; any thread. */
 #include "steering/endpoint.h"
 
 #include <netinet/in.h>

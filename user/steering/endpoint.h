@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Addresses as the steering programs have them (struct steer_endpoint), and as sockets do. No state; any thread. */
+/* Converts addresses from and to struct steer_endpoint, which the steering programs use. No state; any thread. */
 #ifndef ALPNBPF_STEERING_ENDPOINT_H
 #define ALPNBPF_STEERING_ENDPOINT_H
 
@@ -9,7 +9,7 @@
 enum steer_family steer_family_of(const struct address *address);
 /* IPv4 becomes v4-mapped. */
 struct steer_endpoint steer_endpoint_from(const struct address *address);
-/* The opposite; scope: of a link-local address. */
+/* The reverse. scope: the interface of a link-local address. */
 struct address steer_endpoint_address(const struct steer_endpoint *endpoint, unsigned int scope);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Runs the two programs that find listeners: through the open files of processes, whose cost grows with their number;
- * and for what that does not show, by looking addresses up. Main thread only.
+ * Runs the two programs that find listeners: one iterates over the open files of processes, at a cost that grows with
+ * their number; the other looks up addresses, for listeners that the first does not find. Main thread.
  */
 #include "steering/find_listeners.h"
 
@@ -15,13 +15,13 @@
 #include "base/log.h"
 #include "steering/endpoint.h"
 
-/* bpftool's output is not written for -Wconversion. */
+/* The code that bpftool generates is not clean under -Wconversion. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #include "listeners.skel.h"
 #pragma GCC diagnostic pop
 
-#define SOURCE_PORTS 2048 /* tried to reach one listener of many that share its address */
+#define SOURCE_PORTS 2048 /* tried to reach one of several listeners that share an address */
 
 /* --- opening --- */
 
@@ -41,7 +41,7 @@ static int finder_load(struct listener_finder *finder, uint64_t netns_cookie, in
 		error = bpf_map__reuse_fd(skel->maps.alpnbpf_https, https_listeners);
 	if (!error)
 		error = alpnbpf_listeners__load(skel);
-	if (!error && !skel->bss) /* libbpf leaves it out when memory was short for a moment */
+	if (!error && !skel->bss) /* libbpf goes on without it if memory was short */
 		error = -ENOMEM;
 	if (!error && files) {
 		finder->files = bpf_program__attach_iter(skel->progs.alpnbpf_keep, NULL);
@@ -60,7 +60,7 @@ int listener_finder_open(struct listener_finder *finder, uint64_t netns_cookie, 
 {
 	static const struct {
 		bool files, looks_up;
-	} ways[] = {{true, true}, {true, false}, {false, true}}; /* in the order of what they find */
+	} ways[] = {{true, true}, {true, false}, {false, true}}; /* the one that finds most comes first */
 	int error = 0;
 
 	*finder = (struct listener_finder){0};
@@ -84,7 +84,7 @@ void listener_finder_close(struct listener_finder *finder)
 
 /* --- finding --- */
 
-/* The program has been run for all open files when nothing is left to read; it writes nothing that would be. */
+/* Reading runs the program for all open files; it has no output. */
 static void walk_files(const struct listener_finder *finder)
 {
 	int fd = bpf_iter_create(bpf_link__fd(finder->files));
@@ -92,18 +92,19 @@ static void walk_files(const struct listener_finder *finder)
 	char nothing;
 
 	if (fd < 0) {
-		log_debug("cannot go through the open files of processes: %s", strerror(errno));
+		log_debug("cannot iterate over the open files of processes: %s", strerror(errno));
 		return;
 	}
 	do
 		count = read(fd, &nothing, sizeof(nothing));
-	while (count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR))); /* EAGAIN: a million files a call */
+	while (count > 0 ||
+	       (count < 0 && (errno == EAGAIN || errno == EINTR))); /* EAGAIN: after a million files per call */
 	if (count < 0)
-		log_debug("cannot go through all open files of processes: %s", strerror(errno));
+		log_debug("cannot iterate over all open files of processes: %s", strerror(errno));
 	close(fd);
 }
 
-/* An address that only a wildcard listener answers for: TEST-NET-2, and the discard prefix. */
+/* For a wildcard, an address that no other listener has: of TEST-NET-2, or of the discard prefix. */
 static struct address address_beyond(const struct address *listener)
 {
 	struct address address = *listener;
@@ -117,14 +118,14 @@ static struct address address_beyond(const struct address *listener)
 	return address;
 }
 
-/* Which of the listeners that share an address is reached depends on the source port. */
+/* The source port decides which of the listeners that share an address is reached. */
 static void look_address_up(const struct listener_finder *finder, uint32_t index, const struct address *listener)
 {
 	struct steer_search *search = &finder->skel->bss->search;
 	const struct steer_kept *kept = &finder->skel->bss->found.kept[index];
 	int program = bpf_program__fd(finder->skel->progs.alpnbpf_keep_at);
 	struct address reach = address_beyond(listener);
-	char packet[64] = {0}; /* a test run wants one */
+	char packet[64] = {0}; /* a test run needs a packet */
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof(packet));
 
 	search->index = index;
@@ -133,13 +134,13 @@ static void look_address_up(const struct listener_finder *finder, uint32_t index
 	     port++) {
 		search->source_port = (__u16)port;
 		if (bpf_prog_test_run_opts(program, &options)) {
-			log_debug("cannot look listeners up: %s", strerror(errno));
+			log_debug("cannot look up listeners: %s", strerror(errno));
 			return;
 		}
 	}
 }
 
-/* Without cookies, those that share their address cannot be told apart by it. */
+/* Without cookies, listeners that share an address cannot be distinguished. */
 static bool is_ambiguous(const struct listening *listeners, unsigned int count, unsigned int index)
 {
 	for (unsigned int i = 0; !listeners[index].cookie && i < count; i++)
@@ -173,7 +174,7 @@ unsigned int listener_finder_keep(struct listener_finder *finder, enum steer_kin
 			look_address_up(finder, i, &listeners[i].address);
 	for (unsigned int i = 0; i < count; i++)
 		kept += found->kept[i].is_kept;
-	log_debug("port %u: %u earlier listeners, %u tracked: %u found by open files, %u by address", search.port,
-		  count, kept, by_files, kept - by_files);
+	log_debug("port %u: %u existing listeners, %u of them tracked: %u found by open files, %u by address",
+		  search.port, count, kept, by_files, kept - by_files);
 	return kept;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Puts listeners that were there before sock_ops was attached into the maps of the steering programs, by the programs
- * of bpf/listeners.bpf.c, which it owns. Opened at start-up, while there are capabilities; used then and at a reload,
- * when there are none. Main thread only.
+ * Enters listeners that existed before sock_ops was attached into the maps of the steering programs, by the programs of
+ * bpf/listeners.bpf.c, which it owns. Opened at start-up, with capabilities; used then and at a reload, without. Main
+ * thread.
  */
 #ifndef ALPNBPF_STEERING_FIND_LISTENERS_H
 #define ALPNBPF_STEERING_FIND_LISTENERS_H
@@ -17,18 +17,18 @@ struct alpnbpf_listeners;
 struct bpf_link;
 
 struct listener_finder {
-	struct alpnbpf_listeners *skel; /* NULL: not open, nothing is found */
-	struct bpf_link *files;         /* the iterator over open files; NULL: this kernel has none for us */
-	bool looks_up;                  /* addresses too: finds listeners of processes that the iterator does not see */
+	struct alpnbpf_listeners *skel; /* NULL: not open, finds nothing */
+	struct bpf_link *files;         /* the iterator over open files; NULL: not available in this kernel */
+	bool looks_up;                  /* also looks up addresses, for processes that the iterator does not see */
 };
 
 /*
- * acme_listeners, https_listeners: descriptors of the maps. 0, or -errno when neither way can be had, and then nothing
- * is left of it.
+ * acme_listeners, https_listeners: descriptors of the maps. 0, or -errno if neither program can be used; then nothing
+ * stays open.
  */
 int listener_finder_open(struct listener_finder *finder, uint64_t netns_cookie, int acme_listeners,
 			 int https_listeners);
-/* Of `count` listeners of one port, at most STEER_LISTENERS, all are to be kept. Returns how many are. */
+/* Enters `count` listeners of one port, at most STEER_LISTENERS, into the map. Returns how many it found. */
 unsigned int listener_finder_keep(struct listener_finder *finder, enum steer_kind kind,
 				  const struct listening *listeners, unsigned int count);
 void listener_finder_close(struct listener_finder *finder);

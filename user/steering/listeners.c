@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Lists listeners as the kernel knows them, and compares with the maps. Owns the programs that find them. Main thread.
- */
+/* Lists listeners, and compares them with the maps. Owns the programs that find them. Main thread. */
 #include "steering/listeners.h"
 
 #include <errno.h>
@@ -26,7 +25,7 @@ void listeners_open(struct listener_tracker *tracker, const struct steer_plan *p
 	if (!error)
 		return;
 	bpf_explain(error, "loading the programs that find listeners", &why);
-	log_warn("listeners that were there before alpnbpf cannot be tracked: %s", why.text);
+	log_warn("cannot track listeners that already exist: %s", why.text);
 }
 
 void listeners_close(struct listener_tracker *tracker)
@@ -54,7 +53,7 @@ static bool may_be_https(const struct listener_tracker *tracker, const struct ad
 	return address_is_wildcard(listener) || bpf_map_lookup_elem(tracker->maps->web_hosts, &at, &present) == 0;
 }
 
-/* Those of the kind, at most STEER_LISTENERS of them. Returns how many there are, maybe more; or -errno. */
+/* Lists the listeners of a kind, at most STEER_LISTENERS. Returns how many there are, which may be more, or -errno. */
 static int list_kind(const struct listener_tracker *tracker, enum steer_kind kind,
 		     struct listening listening[STEER_LISTENERS])
 {
@@ -69,7 +68,7 @@ static int list_kind(const struct listener_tracker *tracker, enum steer_kind kin
 	return chosen + count - listed;
 }
 
-/* The cookies of those that are tracked; returns their number. */
+/* Lists the cookies of tracked listeners; returns their number. */
 static unsigned int list_tracked(int map, uint64_t cookies[STEER_LISTENERS])
 {
 	unsigned int count = 0;
@@ -88,8 +87,8 @@ static bool is_tracked(uint64_t cookie, const uint64_t *cookies, unsigned int co
 }
 
 /*
- * Moves those that are untracked to the front; returns their number. Without cookies (no sock_diag) only their number
- * is known.
+ * Moves untracked listeners to the front; returns their number. Without cookies (no sock_diag) only the number is
+ * right.
  */
 static unsigned int find_untracked(int map, struct listening *listening, unsigned int count)
 {
@@ -112,7 +111,7 @@ static unsigned int find_untracked(int map, struct listening *listening, unsigne
 static void sum_up(const struct listening *listening, int count, unsigned int untracked, struct listeners *out)
 {
 	*out = (struct listeners){.count = (unsigned int)count, .untracked = untracked};
-	if (count > STEER_LISTENERS) /* the map has no place for them */
+	if (count > STEER_LISTENERS) /* they do not fit into the map */
 		out->untracked += (unsigned int)count - STEER_LISTENERS;
 	if (count)
 		out->first = listening[0].address;
@@ -138,7 +137,7 @@ int listeners_find(struct listener_tracker *tracker, enum steer_kind kind, struc
 
 	if (count < 0)
 		return count;
-	/* Those that have come since sock_ops was attached are tracked already. */
+	/* sock_ops has tracked listeners that came after it was attached. */
 	untracked = find_untracked(map, listening, listed);
 	if (untracked)
 		listener_finder_keep(&tracker->finder, kind, listening, listening[0].cookie ? untracked : listed);

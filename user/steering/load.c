@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Opens, loads and attaches the steering programs; knows the skeleton. Start-up, and the main thread. */
+/* Loads and attaches the steering programs; the only file that uses their skeleton. Main thread. */
 #include "steering/load.h"
 
 #include <errno.h>
@@ -23,7 +23,7 @@ static int get_netns_cookie(uint64_t *cookie)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), error = 0;
 	socklen_t length = sizeof(*cookie);
 
-	if (fd < 0) /* a machine with IPv6 alone */
+	if (fd < 0) /* a machine without IPv4 */
 		fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
 	if (fd < 0)
 		return -errno;
@@ -40,9 +40,9 @@ static int set_sizes(struct alpnbpf_steer *skel, const struct steer_plan *plan, 
 
 	if (!error)
 		error = bpf_map__set_max_entries(skel->maps.alpnbpf_private, STEER_PRIVATE(plan->workers, STEER_V4));
-	if (!error) /* a worker has one connection on its way at a time; as many as there can be */
+	if (!error) /* a worker connects one at a time; this is more than enough */
 		error = bpf_map__set_max_entries(skel->maps.alpnbpf_connect, plan->max_sessions);
-	if (!error && !with_watch) /* its maps stay empty */
+	if (!error && !with_watch) /* its ring stays empty */
 		error = bpf_map__set_max_entries(skel->maps.alpnbpf_takeovr, (unsigned int)sysconf(_SC_PAGESIZE));
 	return error;
 }
@@ -90,7 +90,7 @@ int programs_load(struct steer_programs *programs, struct steer_maps *maps, cons
 	error = set_sizes(skel, plan, with_watch);
 	if (!error)
 		error = alpnbpf_steer__load(skel);
-	/* libbpf takes one map that could not be made for a kernel without mmap() of maps, and leaves this out. */
+	/* If a map fails to be created, libbpf may assume a kernel without mmap() of maps, and go on without .bss. */
 	if (!error && !skel->bss)
 		error = -ENOMEM;
 	if (!error)
@@ -167,7 +167,7 @@ const struct bpf_program *programs_watch(const struct steer_programs *programs)
 
 unsigned int programs_count_pending(const struct steer_programs *programs, unsigned int index)
 {
-	char packet[64] = {0}; /* a test run wants one */
+	char packet[64] = {0}; /* a test run needs a packet */
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof(packet));
 
 	programs->skel->bss->state.asked_index = index;

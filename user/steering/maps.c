@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Fills the maps of addresses, at the start and at a reload. Holds no state. Main thread. */
+/* Fills the maps of addresses, at start-up and at a reload. No state. Main thread. */
 #include "steering/maps.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include "options/changes.h"
 #include "steering/endpoint.h"
 
-/* The key of `web_hosts`: without a port. */
+/* A key of `web_hosts`, which has no port. */
 static struct steer_endpoint host_of(const struct address *address)
 {
 	struct address plain = address_unmapped(address);
@@ -31,7 +31,7 @@ static bool has_host(const struct endpoint *backend, const struct steer_endpoint
 	return false;
 }
 
-/* After those of `new` are in: no connection finds less than one of the two. */
+/* Removes old entries after the new ones are in, so that every connection finds one of the two. */
 static void remove_old(const struct steer_maps *maps, const struct options *old, const struct options *new)
 {
 	const struct endpoint *https = &old->backends[ROUTE_HTTPS];
@@ -50,7 +50,7 @@ static void remove_old(const struct steer_maps *maps, const struct options *old,
 	}
 }
 
-/* One bit more; those of earlier configurations stay, since their connections may. */
+/* Sets the port's bit. Bits of earlier configurations stay set, because their connections may still exist. */
 static void watch_port(const struct steer_maps *maps, const struct address *address)
 {
 	unsigned int port = address_port(address);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The maps of the steering programs, by their descriptors, and the state that is shared with them. load.c owns the
- * descriptors. The addresses are the main thread's business; who writes which map, and which field of the state, is
- * said where the programs declare them (bpf/, include/steering.h).
+ * The descriptors of the maps of the steering programs, and the state shared with these. load.c owns the descriptors.
+ * The main thread fills the maps of addresses; bpf/ and include/steering.h say who writes each other map, and each
+ * field of the state.
  */
 #ifndef ALPNBPF_STEERING_MAPS_H
 #define ALPNBPF_STEERING_MAPS_H
@@ -17,7 +17,7 @@
 /* Written at start-up. */
 struct steer_maps {
 	struct steer_state *state; /* NULL: no programs are loaded */
-	uint32_t *watched_ports;   /* a bit for each port whose connections may have to be looked at */
+	uint32_t *watched_ports;   /* a bit per port whose connections may have to be inspected */
 	int addresses;             /* alpnbpf_address */
 	int web_hosts;             /* alpnbpf_webhost */
 	int private_listeners;     /* alpnbpf_private */
@@ -42,8 +42,8 @@ struct steer_maps {
 	}
 
 /*
- * The addresses that are served, and those of the web server: those of `new`, and no more those of `old` (NULL: none).
- * 0 or -errno.
+ * Enters the addresses of `new`, those to listen on and those of the web server, and removes those of `old` (NULL:
+ * none). 0 or -errno.
  */
 int maps_fill(const struct steer_maps *maps, const struct steer_plan *plan, const struct options *old,
 	      const struct options *new);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Words for the ready line, check, status and metrics. No state; main thread. */
+/* The mode, for the ready line, check, status and metrics. No state; main thread. */
 #include "steering/mode.h"
 
 #include <stdio.h>

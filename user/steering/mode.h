@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is done with new connections, in words. No state; main thread. */
+/* The mode in words: how new connections are handled. No state; main thread. */
 #ifndef ALPNBPF_STEERING_MODE_H
 #define ALPNBPF_STEERING_MODE_H
 
@@ -7,7 +7,7 @@
 
 #define STEER_MODE_MAX 640
 
-/* As of now, with the reason. Returns out. */
+/* Writes the current mode, with the reason. Returns out. */
 const char *steer_mode(const struct steer *steer, char *out, size_t size);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Enters our connections in the maps, and removes them when many more have ended. Workers; see the header. */
+/* Enters our connections in the maps, and removes them later. Threads: see own_connections.h. */
 #include "steering/own_connections.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@ int own_connections_open(struct own_connections *own, const struct steer_maps *m
 	if (!own->ended)
 		return -ENOMEM;
 	pthread_rwlockattr_init(&attributes);
-	/* Connections are made all the time: a writer must not wait for a moment without any. */
+	/* A writer must not starve while workers connect all the time. */
 	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&own->reuse, &attributes);
 	pthread_rwlockattr_destroy(&attributes);
@@ -41,7 +41,7 @@ void own_connections_close(struct own_connections *own)
 	own->ended = NULL;
 }
 
-/* Without sock_ops: take the source the kernel would, whose port is then known before the SYN leaves. */
+/* Without sock_ops: binds the source address that the kernel would choose, so that the port is known before the SYN. */
 static int bind_source(int fd, const struct address *to, struct address *from)
 {
 	int on = 1;
@@ -57,7 +57,7 @@ static int bind_source(int fd, const struct address *to, struct address *from)
 	return 0;
 }
 
-/* The entry as it will be: both ends are known once the socket is bound. */
+/* Enters the connection before it exists: once the socket is bound, both ends are known. */
 static int enter_bound(struct own_connections *own, int fd, const struct steer_client *client, const struct address *to,
 		       struct own_connection *connection)
 {
@@ -149,7 +149,7 @@ void own_connection_forget(struct own_connections *own, unsigned int worker, str
 		if (ended->count == OWN_ENDED_MAX)
 			remove_oldest(own, ended);
 		ended->connections[(ended->first + ended->count++) % OWN_ENDED_MAX] = *connection;
-	} else { /* nothing would tell that its ends belong to another program */
+	} else { /* without sock_ops nothing shows that another program reuses the port */
 		bpf_map_delete_elem(own->maps->own_connections, &connection->ends);
 	}
 	connection->cookie = 0;

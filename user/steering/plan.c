@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Decides from the options alone; asks nothing of the machine, and holds no state. Start-up and main thread. */
+/* Derives the plan from the options alone. No state. Main thread. */
 #include "steering/plan.h"
 
 const char *plan_why_always(const struct options *options)
@@ -22,7 +22,7 @@ const char *plan_why_no_watch(const struct options *options)
 	if (options->proxy[ROUTE_HTTPS] != PROXY_NONE)
 		return "the web server gets a PROXY header";
 	if (!options->in_place_count && !plan_wants_bypass(options))
-		return "no connection is the web server's own, in place or by a bypass";
+		return "no connection goes directly to the web server, in place or by a bypass";
 	return NULL;
 }
 

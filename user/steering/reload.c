@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Brings the maps, the state that the programs share with us, and the plan up to date. Holds no state. Main thread. */
+/* Updates the maps, the state shared with the programs, and the plan. No state of its own. Main thread. */
 #include "steering/reload.h"
 
 #include "steering/bypass.h"
 
-/* In place, a listened port is the web server's own. */
+/* Are the same addresses served in place? */
 static bool same_in_place(const struct options *old, const struct options *new)
 {
 	unsigned int common = 0;
@@ -21,27 +21,27 @@ bool steer_can_change(const struct steer *steer, const struct options *old, cons
 	const char *what = NULL;
 
 	if (!same_in_place(old, new))
-		what = "which ports are served in place";
+		what = "the ports served in place";
 	else if (plan_wants_bypass(old) != plan_wants_bypass(new))
 		what = "whether connections are bypassed";
 	else if (steer->maps.state && !plan_why_always(old) != !plan_why_always(new))
 		what = "whether alpnbpf is armed always";
 	else if (steer->plan.peername && !options_is_local_tcp(&new->backends[ROUTE_HTTPS]))
 		what = "whether the web server is on this machine";
-	return what ? sentence_refuse(why, "%s cannot change while alpnbpf runs; restart it", what) : true;
+	return what ? sentence_refuse(why, "%s cannot change while alpnbpf runs; restart alpnbpf", what) : true;
 }
 
 static int change_https_port(struct steer *steer, unsigned int port)
 {
 	struct steer_state *state = steer->maps.state;
 
-	/* Connections to the old one live on, and their server may ask for the client's address. */
+	/* Connections to the old port continue, and their server may still ask for the client's address. */
 	state->https_port_before = state->https_port;
 	state->https_port = (__u16)port;
 	steer->plan.https_port = port;
 	if (!steer->plan.bypass)
 		return 0;
-	/* sock_ops knows the new port by now; a listener that has come since is found again. */
+	/* sock_ops knows the new port; a listener that it has seen since is found again. */
 	listeners_forget(&steer->tracker, STEER_HTTPS);
 	return bypass_find(&steer->tracker);
 }
@@ -76,7 +76,7 @@ int steer_change(struct steer *steer, const struct options *old, const struct op
 		error = change_ports(steer, new);
 	if (error && maps_fill(&steer->maps, &steer->plan, new, old) == 0)
 		change_ports(steer, old);
-	if (!error && plan_why_always(new)) /* another reason now, perhaps */
+	if (!error && plan_why_always(new)) /* the reason may be another one */
 		steer->plan.why_always = plan_why_always(new);
 	return error;
 }

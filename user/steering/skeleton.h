@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The skeleton of bpf/steer.bpf.c, as bpftool makes it; its output is not written for -Wconversion. */
+/* The skeleton of bpf/steer.bpf.c; the code that bpftool generates is not clean under -Wconversion. */
 #ifndef ALPNBPF_STEERING_SKELETON_H
 #define ALPNBPF_STEERING_SKELETON_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Conducts steering: opens its parts in order, settles for less where this machine does not allow all that was asked
- * for, says so, and takes all of it down. Main thread.
+ * Steering as a whole: opens its parts in order, falls back if this machine does not allow everything that was asked
+ * for, logs that, and closes everything. Main thread.
  */
 #include "steering/steer.h"
 
@@ -27,8 +27,8 @@ static int load_or_do_without_watch(struct steer *steer, const struct options *o
 
 	if (!error || steer->watch.why_not || options->inspect == INSPECT_WATCH)
 		return error;
-	/* The one program that older kernels might find too much. */
-	bpf_explain(error, "loading the programs with it", &why);
+	/* The only program that older kernels may refuse. */
+	bpf_explain(error, "loading the watch program", &why);
 	programs_unload(&steer->programs);
 	error = programs_load(&steer->programs, &steer->maps, &steer->plan, false);
 	if (!error)
@@ -36,7 +36,7 @@ static int load_or_do_without_watch(struct steer *steer, const struct options *o
 	return error;
 }
 
-/* What can be done without a cgroup, if that is what was asked for; else -errno and why. */
+/* Falls back to a mode without a cgroup, if the options allow that; else -errno and why. */
 static int settle_for_less(struct steer *steer, const struct options *options, int error, struct sentence *why)
 {
 	if (options->inspect == INSPECT_WATCH) {
@@ -55,12 +55,13 @@ static int settle_for_less(struct steer *steer, const struct options *options, i
 		steer->plan.why_always = "the cgroup cannot be used";
 		steer->plan.bypass = false;
 	} else {
-		log_warn("the web server is not shown its clients' addresses: %s", why->text);
+		log_warn("cannot show the web server its clients' addresses: %s; it will see alpnbpf's instead",
+			 why->text);
 	}
 	return 0;
 }
 
-/* Finds the listeners that are there, unless armed always. */
+/* Finds existing listeners, unless always armed. */
 static int start_arming(struct steer *steer)
 {
 	int error;
@@ -76,7 +77,7 @@ static int start_arming(struct steer *steer)
 	return error;
 }
 
-/* All but sk_lookup. */
+/* Sets up everything except sk_lookup. */
 static int set_up_steering(struct steer *steer, const struct options *options, struct sentence *why)
 {
 	int error = load_or_do_without_watch(steer, options);
@@ -85,7 +86,7 @@ static int set_up_steering(struct steer *steer, const struct options *options, s
 		return bpf_explain(error, "loading the steering programs", why);
 	error = own_connections_open(&steer->own, &steer->maps, steer->plan.workers);
 	if (error)
-		return sentence_error(why, error, "setting steering up: %s", strerror(-error));
+		return sentence_error(why, error, "cannot set up steering: %s", strerror(-error));
 	error = cgroup_programs_attach(&steer->programs, &steer->plan, &steer->maps, &steer->own, &steer->watch,
 				       options, why);
 	if (error)
@@ -122,7 +123,7 @@ int steer_open(struct steer *steer, const struct options *options, unsigned int 
 	steer_close(steer);
 	if (asked)
 		return error;
-	log_info("no bypass, all connections go through alpnbpf: %s", why->text);
+	log_info("no bypass: %s; all connections go through alpnbpf", why->text);
 	return 0;
 }
 

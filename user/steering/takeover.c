@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Makes resets and sockets from what a record says. The packets are whole: an IP header and a TCP header without
- * options. No state; the thread of the worker that takes over, but for takeover_open_raw(), which is called at
- * start-up.
+ * Makes resets and sockets from a record. Packets consist of an IP header and a TCP header without options. No state;
+ * on the thread of the worker that takes over, except takeover_open_raw(), which the main thread calls at start-up.
  */
 #include "steering/takeover.h"
 
@@ -19,7 +18,7 @@
 
 #include "steering/endpoint.h"
 
-/* linux/tcp.h and netinet/tcp.h cannot both be had. */
+/* linux/tcp.h cannot be included together with netinet/tcp.h. */
 #ifndef TCP_REPAIR_WINDOW
 #define TCP_REPAIR_WINDOW 29
 #endif
@@ -98,7 +97,7 @@ static uint16_t checksum(const void *source, const void *destination, size_t add
 	return htons((uint16_t)~sum);
 }
 
-/* `tcp` has what is particular to it. */
+/* `tcp` has the fields that differ. */
 static int send_segment(int raw, const struct address *from, const struct address *to, struct tcphdr tcp)
 {
 	union {
@@ -112,7 +111,7 @@ static int send_segment(int raw, const struct address *from, const struct addres
 	tcp.th_sport = htons((uint16_t)address_port(from));
 	tcp.th_dport = htons((uint16_t)address_port(to));
 	tcp.th_off = sizeof(tcp) / 4;
-	if (from->sa.sa_family == AF_INET) { /* the kernel fills in what is 0 */
+	if (from->sa.sa_family == AF_INET) { /* the kernel fills in fields that are 0 */
 		length = sizeof(ip.v4);
 		ip.v4 = (struct ip){.ip_v = 4,
 				    .ip_hl = sizeof(ip.v4) / 4,
@@ -161,7 +160,7 @@ int takeover_acknowledge(int raw, const struct steer_takeover *takeover)
 	uint32_t left = takeover->agreed.receive_from + takeover->agreed.receive_window - arrived;
 	uint32_t window = left >> (takeover->agreed.window_scaling ? takeover->agreed.receive_scale : 0);
 
-	/* Of the window no more than what was offered before is left. */
+	/* What is left of the window that the server offered. */
 	if ((int32_t)left < 0)
 		window = 0;
 	return send_segment(raw, &server, &client,
@@ -171,7 +170,7 @@ int takeover_acknowledge(int raw, const struct steer_takeover *takeover)
 					    .th_win = htons((uint16_t)(window < UINT16_MAX ? window : UINT16_MAX))});
 }
 
-/* --- the socket that goes on --- */
+/* --- the socket that continues the connection --- */
 
 static bool set_option(int fd, int option, const void *value, size_t size)
 {
@@ -194,7 +193,7 @@ static bool set_options(int fd, const struct steer_takeover *takeover)
 	size_t count = 0;
 
 	options[count++] = (struct repair_option){OPTION_MSS, takeover->agreed.mss};
-	/* Where none was agreed on that is said too: connect() has chosen a scale of its own. */
+	/* Set it also without an agreed scale, because connect() has chosen one. */
 	options[count] = (struct repair_option){OPTION_WINDOW, 0};
 	if (takeover->agreed.window_scaling)
 		options[count].value = takeover->agreed.send_scale | (uint32_t)takeover->agreed.receive_scale << 16;
@@ -207,8 +206,8 @@ static bool set_options(int fd, const struct steer_takeover *takeover)
 }
 
 /*
- * Our timestamps continue the server's. Those of a new socket have no offset: it reports the clock itself. The lowest
- * bit, which later kernels take for the unit, is cleared upwards: they must never go back (RFC 7323 section 5).
+ * Our timestamps continue the server's. A new socket has no offset, so it reports the clock itself. Newer kernels use
+ * the lowest bit for the unit: clear it by rounding up, because timestamps must never go back (RFC 7323 section 5).
  */
 static bool set_timestamps(int fd, const struct steer_takeover *takeover)
 {
@@ -224,8 +223,8 @@ static bool set_timestamps(int fd, const struct steer_takeover *takeover)
 }
 
 /*
- * A new socket's segments are the smallest there are, and nothing looks again at what the options say of that
- * (tcp_repair_options_est). Changing the IP options does: there are none before or after.
+ * A new socket has the smallest segment size, and TCP_REPAIR_OPTIONS does not recompute it (tcp_repair_options_est).
+ * Setting the IP options does, even to none.
  */
 static bool refresh_segment_size(int fd, int family)
 {
@@ -234,7 +233,7 @@ static bool refresh_segment_size(int fd, int family)
 	return setsockopt(fd, IPPROTO_IPV6, IPV6_2292PKTOPTIONS, NULL, 0) == 0;
 }
 
-/* The queue that repair has chosen. */
+/* Fills the queue that TCP_REPAIR_QUEUE has selected. */
 static bool fill_queue(int fd, const uint8_t *bytes, size_t length)
 {
 	while (length) {
@@ -250,7 +249,7 @@ static bool fill_queue(int fd, const uint8_t *bytes, size_t length)
 	return true;
 }
 
-/* After the queue is filled: an acknowledgement of ours may be later than the first byte. */
+/* After the queue is filled, because rcv_wup may be beyond the first byte. */
 static bool set_window(int fd, const struct steer_takeover *takeover)
 {
 	struct repair_window window = {.snd_wl1 = takeover->first,
@@ -262,7 +261,7 @@ static bool set_window(int fd, const struct steer_takeover *takeover)
 	return set_option(fd, TCP_REPAIR_WINDOW, &window, sizeof(window));
 }
 
-/* The server's address need not be one of this machine's: a prefix routed to it, or TPROXY. */
+/* The server's address may not be assigned to this machine: a routed prefix, or TPROXY. */
 static bool set_transparent(int fd, int family)
 {
 	int on = 1;
@@ -279,13 +278,14 @@ int takeover_socket(const struct steer_takeover *takeover)
 
 	if (fd < 0)
 		return -errno;
-	/* In this order: numbers before the connection, the rest needs it. */
+	/* In this order: sequence numbers before connect(), everything else after it. */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) || !set_int(fd, TCP_REPAIR, REPAIR_ON) ||
 	    !set_transparent(fd, client.sa.sa_family) || bind(fd, &server.sa, server.len) ||
 	    !set_sequence(fd, QUEUE_SEND, takeover->acknowledged) || !set_sequence(fd, QUEUE_RECEIVE, takeover->first))
 		goto fail;
 	if (connect(fd, &client.sa, client.len)) {
-		if (errno == EADDRNOTAVAIL) /* another socket has these ends: __inet_check_established */
+		if (errno ==
+		    EADDRNOTAVAIL) /* another socket has the same addresses and ports: __inet_check_established */
 			errno = EAGAIN;
 		goto fail;
 	}
@@ -294,11 +294,11 @@ int takeover_socket(const struct steer_takeover *takeover)
 	    fill_queue(fd, takeover->kept, takeover->kept_length) &&
 	    fill_queue(fd, takeover->piece, takeover->piece_length) && set_window(fd, takeover) &&
 	    set_int(fd, TCP_REPAIR, REPAIR_OFF) &&
-	    /* Repair has cleared it; without, the web server could not listen anew while this socket lives. */
+	    /* TCP_REPAIR cleared it. Without it, the web server could not restart while this socket exists. */
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0)
 		return fd;
 fail:
 	error = -errno;
-	close(fd); /* still in repair: without a word to the client */
+	close(fd); /* still in repair mode: sends nothing */
 	return error;
 }

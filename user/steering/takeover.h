@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Takes over a connection that the web server had begun: a reset made here ends the server's socket, and one of ours
- * continues in its place, with the sequence numbers, options and windows TCP had agreed on
- * (TCP_REPAIR, as checkpoint and restore does it). The client notices nothing. What it had said is in our socket's
- * receive queue. Holds no state of its own; takes CAP_NET_ADMIN.
+ * Takes over a connection from the web server: a reset closes the server's socket, and a socket of ours continues in
+ * its place, with the sequence numbers, options and windows that TCP had agreed on (TCP_REPAIR, as checkpoint and
+ * restore uses it). The client notices nothing; its bytes are in our socket's receive queue. No state; needs
+ * CAP_NET_ADMIN.
  */
 #ifndef ALPNBPF_STEERING_TAKEOVER_H
 #define ALPNBPF_STEERING_TAKEOVER_H
@@ -15,8 +15,8 @@
 #include "steering.h"
 
 /*
- * Can `size` bytes of the ring be a record: do the lengths it states lie within it, and are its numbers such as TCP
- * agrees on? What follows takes none that is not.
+ * Are `size` bytes from the ring a valid record: are the lengths within it, and the numbers possible in TCP? The
+ * functions below require a valid record.
  */
 bool takeover_is_sound(const struct steer_takeover *takeover, size_t size);
 
@@ -24,26 +24,24 @@ bool takeover_is_sound(const struct steer_takeover *takeover, size_t size);
 struct address takeover_client(const struct steer_takeover *takeover);
 struct address takeover_server(const struct steer_takeover *takeover);
 
-/*
- * A raw socket for the resets of a family (AF_INET, AF_INET6): takes CAP_NET_RAW. The descriptor, or -errno.
- */
+/* Opens a raw socket for resets of a family (AF_INET, AF_INET6), which needs CAP_NET_RAW. The descriptor, or -errno. */
 int takeover_open_raw(int family);
 
 /*
- * End the server's socket: a reset as from the client, at the sequence number `seq`, which has to be the next one that
- * socket expects (RFC 5961 section 3.2). 0 or -errno; whether it was taken shows when our socket is made.
+ * Closes the server's socket: a reset as if from the client, at the sequence number `seq`, which must be the next one
+ * that the socket expects (RFC 5961 section 3.2). 0 or -errno; takeover_socket() shows whether it worked.
  */
 int takeover_reset_server(int raw, const struct steer_takeover *takeover, __u32 seq);
 
-/* Tell the client what has arrived; turned off, repair says nothing that it would listen to. 0 or -errno. */
+/* Acknowledges the client's bytes, which leaving repair mode does not do. 0 or -errno. */
 int takeover_acknowledge(int raw, const struct steer_takeover *takeover);
 
-/* End the connection: a reset to the client, as from the server. 0 or -errno. */
+/* Ends the connection: a reset to the client, as if from the server. 0 or -errno. */
 int takeover_reset_client(int raw, const struct steer_takeover *takeover);
 
 /*
- * A socket in the place of the server's, open, with all that the client has said in its receive queue. Non-blocking,
- * the caller's. -EAGAIN while the server's is still there; else -errno.
+ * Makes the socket that replaces the server's, with the client's bytes in its receive queue. Returns the descriptor,
+ * non-blocking, which the caller owns; -EAGAIN while the server's socket exists; else -errno.
  */
 int takeover_socket(const struct steer_takeover *takeover);
 

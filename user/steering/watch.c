@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Sets the hello watch up, attaches its program while armed, and ends it. What it needs is opened before capabilities
- * are given up. Main thread, but for hello_watch_release().
+ * Sets up the watch, attaches its program while armed, and ends it. Opens everything before capabilities are dropped.
+ * Main thread, except hello_watch_release().
  */
 #include "steering/watch.h"
 
@@ -49,7 +49,7 @@ static int open_silent(int family)
 	return error;
 }
 
-/* Whether sequence numbers may be given to a socket. */
+/* May we set the sequence numbers of a socket? */
 static int check_repair(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), on = 1, error = 0;
@@ -62,7 +62,7 @@ static int check_repair(void)
 	return error;
 }
 
-/* If this machine does not have the family, it has no such connections either. */
+/* Without the family on this machine, there are no such connections either. */
 static int open_family(struct hello_watch *watch, uint32_t family, struct sentence *why)
 {
 	char text[CAPABILITIES_TEXT_MAX];
@@ -72,12 +72,12 @@ static int open_family(struct hello_watch *watch, uint32_t family, struct senten
 	if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
 		return 0;
 	if (fd < 0)
-		return sentence_error(why, fd, "a listener that drops all: %s", strerror(-fd));
+		return sentence_error(why, fd, "cannot open a silent listener: %s", strerror(-fd));
 	value = (uint64_t)fd;
 	watch->silent[family] = fd;
 	if (bpf_map_update_elem(watch->maps->silent_listeners, &family, &value, BPF_ANY)) {
 		error = -errno;
-		return sentence_error(why, error, "a listener in the map: %s", strerror(-error));
+		return sentence_error(why, error, "cannot put a listener into the map: %s", strerror(-error));
 	}
 	fd = takeover_open_raw(families[family]);
 	if (fd >= 0) {
@@ -85,7 +85,7 @@ static int open_family(struct hello_watch *watch, uint32_t family, struct senten
 		return 0;
 	}
 	error = fd;
-	return sentence_error(why, error, "a raw socket: %s",
+	return sentence_error(why, error, "cannot open a raw socket: %s",
 			      capabilities_strerror(error, CAPABILITY(CAP_NET_RAW), text, sizeof(text)));
 }
 
@@ -110,7 +110,7 @@ static int check_bind(const struct options *options, struct sentence *why)
 
 	if (!capabilities_missing(wanted, text, sizeof(text)))
 		return 0;
-	return sentence_error(why, -EACCES, "a socket at the web server's port: %s",
+	return sentence_error(why, -EACCES, "cannot open a socket on the web server's port: %s",
 			      capabilities_strerror(-EACCES, wanted, text, sizeof(text)));
 }
 
@@ -123,7 +123,7 @@ int hello_watch_open(struct hello_watch *watch, const struct steer_maps *maps, c
 	watch->maps = maps;
 	watch->program = program;
 	if (error)
-		sentence_set(why, "TCP_REPAIR: %s",
+		sentence_set(why, "cannot use TCP_REPAIR: %s",
 			     capabilities_strerror(error, CAPABILITY(CAP_NET_ADMIN), text, sizeof(text)));
 	else
 		error = check_bind(options, why);
@@ -133,7 +133,7 @@ int hello_watch_open(struct hello_watch *watch, const struct steer_maps *maps, c
 		watch->cgroup = fcntl(cgroup, F_DUPFD_CLOEXEC, 0);
 		error = watch->cgroup < 0 ? -errno : attach_watch(watch);
 		if (error)
-			sentence_set(why, "the program on the cgroup: %s", strerror(-error));
+			sentence_set(why, "cannot attach the program to the cgroup: %s", strerror(-error));
 	}
 	if (error) {
 		hello_watch_close(watch);
@@ -163,7 +163,7 @@ void hello_watch_follow(struct hello_watch *watch, bool armed)
 		return;
 	if (!armed) {
 		__atomic_store_n(&watch->maps->state->watching, 0, __ATOMIC_SEQ_CST);
-		/* Else packets of a connection that is being taken over would reach the server after all: next time. */
+		/* Detached during a takeover, its packets would reach the server: try again on the next call. */
 		if (!steer_takeovers_pending(watch->maps->state))
 			detach_watch(watch);
 		return;
@@ -175,7 +175,7 @@ void hello_watch_follow(struct hello_watch *watch, bool armed)
 	else if (log_limit_pass(&limit, &suppressed))
 		log_warn(
 			"cannot inspect ClientHellos in passing (%s): steering new connections through alpnbpf instead "
-			"(%lu more since)",
+			"(%lu more suppressed)",
 			strerror(-error), suppressed);
 }
 
@@ -208,11 +208,10 @@ void hello_watch_look(struct hello_watch *watch)
 		return;
 	watch->untakable = untakable;
 	if (log_limit_pass(&limit, &suppressed))
-		log_warn(
-			"connections could not be taken over and stayed with the web server, %llu so far, though their "
-			"ClientHello may have been for another route (listener bound to a device, link-local client, "
-			"server spoke first, MPTCP, or no memory); --inspect steer has none of these limits",
-			(unsigned long long)untakable);
+		log_warn("%llu connections so far could not be taken over and stayed with the web server, though their "
+			 "ClientHello may have been for another route (listener bound to a device, link-local client, "
+			 "server spoke first, MPTCP, or no memory); --inspect steer has none of these limits",
+			 (unsigned long long)untakable);
 }
 
 void hello_watch_release(const struct hello_watch *watch, const struct steer_connection *ends)
