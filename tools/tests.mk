@@ -63,14 +63,12 @@ $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_OBJS) $(LIBS_DOWN)
 $(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/bpf/%.skel.h $(OUT)/hello.a $(OUT)/base.a
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(OUT)/hello.a $(OUT)/base.a $$(pkg-config --cflags --libs cmocka) $(LIBBPF_LIBS)
 
+# Each takes a second at most; one that hangs fails.
 check-unit: $(UNIT_TESTS)
-	$(Q)set -e; for t in $(UNIT_TESTS); do $$t; done
-
 check-engine: $(ENGINE_TESTS)
-	$(Q)set -e; for t in $(ENGINE_TESTS); do $$t; done
-
 check-bpf: $(BPF_TESTS)
-	$(Q)set -e; for t in $(BPF_TESTS); do $$t; done
+check-unit check-engine check-bpf:
+	$(Q)for t in $^; do timeout 300 $$t || { echo "$@: FAILED: $$t"; exit 1; }; done
 
 # A fuzzer for each parser of what others write: FUZZ_SECONDS each, as many at once as there are CPUs.
 fuzz-build: $(FUZZERS)
