@@ -20,7 +20,7 @@ from router import BINARY
 from stopped import stopped
 from test_metrics import request
 from sockets import free_port
-from waiting import SCALE, now, wait_until
+from waiting import SCALE, wait_until
 
 
 @pytest.fixture
@@ -142,10 +142,11 @@ def test_a_worker_that_hangs(lab):
     name = name_of(router)
     with stopped(router.pid, "worker 1"):
         asked = lab.child(BINARY, "status", "--json", "--name", name)
-        begin, answers = now(), 0
+        answers = 0
         while asked.running():
-            answers += command("status", "--ready", "--name", name)[0] == 0
-        assert answers >= 5 and now() - begin < 3 * SCALE
+            assert command("status", "--ready", "--name", name)[0] == 0
+            answers += asked.running()
+        assert answers
         assert asked.wait() == 0 and json.loads(asked.text())["complete"] is False
         assert request(metrics, b"GET /metrics HTTP/1.1\r\n\r\n").startswith("HTTP/1.1 503 ")
         code, _, error = command("sessions", "--name", name)

@@ -17,7 +17,7 @@ from reloading import Config, slow_names
 from router import is_sanitized
 from sockets import RESET, Listener, connect, free_port
 from test_metrics import scrape
-from waiting import SCALE, now, wait_until
+from waiting import now, wait_until
 
 
 @pytest.fixture
@@ -323,7 +323,6 @@ def test_all_else_goes_on_meanwhile(lab, slow):
     router = config.start(names=names)
     reload_ = config.begin_reload(https="backend.example.test:8443")
     names.wait_asked()
-    begin = now()
     assert command("status", "--ready", "--name", config.values["name"])[0] == 0
     assert config.status()["reloads"] == {"done": 0, "failed": 0, "last_failed": False}
     assert scrape(metrics)["alpnbpf_reloads_total"] == 0
@@ -335,7 +334,7 @@ def test_all_else_goes_on_meanwhile(lab, slow):
         server.close()
         client.close()
     router.wait_line("disarmed: ", 5)
-    assert now() - begin < 4 * SCALE and reload_.running()
+    assert reload_.running()
     names.answer()
     assert reload_.wait() == 0 and reload_.lines() == ["changed for new sessions: https"]
 
@@ -351,7 +350,7 @@ def test_the_end_comes_at_once_meanwhile(lab, slow, how):
         router.terminate()
     else:
         assert command("detach", "--name", config.values["name"])[0] == 0
-    assert router.wait(5) == 0 and now() - begin < 3 * SCALE
+    assert router.wait() == 0 and now() - begin < 7, "not the 8 s that names may take"
     assert reload_.wait() == 1 and reload_.text() == "alpnbpf reload: alpnbpf is shutting down"
 
 
