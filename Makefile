@@ -24,7 +24,7 @@ SANFLAGS := -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=un
 BIN    := build-fuzz/alpnbpf
 else ifeq ($(COVERAGE),1)
 OUT    := build-coverage
-CFLAGS ?= -O0 -g -DNDEBUG --coverage -fprofile-abs-path -fprofile-update=atomic
+CFLAGS ?= -O0 -g -DNDEBUG -DALPNBPF_COVERAGE --coverage -fprofile-abs-path -fprofile-update=atomic
 BIN    := build-coverage/alpnbpf
 BIN_OBJS = $(OUT)/tests/coverage/without_sandbox.o
 LDFLAGS += -Wl,--wrap=sandbox_files,--wrap=sandbox_calls
