@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The addresses that are served, and those of the web server. User space fills both maps before sk_lookup is attached,
- * and changes them at a reload.
+ * The listening addresses, and those of the web server. User space fills both maps before sk_lookup is attached, and
+ * changes them at a reload.
  */
 #ifndef ALPNBPF_ADDRESSES_BPF_H
 #define ALPNBPF_ADDRESSES_BPF_H
@@ -19,7 +19,7 @@ struct {
 	__type(value, __u32);
 } alpnbpf_address SEC(".maps");
 
-/* Addresses (port 0) at which the web server may listen to be the one that --https means. */
+/* Addresses, with port 0, at which a listener is reached by --https. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16);
@@ -36,7 +36,7 @@ static __always_inline bool is_https_address(const struct steer_endpoint *at)
 	return is_wildcard(&key) || bpf_map_lookup_elem(&alpnbpf_webhost, &key);
 }
 
-/* Of a connection to `to`: enum steer_rule, or 0. */
+/* The rule for a connection to `to`: enum steer_rule, or 0. */
 static __noinline __u32 rule_of(const struct steer_endpoint *to)
 {
 	__u32 *rule = bpf_map_lookup_elem(&alpnbpf_address, to);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What TCP agreed on with a client, read from the web server's socket, or from the request where there is none yet.
+ * Reads what TCP agreed on with a client, from the web server's socket, or from the request if there is no socket yet.
  * Owns nothing.
  */
 #ifndef ALPNBPF_AGREED_BPF_H
@@ -31,7 +31,7 @@ static __noinline void agreed_with_socket(struct tcp_sock *tcp, const struct bpf
 		agreed->mptcp = BPF_CORE_READ_BITFIELD_PROBED(tcp, is_mptcp) != 0;
 }
 
-/* False: there is no such request. */
+/* False if there is no request. */
 static __always_inline bool agreed_with_request(struct __sk_buff *skb, const struct segment *segment,
 						struct steer_agreed *agreed)
 {
@@ -59,7 +59,7 @@ static __always_inline bool agreed_with_request(struct __sk_buff *skb, const str
 		return false;
 	is_request = sk->state == BPF_TCP_NEW_SYN_RECV;
 	if (is_request) {
-		/* Not bpf_skc_to_tcp_request_sock(): that knows none whose listener is in a sockmap. */
+		/* Not bpf_skc_to_tcp_request_sock(), which refuses a request whose listener is in a sockmap. */
 		bpf_probe_read_kernel(&request, sizeof(request), &sk);
 		inet = &request->req;
 		agreed->expected = agreed->receive_from = BPF_CORE_READ(request, rcv_isn) + 1;

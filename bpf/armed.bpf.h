@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Are we armed? See struct steer_state. */
+/* Is alpnbpf armed? See struct steer_state. */
 #ifndef ALPNBPF_ARMED_BPF_H
 #define ALPNBPF_ARMED_BPF_H
 
@@ -8,7 +8,7 @@
 #include "listener_maps.bpf.h"
 #include "state.bpf.h"
 
-/* False: not armed. True: perhaps; is_armed() tells. */
+/* False: not armed. True: maybe; is_armed() decides. */
 static __always_inline bool may_be_armed(void)
 {
 	const volatile struct steer_state *now = &state;
@@ -26,9 +26,9 @@ static __noinline bool is_armed(void)
 		return false;
 	if (now->always || now->untracked_listeners != now->untracked_gone)
 		return true;
-	before = __sync_fetch_and_add(&state.arrivals, 0) + now->found; /* a barrier: read before the slots are */
+	before = __sync_fetch_and_add(&state.arrivals, 0) + now->found; /* a barrier: read before the slots */
 	for (__u32 i = 0; i < STEER_LISTENERS; i++) {
-		__u32 key = i; /* older verifiers lose sight of a counter whose address is taken */
+		__u32 key = i; /* older verifiers lose track of a counter whose address is taken */
 		struct bpf_sock *sk = bpf_map_lookup_elem(&alpnbpf_acme, &key);
 
 		if (sk) {

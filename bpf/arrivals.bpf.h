@@ -50,12 +50,12 @@ static __always_inline void acme_listener_came(struct bpf_sock_ops *ops, const s
 	tell_arrival(at, STEER_ACME, tracked);
 }
 
-/* One that is not tracked is not bypassed to. */
+/* The bypass uses only tracked listeners. */
 static __always_inline void https_listener_came(struct bpf_sock_ops *ops, const struct steer_endpoint *at)
 {
 	struct bpf_sock *sk = ops->sk;
 
-	/* A connection from elsewhere does not reach it, and a bypass must not bring one there. */
+	/* Connections from other devices do not reach a bound listener, and the bypass must not bring them there. */
 	if (!sk || sk->bound_dev_if || !track_listener(ops, STEER_HTTPS))
 		tell_arrival(at, STEER_HTTPS, false);
 }

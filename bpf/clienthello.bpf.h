@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Feeds an skb to the ClientHello parser: the BPF twin of clienthello_feed(). For sk_skb, tc and socket filters alike.
- * The including file brings the types, struct __sk_buff and bpf/bpf_helpers.h before this header.
- * Kernels from 5.17 (bpf_loop); owns no map and no state but what the caller hands in.
+ * Feeds an skb to the ClientHello parser: the BPF counterpart of clienthello_feed(). For sk_skb, tc and socket filters.
+ * The including file provides the types, struct __sk_buff and bpf/bpf_helpers.h before this header. Needs Linux 5.17
+ * (bpf_loop); owns no map and no state.
  */
 #ifndef CLIENTHELLO_BPF_H
 #define CLIENTHELLO_BPF_H
@@ -18,8 +18,8 @@ struct clienthello_skb {
 };
 
 /*
- * One step. Loads have a constant size, and the state stays in the caller's map: then no scalar on the stack has to be
- * known precisely, and the verifier is done with the loop after one or two rounds on every kernel.
+ * One step. Loads have a constant size, and the state stays in the caller's map, so no scalar on the stack must be
+ * known precisely, and every kernel's verifier finishes the loop after one or two iterations.
  */
 static __always_inline long clienthello_skb_take(struct clienthello_skb *at, const struct clienthello_rules *rules)
 {
@@ -35,7 +35,7 @@ static __always_inline long clienthello_skb_take(struct clienthello_skb *at, con
 		if (count > left)
 			count = left;
 	} else if (left >= CLIENTHELLO_FIELD_MAX) {
-		/* the field and what follows it, which is shifted out again */
+		/* loads the field and bytes after it, which are shifted out again */
 		if (bpf_skb_load_bytes(at->skb, at->offset, raw, sizeof(raw)))
 			goto unreadable;
 		value = (__u32)raw[0] << 24 | (__u32)raw[1] << 16 | (__u32)raw[2] << 8 | raw[3];
@@ -52,7 +52,7 @@ static __always_inline long clienthello_skb_take(struct clienthello_skb *at, con
 	return ch->result != CLIENTHELLO_MORE;
 
 unreadable:
-	/* Bytes the skb claims to have cannot be read: give up on this hello, which routes it like any odd one. */
+	/* The skb's bytes cannot be read: give up on this hello, and route it like a malformed one. */
 	clienthello_decide(ch, CLIENTHELLO_MALFORMED);
 	return 1;
 }
@@ -63,7 +63,7 @@ static long clienthello_skb_step(__u32 index, void *context)
 	return clienthello_skb_take(context, NULL);
 }
 
-/* A separate step, so that the one without rules carries no code for them. */
+/* A step of its own, so that the one without rules has no code for them. */
 static long clienthello_skb_step_rules(__u32 index, void *context)
 {
 	struct clienthello_skb *at = context;
@@ -73,9 +73,9 @@ static long clienthello_skb_step_rules(__u32 index, void *context)
 }
 
 /*
- * Feed `length` bytes of the skb from `offset` on; offset + length <= skb->len. `ch` points into a map value that no
- * one else writes meanwhile, `rules` into one of an array, or it is NULL. Same result and same state as
- * clienthello_feed() on the same bytes.
+ * Feeds `length` bytes of the skb from `offset` on; offset + length <= skb->len. `ch` points into a map value that
+ * nothing else writes meanwhile, `rules` into an array's value, or it is NULL. The result and the state are the same as
+ * those of clienthello_feed() for the same bytes.
  */
 static __always_inline enum clienthello_result clienthello_feed_skb(struct clienthello *ch, struct __sk_buff *skb,
 								    __u32 offset, __u32 length,
@@ -85,8 +85,8 @@ static __always_inline enum clienthello_result clienthello_feed_skb(struct clien
 	__u32 steps = length < CLIENTHELLO_WIRE_MAX ? length : CLIENTHELLO_WIRE_MAX;
 
 	/*
-	 * A step takes a byte or more and none comes after the decision, which falls within CLIENTHELLO_WIRE_MAX bytes:
-	 * the bound is never what ends the loop early.
+	 * A step takes at least one byte, and the decision comes within CLIENTHELLO_WIRE_MAX bytes, so the bound never
+	 * ends the loop early.
 	 */
 	if (!length || ch->result != CLIENTHELLO_MORE)
 		return ch->result;

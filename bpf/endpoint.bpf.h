@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* struct steer_endpoint as programs fill it and look at it. */
+/* Fills and compares struct steer_endpoint. */
 #ifndef ALPNBPF_ENDPOINT_BPF_H
 #define ALPNBPF_ENDPOINT_BPF_H
 
@@ -19,8 +19,8 @@ static __always_inline void set_v4(struct steer_endpoint *endpoint, __be32 addr)
 }
 
 /*
- * Fill `endpoint->addr` from a context's ip4 and ip6 fields. Each is loaded by itself and pinned: the compiler would
- * choose between two addresses inside the context instead, which the verifier refuses.
+ * Fills `endpoint->addr` from a context's ip4 and ip6 fields. The asm makes each load separate; otherwise the compiler
+ * would select between two addresses within the context, which the verifier refuses.
  */
 #define SET_ADDRESS(endpoint, family, ip4, ip6)                                                                        \
 	do {                                                                                                           \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The listeners that are tracked. Closing one empties its slot. Written by sock_ops (steer.bpf.c) when a listener
- * comes, and by listeners.bpf.c for those that were there before; sk_lookup reads them.
+ * The tracked listeners. Closing a listener empties its slot. Written by sock_ops (steer.bpf.c) when a process begins
+ * to listen, and by listeners.bpf.c for listeners that existed before; read by sk_lookup.
  */
 #ifndef ALPNBPF_LISTENER_MAPS_BPF_H
 #define ALPNBPF_LISTENER_MAPS_BPF_H
@@ -10,7 +10,7 @@
 
 #include "steering.h"
 
-/* Of the ACME client: while there is one, we are armed. */
+/* Listeners of the ACME client: alpnbpf is armed while there is one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
 	__uint(max_entries, STEER_LISTENERS);
@@ -18,7 +18,7 @@ struct {
 	__type(value, __u64);
 } alpnbpf_acme SEC(".maps");
 
-/* Of the web server: a bypassed connection is given to one of them. */
+/* Listeners of the web server: a bypassed connection goes to one of them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
 	__uint(max_entries, STEER_LISTENERS);

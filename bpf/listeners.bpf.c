@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Puts listeners that were there before sock_ops was attached into the maps of steer.bpf.c, when user space asks. There
- * are two ways, because neither finds all of them on all kernels:
+ * Adds listeners that existed before sock_ops was attached to the maps of steer.bpf.c, when user space runs it. There
+ * are two programs, because neither finds all listeners on all kernels:
  *
- * - alpnbpf_keep goes through the open files of the processes in the reader's PID namespace and in those below it.
- * - alpnbpf_keep_at looks an address up as a connection to it would, whichever process listens. Linux 7.3 refuses it
+ * - alpnbpf_keep iterates over the open files of processes in the reader's PID namespace and its descendants.
+ * - alpnbpf_keep_at looks up an address as a connection to it would, for any process. Linux 7.3 refuses it
  *   (docs/KERNEL.md 14).
  *
  * The kernel's tcp iterator is not used (docs/KERNEL.md 7).
@@ -25,11 +25,11 @@ const volatile __u64 netns_cookie = 0;
 struct steer_search search = {}; /* user space */
 struct steer_found found = {};   /* the programs; user space clears it before it runs one */
 
-/* False: no slot is free, or no sockmap takes this listener (MPTCP). */
+/* False if no slot is free, or a sockmap cannot hold this listener (MPTCP). */
 static __always_inline bool keep_listener(void *sk)
 {
 	for (__u32 i = 0; i < STEER_LISTENERS; i++) {
-		__u32 key = i; /* older verifiers lose sight of a counter whose address is taken */
+		__u32 key = i; /* older verifiers lose track of a counter whose address is taken */
 		long error;
 
 		if (search.kind == STEER_ACME)
@@ -42,7 +42,7 @@ static __always_inline bool keep_listener(void *sk)
 	return false;
 }
 
-/* To a device: connections from elsewhere do not reach it, and a bypass must not bring them there. */
+/* May the listener be bound to a device? Not for a bypass, which would bring it connections from other devices. */
 static __always_inline bool may_be_bound(void)
 {
 	return search.kind == STEER_ACME;
@@ -62,7 +62,7 @@ static __always_inline bool is_at(const struct sock *sk, const struct steer_endp
 	return true;
 }
 
-/* Which of the listeners that are looked for is this one? STEER_LISTENERS: none, or it is kept already. */
+/* The index of this listener in `wanted`. STEER_LISTENERS if it is not wanted, or was found before. */
 static __always_inline __u32 find_wanted(const struct sock *sk, __u64 cookie)
 {
 	__u32 same_address = STEER_LISTENERS;
@@ -73,7 +73,7 @@ static __always_inline __u32 find_wanted(const struct sock *sk, __u64 cookie)
 
 		if (i >= search.count)
 			break;
-		if (kept->is_kept && kept->cookie == cookie) /* processes share it */
+		if (kept->is_kept && kept->cookie == cookie) /* several processes may have it open */
 			return STEER_LISTENERS;
 		if (kept->is_kept)
 			continue;
@@ -112,7 +112,7 @@ int alpnbpf_keep(struct bpf_iter__task_file *ctx)
 	return 0;
 }
 
-/* The listener that a connection to the address would reach, or NULL; to be released. */
+/* The listener that a connection to the address would reach, which the caller releases; or NULL. */
 static __always_inline struct bpf_sock *listener_at(struct __sk_buff *skb)
 {
 	const struct steer_endpoint *at = &search.reach;
@@ -140,7 +140,7 @@ static __always_inline struct bpf_sock *listener_at(struct __sk_buff *skb)
 	return sk;
 }
 
-/* One try: of listeners that share their address, the source port decides which one is reached. */
+/* One attempt: the source port decides which of several listeners with the same address is reached. */
 SEC("tc")
 int alpnbpf_keep_at(struct __sk_buff *skb)
 {

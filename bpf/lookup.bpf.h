@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* sk_lookup: who gets a new connection, once for each SYN to this namespace, whatever its port. */
+/* sk_lookup: selects the listener of a new connection. Runs once for each SYN to this namespace, to any port. */
 #ifndef ALPNBPF_LOOKUP_BPF_H
 #define ALPNBPF_LOOKUP_BPF_H
 
@@ -14,7 +14,7 @@
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, STEER_FAMILIES); /* of each worker; see STEER_PRIVATE. Written by user space at the start */
+	__uint(max_entries, STEER_FAMILIES); /* per worker; see STEER_PRIVATE. Written by user space at start-up */
 	__type(key, __u32);
 	__type(value, __u64);
 } alpnbpf_private SEC(".maps");
@@ -27,7 +27,9 @@ static __always_inline void ends_of(struct bpf_sk_lookup *ctx, struct steer_conn
 	SET_ADDRESS(&ends->to, ctx->family, ctx->local_ip4, ctx->local_ip6);
 }
 
-/* A packet of a connection that is being taken over: its old socket is gone and the new one is not there yet. */
+/*
+ * For a packet of a connection that is being taken over, after its old socket has gone and before the new one exists.
+ */
 static __always_inline void to_silent(struct bpf_sk_lookup *ctx)
 {
 	__u32 key = ctx->family == AF_INET ? STEER_V4 : STEER_V6;
@@ -46,14 +48,18 @@ static __always_inline void to_private(struct bpf_sk_lookup *ctx)
 
 	if (!sk)
 		return;
-	/* The first worker's listener stands for its reuseport group: the kernel chooses among all workers
-	 * (inet_lookup_run_sk_lookup). */
+	/*
+	 * The first worker's listener represents its reuseport group: the kernel selects among all workers
+	 * (inet_lookup_run_sk_lookup).
+	 */
 	if (bpf_sk_assign(ctx, sk, 0) == 0)
 		__sync_fetch_and_add(&state.steered, 1);
 	bpf_sk_release(sk);
 }
 
-/* The first of the web server's listeners that takes this family. Without one, our own listener gets the connection. */
+/*
+ * To the first listener of the web server that accepts this family. Without one, our own listener gets the connection.
+ */
 static __always_inline void to_web_server(struct bpf_sk_lookup *ctx)
 {
 	for (__u32 i = 0; i < STEER_LISTENERS; i++) {

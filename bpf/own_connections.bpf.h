@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Our own connections to the web server: known by their ends, with the client that each is made for. */
+/* Our own connections to the web server, each with the client it is made for. */
 #ifndef ALPNBPF_OWN_CONNECTIONS_BPF_H
 #define ALPNBPF_OWN_CONNECTIONS_BPF_H
 
@@ -9,10 +9,10 @@
 #include "state.bpf.h"
 
 /*
- * Connections of ours to the web server. An entry outlives its connection for a while, because the server may accept
- * one that is already over. A connection between the same ends again replaces or removes it, before the SYN leaves.
- * sock_ops and user space write it: user space where sock_ops is not to be had, and to remove entries, never while one
- * with the same ends is made.
+ * Our connections to the web server. An entry outlives its connection for a while, because the server may accept a
+ * connection that has already ended. A later connection between the same ends replaces or removes the entry, before its
+ * SYN is sent. Written by sock_ops and user space: user space adds entries if sock_ops is not available, and removes
+ * entries, never while one with the same ends is added.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -22,8 +22,10 @@ struct {
 	__type(value, struct steer_client);
 } alpnbpf_own SEC(".maps");
 
-/* Written by user space: cookie of a socket that is about to connect; becomes an entry of `alpnbpf_own` before the SYN
- * leaves. */
+/*
+ * By the cookie of a socket that is about to connect; becomes an entry of `alpnbpf_own` before the SYN is sent. Written
+ * by user space.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -32,7 +34,7 @@ struct {
 	__type(value, struct steer_connecting);
 } alpnbpf_connect SEC(".maps");
 
-/* Connections of ours may be entered in `alpnbpf_own` for this port of the web server. */
+/* May `alpnbpf_own` have entries for this port of the web server? */
 static __always_inline bool may_be_own(__u16 port)
 {
 	const volatile struct steer_state *now = &state;
@@ -45,7 +47,7 @@ static __always_inline bool is_own(const struct steer_connection *ends)
 	return bpf_map_lookup_elem(&alpnbpf_own, ends) != NULL;
 }
 
-/* tcp_connect() asks before the SYN leaves, when the port is chosen. */
+/* Called by tcp_connect() once the port is chosen, before the SYN is sent. */
 static __always_inline void own_connection_begins(struct bpf_sock_ops *ops)
 {
 	struct steer_client value = {.cookie = bpf_get_socket_cookie(ops)};
@@ -57,13 +59,13 @@ static __always_inline void own_connection_begins(struct bpf_sock_ops *ops)
 		return;
 	local_end(ops, &made.from);
 	remote_end(ops, &made.to);
-	if (!entry) { /* another program's, whose ends may have been ours */
+	if (!entry) { /* of another program, which may reuse our ends */
 		bpf_map_delete_elem(&alpnbpf_own, &made);
 		return;
 	}
 	value.client = entry->client;
 	if (bpf_map_update_elem(&alpnbpf_own, &made, &value, BPF_ANY) == 0)
-		entry->made = made; /* else there is no memory: user space gives the connection up */
+		entry->made = made; /* otherwise there is no memory, and user space gives up the connection */
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A ClientHello that is read as it passes, segment by segment, before TCP has put them in order. A hello in several
- * segments is stored with the socket until it is decided.
+ * Reads a ClientHello in passing, segment by segment, before TCP orders them. A hello in several segments is stored
+ * with the socket until it is decided.
  */
 #ifndef ALPNBPF_PARTIAL_HELLO_BPF_H
 #define ALPNBPF_PARTIAL_HELLO_BPF_H
@@ -11,18 +11,18 @@
 #include "clienthello.bpf.h"
 #include "tcp_segment.bpf.h"
 
-/* A hello of which more is to come. */
+/* An incomplete hello. */
 struct partial_hello {
 	struct steer_connection ends;
 	struct clienthello parsed; /* up to `next` */
-	struct clienthello before; /* up to `last`: that segment may come again, with more in it */
-	struct clienthello trial;  /* with the segment at hand, until its fate is decided */
-	__u32 first, last, next;   /* sequence numbers; what is before `next` was let through */
-	__u32 busy; /* with a socket: a CPU works on it; of a CPU: a deferred connection waits for its socket */
-	__u8 kept[STEER_KEPT_MAX]; /* what the server has by now, from `first` on */
+	struct clienthello before; /* up to `last`: that segment may be retransmitted, with more bytes */
+	struct clienthello trial;  /* with the current segment, until that is accepted */
+	__u32 first, last, next;   /* sequence numbers; bytes before `next` were let through */
+	__u32 busy; /* of a socket: a CPU works on it; of a CPU: a deferred connection waits for its socket */
+	__u8 kept[STEER_KEPT_MAX]; /* bytes that the server has, from `first` on */
 };
 
-/* … of a connection */
+/* The incomplete hello of a connection. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -31,8 +31,8 @@ struct {
 } alpnbpf_partial SEC(".maps");
 
 /*
- * … of this CPU, for the first segment of a hello. With TCP_DEFER_ACCEPT that segment creates the socket, and sock_ops
- * moves what is here into it before TCP handles another packet.
+ * The incomplete hello of this CPU, for the first segment. With TCP_DEFER_ACCEPT that segment creates the socket, and
+ * sock_ops moves the hello to it before TCP handles another packet.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -41,7 +41,7 @@ struct {
 	__type(value, struct partial_hello);
 } alpnbpf_scratch SEC(".maps");
 
-/* A length from 1 to `most`, a power of two, as it is, in a form in which every verifier sees that. */
+/* Returns `length`, which is from 1 to `most`, a power of two, in a form that every verifier understands. */
 static __always_inline __u32 bounded(__u32 length, __u32 most)
 {
 	length--;
@@ -50,16 +50,16 @@ static __always_inline __u32 bounded(__u32 length, __u32 most)
 }
 
 enum reading {
-	READ_NOTHING_NEW, /* all of it was there before */
-	READ_TOO_EARLY,   /* something is missing before it */
-	READ_DECIDED,     /* the web server's */
+	READ_NOTHING_NEW, /* all bytes were read before */
+	READ_TOO_EARLY,   /* bytes before it are missing */
+	READ_DECIDED,     /* for the web server */
 	READ_KEPT,        /* incomplete, and stored */
-	READ_TAKE_OVER,
+	READ_TAKE_OVER,   /* for another route, or too long to store */
 };
 
 /*
- * Read a segment of a hello. `skip`: how many of its bytes were read before. The latest segment is read again when it
- * is retransmitted, alone or as part of a longer one, because the server's TCP may have had no room for it. The hello
+ * Reads a segment of a hello. *skip: how many of its bytes were read before. If the latest segment is retransmitted,
+ * alone or as part of a longer one, it is read again, because the server's TCP may have had no room for it. The hello
  * changes only for READ_KEPT.
  */
 static __noinline int read_hello(struct __sk_buff *skb, const struct segment *segment, struct partial_hello *hello,
@@ -87,7 +87,7 @@ static __noinline int read_hello(struct __sk_buff *skb, const struct segment *se
 	default:
 		return READ_DECIDED;
 	}
-	asm volatile("" : "+r"(at)); /* older verifiers know only the bounds that follow */
+	asm volatile("" : "+r"(at)); /* older verifiers know only the bounds checked after this */
 	if (at >= STEER_KEPT_AT || fresh > STEER_PIECE_MAX)
 		return READ_TAKE_OVER;
 	if (bpf_skb_load_bytes(skb, segment->offset + *skip, hello->kept + at, bounded(fresh, STEER_PIECE_MAX)))

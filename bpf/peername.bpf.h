@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * When the web server asks for the peer of a connection of ours, by getpeername() or accept(), it gets the address of
- * the client.
+ * When the web server asks for the peer of a connection of ours, by getpeername() or accept(), it gets the client's
+ * address.
  */
 #ifndef ALPNBPF_PEERNAME_BPF_H
 #define ALPNBPF_PEERNAME_BPF_H
@@ -13,7 +13,7 @@
 #include "own_connections.bpf.h"
 #include "state.bpf.h"
 
-/* The client of a connection of ours, when it is the web server that asks. `made.from` holds the peer's address. */
+/* The client for which we made this connection, or NULL if it is not ours. `made.from` holds the peer's address. */
 static __always_inline struct steer_endpoint *client_of(struct bpf_sock_addr *ctx, struct steer_connection *made)
 {
 	struct bpf_sock *sk = ctx->sk;
@@ -21,8 +21,7 @@ static __always_inline struct steer_endpoint *client_of(struct bpf_sock_addr *ct
 	struct steer_client *known;
 	__u16 port;
 
-	/* Not sk->src_port: that is 0 once the connection has been reset (inet_put_port), and it may still be accepted.
-	 */
+	/* Not sk->src_port: that is 0 after a reset (inet_put_port), and the connection may still be accepted. */
 	if (!tcp)
 		return NULL;
 	port = bpf_ntohs(tcp->inet_conn.icsk_inet.inet_sport);
@@ -52,7 +51,7 @@ int alpnbpf_peer4(struct bpf_sock_addr *ctx)
 	return 1;
 }
 
-/* A dual-stack socket shows IPv4 clients as v4-mapped, and that is how they are kept. */
+/* A dual-stack socket shows IPv4 clients as v4-mapped, which is also the form in the map. */
 SEC("cgroup/getpeername6")
 int alpnbpf_peer6(struct bpf_sock_addr *ctx)
 {

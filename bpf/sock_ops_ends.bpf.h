@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The ends of a connection, or of a listener, as sock_ops shows them. */
+/* Reads the ends of a connection, or of a listener, in sock_ops. */
 #ifndef ALPNBPF_SOCK_OPS_ENDS_BPF_H
 #define ALPNBPF_SOCK_OPS_ENDS_BPF_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * The verdict: runs on every segment that arrives on a socket of a session, under that socket's lock. It decides the
- * route of a new session, and redirects or passes the bytes of a flow. It owns the first line of struct flow.
+ * route of a new session, and redirects or passes the bytes of a flow. It owns the first cache line of struct flow.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -14,18 +14,18 @@
 
 /* bpf_skb_adjust_room() refuses more than this at once (net/core/filter.c, sk_skb_adjust_room). */
 #define TRIM_STEP 0xfffU
-/* The largest skb is 64 KiB, or 512 KiB with BIG TCP; what one look cannot cut is a fault. */
+/* The largest skb is 64 KiB, or 512 KiB with BIG TCP; a longer overlap is a fault. */
 #define TRIM_STEPS 160
 
-/* What a segment costs in the target's send queue beyond its bytes: a socket buffer head and its shared info. */
+/* The overhead of a segment in the target's send queue: a socket buffer head and its shared info. */
 #define SEND_OVERHEAD 1280U
-/* The largest segments TCP makes where nothing forbids it (sk_gso_max_size is at least twice that). */
+/* The largest segments that TCP usually makes (sk_gso_max_size is at least twice that). */
 #define SEND_GOAL_MAX 32768U
 #define SEND_GOAL_MIN 256U
 
 /* Set between open and load. */
 const volatile __u32 slots_per_worker = 1;
-/* Without, `rules` has no room for a table, and the verifier leaves out what looks into one. */
+/* If false, `alpnbpf_rules` has no room for a table, and the verifier skips the code that reads one. */
 const volatile bool with_rules = false;
 
 struct {
@@ -50,7 +50,7 @@ struct {
 	__type(value, struct flow);
 } alpnbpf_flows SEC(".maps");
 
-/* One ring a worker: worker index -> ring buffer. */
+/* One ring per worker: worker index -> ring buffer. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);
@@ -62,7 +62,7 @@ struct {
 		});
 } alpnbpf_rings SEC(".maps");
 
-/* One counter a worker: events its ring had no place for; the worker then scans its flows. */
+/* One counter per worker: events that did not fit into its ring. The worker then looks at all its flows. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -71,7 +71,7 @@ struct {
 	__type(value, __u64);
 } alpnbpf_lost SEC(".maps");
 
-/* What a hello is held against: one table, and a second one for the rules that replace them. Written by user space. */
+/* Rules for hellos: one table in use, and one for the rules of the next reload. Written by user space. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -94,15 +94,15 @@ static __noinline int send_event(__u32 key)
 
 	if (ring && bpf_ringbuf_output(ring, &event, sizeof(event), 0) == 0)
 		return 0;
-	/* A full ring has woken the worker already; it looks at this counter after it has read the ring. */
+	/* A full ring has already woken the worker, which reads this counter after the ring. */
 	lost = bpf_map_lookup_elem(&alpnbpf_lost, &worker);
 	if (lost)
 		__sync_fetch_and_add(lost, 1);
-	/* The worker may have emptied the ring and looked at the counter in between: then there is room for this. */
+	/* If the worker emptied the ring and read the counter in between, there is room for the event now. */
 	return ring && bpf_ringbuf_output(ring, &event, sizeof(event), BPF_RB_FORCE_WAKEUP) == 0 ? 0 : -1;
 }
 
-/* A fault cannot be repaired here: the segment is dropped and the worker resets the session. */
+/* After a fault the segment is dropped, and the worker resets the session. */
 static __always_inline int fail_flow(struct flow *flow, __u32 key, __u8 fault)
 {
 	if (!flow->fault)
@@ -135,7 +135,7 @@ static long trim_step(__u32 index, void *data)
 	return 0;
 }
 
-/* Cut the first `length` bytes off the skb. */
+/* Removes the first `length` bytes of the skb. Nonzero on failure. */
 static __noinline int trim_head(struct __sk_buff *skb, __u32 length)
 {
 	struct trim_loop loop = {.skb = skb, .left = length};
@@ -145,8 +145,8 @@ static __noinline int trim_head(struct __sk_buff *skb, __u32 length)
 }
 
 /*
- * The end of the segment's data in sequence space, from TCP's control block in skb->cb. Taken from end_seq, not seq: a
- * kernel that skips overlaps itself one day is then not corrected twice.
+ * The end of the segment's data in sequence space, from TCP's control block in skb->cb. Uses end_seq, not seq, so that
+ * a future kernel that skips overlaps itself is not corrected twice.
  */
 static __always_inline __u32 data_end_seq(struct __sk_buff *skb)
 {
@@ -168,8 +168,8 @@ static __always_inline __u32 data_end_seq(struct __sk_buff *skb)
 }
 
 /*
- * tcp_read_skb() hands over whole segments, also the part that was received before (docs/KERNEL.md 1). Returns the new
- * bytes of the segment, after the others are cut off, or -1 after a fault.
+ * tcp_read_skb() hands over whole segments, including bytes that were received before (docs/KERNEL.md 1). Removes
+ * these, and returns the number of new bytes, or -1 after a fault.
  */
 static __always_inline __s64 trim_overlap(struct __sk_buff *skb, struct flow *flow)
 {
@@ -207,8 +207,8 @@ static __always_inline __s64 trim_overlap(struct __sk_buff *skb, struct flow *fl
 }
 
 /*
- * Bytes that `bytes` take in the target's send queue. A peer with a small window gets small segments, of at most half
- * of it (tcp_bound_to_half_wnd), and then the overhead is most of what they take.
+ * The space that `bytes` take in the target's send queue. A peer with a small window gets segments of at most half the
+ * window (tcp_bound_to_half_wnd), and then most of the space is overhead.
  */
 static __always_inline __u32 queue_bytes(__u32 bytes, __u32 max_window)
 {
@@ -222,9 +222,9 @@ static __always_inline __u32 queue_bytes(__u32 bytes, __u32 max_window)
 }
 
 /*
- * Has the target's TCP room for `len` more bytes, counting those already redirected to it that its backlog worker has
- * not handed over yet? A redirect has no back-pressure of its own (docs/KERNEL.md 2). The target is not locked: a stale
- * answer only moves the moment at which the flow is passed.
+ * Does the target's TCP have room for `len` more bytes, counting redirected bytes that its backlog worker has not
+ * handed over yet? A redirect has no back-pressure of its own (docs/KERNEL.md 2). The target is not locked: a stale
+ * answer only changes when the flow begins to be passed.
  */
 static __always_inline bool has_room(struct flow *flow, __u32 target_key, __u32 len)
 {
@@ -248,22 +248,23 @@ static __always_inline bool has_room(struct flow *flow, __u32 target_key, __u32 
 
 	moved = (__u32)(flow->redirected + flow->forwarded);
 	if (!flow->based) {
-		/* Nothing is owed or on its way here, so write_seq holds all that was forwarded and nothing else. */
+		/* Nothing is owed or under way, so write_seq counts exactly the forwarded bytes. */
 		flow->written_base = write_seq - moved;
 		flow->based = 1;
 	}
 	pending = (__s32)(moved - (write_seq - flow->written_base));
 	if (pending < 0)
-		pending = 0; /* send() has returned, `forwarded` is not published yet */
+		pending = 0; /* send() has returned, but `forwarded` is not published yet */
 	return (__u64)queued + queue_bytes((__u32)pending + len, max_window) <= limit;
 }
 
 /*
- * Does this segment come out of a long backlog of its socket? While a process holds the lock (a recv(), the backlog
- * worker's send), segments queue up there, and all of them count as used space when the window is computed, until
- * the last one is processed: over loopback, where each acknowledgement brings the next burst into the same backlog,
- * down to a window of zero. Nothing corrects that for a redirected flow, and the sender waits for its persist timer,
- * 200 ms (docs/KERNEL.md 6b). A segment that is passed instead has a recv() coming, which opens the window again.
+ * Does this segment come from a long backlog of its socket? While a process holds the socket's lock (a recv(), the
+ * backlog worker's send), segments queue up in the backlog, and all of them count as used space when the window is
+ * computed, until the last one is processed. Over loopback, where each acknowledgement brings the next burst into the
+ * same backlog, the window can shrink to zero. Nothing corrects that for a redirected flow, and the sender waits 200 ms
+ * for its persist timer (docs/KERNEL.md 6b). If the segment is passed instead, a recv() follows, which opens the window
+ * again.
  */
 static __always_inline bool in_long_backlog(struct __sk_buff *skb)
 {
@@ -283,7 +284,7 @@ static __always_inline const struct clienthello_rules *rules_of(const struct flo
 	return bpf_map_lookup_elem(&alpnbpf_rules, &entry);
 }
 
-/* Feed the hello parser. True: this segment decided the route. */
+/* Feeds the hello parser. True if this segment decided the route. */
 static __always_inline bool decide_route(struct __sk_buff *skb, struct flow *flow, __u32 len)
 {
 	enum clienthello_result result = clienthello_feed_skb(&flow->hello, skb, 0, len, rules_of(flow));
@@ -308,16 +309,15 @@ int alpnbpf_verdict(struct __sk_buff *skb)
 
 	entry = bpf_map_lookup_elem(&alpnbpf_slots, &cookie);
 	if (!entry)
-		return SK_DROP; /* not a socket of ours any more: the worker has closed it */
+		return SK_DROP; /* the worker has closed this socket */
 	key = *entry;
 	flow = flow_of(key);
 	client = flow_of(key & ~1U);
 	if (!flow || !client)
-		return SK_DROP; /* cannot happen: slots holds only keys of this array */
+		return SK_DROP; /* cannot happen: alpnbpf_slots has only valid keys */
 
 	if (skb->len == 0)
-		return SK_DROP; /* a bare FIN: redirected it breaks the target, passed it panicked; EPOLLRDHUP tells it
-				 */
+		return SK_DROP; /* a bare FIN breaks the target, or panics when passed; EPOLLRDHUP reports it */
 	if (flow->fault)
 		return SK_DROP; /* the worker is about to reset the session */
 
@@ -325,26 +325,27 @@ int alpnbpf_verdict(struct __sk_buff *skb)
 	if (fresh < 0)
 		return fail_flow(flow, key, flow->fault);
 	if (fresh == 0)
-		return SK_DROP; /* nothing new in it, and nothing left of it */
+		return SK_DROP; /* no new bytes */
 	len = (__u32)fresh;
 
 	if (flow == client && !flow->route && !flow->route_chosen)
 		decided = decide_route(skb, flow, len);
 
 	/*
-	 * Until the route is decided nothing flows either way; only the default route has a live flow at that moment.
-	 * The invariant: redirect only while nothing is owed.
+	 * Before the route is decided nothing is redirected, unless the hello chooses the default route, which may have
+	 * a live flow already. The invariant: redirect only while nothing is owed.
 	 */
 	if (flow->mode == FLOW_LIVE && (client->route == ROUTE_HTTPS || client->route_chosen) &&
 	    flow->passed == flow->forwarded && has_room(flow, key ^ 1U, len) && !in_long_backlog(skb)) {
 		if (bpf_sk_redirect_map(skb, &alpnbpf_socks, key ^ 1U, 0) != SK_PASS)
-			return fail_flow(flow, key,
-					 FLOW_FAULT_REDIRECT); /* eaten and acknowledged: never go on with a gap */
+			return fail_flow(
+				flow, key,
+				FLOW_FAULT_REDIRECT); /* the bytes are acknowledged but lost: end the session */
 		flow->redirected += len;
 		return SK_PASS;
 	}
 
-	/* A full barrier between `passed` and `forwarded`; see the note on a lost pass at struct flow. */
+	/* A full barrier between `passed` and `forwarded`: see "A pass must not be lost" at struct flow. */
 	passed_before = __sync_fetch_and_add(&flow->passed, len);
 	if (decided || *(volatile __u64 *)&flow->forwarded == passed_before)
 		send_event(key);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Steering: who gets a new connection to a listened port. A header a concern; here is what is attached where.
+ * Steering: selects the socket for a new connection to a listening port. Each header has one concern. The programs:
  *
  *   alpnbpf_steer          sk_lookup, network namespace     new connections (lookup.bpf.h)
- *   alpnbpf_events         sock_ops, cgroup root            listeners come (arrivals.bpf.h), own connections begin
- *                                                           (own_connections.bpf.h), hellos get their sockets
+ *   alpnbpf_events         sock_ops, cgroup root            new listeners (arrivals.bpf.h), own connections
+ *                                                           (own_connections.bpf.h), sockets of partial hellos
  *   alpnbpf_watch          cgroup_skb/ingress, cgroup root  reads hellos in passing, while armed (watch.bpf.h)
- *   alpnbpf_peer4, _peer6  getpeername, cgroup root         the real client, shown to the web server (peername.bpf.h)
- *   alpnbpf_pending        tc, test runs only               counts connections that nobody has accepted yet
+ *   alpnbpf_peer4, _peer6  getpeername, cgroup root         shows the web server its clients (peername.bpf.h)
+ *   alpnbpf_pending        tc, test runs only               counts connections that are not accepted yet
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -42,7 +42,7 @@ int alpnbpf_events(struct bpf_sock_ops *ops)
 	return 1;
 }
 
-/* Connections that a private listener has begun and not handed over: their handshake or first byte is to come. */
+/* Connections of a private listener that are not accepted yet, or wait for the handshake or the first byte. */
 SEC("tc")
 int alpnbpf_pending(struct __sk_buff *skb)
 {

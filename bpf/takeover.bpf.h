@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Taking a connection over, the watch's part: whether that is possible, the record for user space, and keeping the
- * client's packets from the server meanwhile.
+ * The BPF part of taking over a connection: checks whether that is possible, writes the record for user space, and
+ * keeps the client's packets from the server meanwhile.
  */
 #ifndef ALPNBPF_TAKEOVER_BPF_H
 #define ALPNBPF_TAKEOVER_BPF_H
@@ -14,7 +14,7 @@
 #include "state.bpf.h"
 #include "tcp_segment.bpf.h"
 
-enum { LET_THROUGH = 1, DROP = 0 }; /* of cgroup_skb/ingress */
+enum { LET_THROUGH = 1, DROP = 0 }; /* results of cgroup_skb/ingress */
 
 /* Records of struct steer_takeover; the worker that takes over reads them. */
 struct {
@@ -23,8 +23,8 @@ struct {
 } alpnbpf_takeovr SEC(".maps");
 
 /*
- * Connections that are being taken over: what the client sends meanwhile, it will send again. The watch makes entries,
- * user space removes them.
+ * Connections that are being taken over: packets from the client are dropped, and it will retransmit them. The watch
+ * adds entries, user space removes them.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -35,8 +35,8 @@ struct {
 } alpnbpf_taken SEC(".maps");
 
 /*
- * Listeners that drop all: where packets of such connections go that find no socket, so that nothing answers with a
- * reset. Written by user space at the start.
+ * Listeners that drop every packet: packets of such connections that find no socket go there, so that the kernel sends
+ * no reset. Written by user space at start-up.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
@@ -51,8 +51,8 @@ static __always_inline bool is_being_taken(const struct steer_connection *ends)
 }
 
 /*
- * Not if the server has sent anything, or its FIN, already; not a subflow of MPTCP, which a TCP socket cannot continue;
- * and not a connection that a packet from loopback would not reach.
+ * Not if the server has already sent bytes or its FIN; not a subflow of MPTCP, which a TCP socket cannot continue; and
+ * not a connection that our reset, sent over loopback, would not reach.
  */
 static __always_inline bool can_take_over(const struct bpf_sock *sk, const struct bpf_tcp_sock *counts,
 					  const struct segment *segment, const struct steer_agreed *agreed)
@@ -67,7 +67,7 @@ static __always_inline bool can_take_over(const struct bpf_sock *sk, const struc
 	return false;
 }
 
-/* All but the bytes. */
+/* Fills everything except the bytes. */
 static __always_inline void describe_takeover(struct __sk_buff *skb, const struct segment *segment,
 					      const struct partial_hello *hello, const struct steer_agreed *agreed,
 					      struct steer_takeover *record)
@@ -81,7 +81,7 @@ static __always_inline void describe_takeover(struct __sk_buff *skb, const struc
 	record->agreed = *agreed;
 }
 
-/* The record has what is kept of the hello, and then the segment without its first `skip` bytes. */
+/* Writes the record: the stored bytes of the hello, then the segment without its first `skip` bytes. */
 static __noinline int take_over(struct __sk_buff *skb, const struct segment *segment, const struct partial_hello *hello,
 				const struct steer_agreed *agreed, __u32 skip)
 {
@@ -108,14 +108,14 @@ static __noinline int take_over(struct __sk_buff *skb, const struct segment *seg
 			piece = STEER_PIECE_MAX;
 		record->kept_length = (__u16)kept;
 		record->piece_length = (__u16)piece;
-		asm volatile("" : "+r"(kept)); /* older verifiers forget bounds that were checked earlier */
+		asm volatile("" : "+r"(kept)); /* older verifiers forget bounds checked before this */
 		failed =
 			kept > STEER_KEPT_MAX || bpf_probe_read_kernel(record->kept, kept, hello->kept) ||
 			bpf_skb_load_bytes(skb, segment->offset + skip, record->piece, bounded(piece, STEER_PIECE_MAX));
 	}
 	if (failed)
 		goto discard;
-	/* Counted first: a program that sees nothing pending must be right. */
+	/* Count first, so that a program that reads 0 pending takeovers is right. */
 	__sync_fetch_and_add(&state.takeovers_begun, 1);
 	if (bpf_map_update_elem(&alpnbpf_taken, &segment->ends, &one, BPF_NOEXIST)) {
 		__sync_fetch_and_add(&state.takeovers_begun, -1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A TCP segment in an skb that begins with its IP header, as cgroup_skb programs get it. Owns nothing. */
+/* Reads a TCP segment from an skb that starts with the IP header, as in cgroup_skb programs. Owns nothing. */
 #ifndef ALPNBPF_TCP_SEGMENT_BPF_H
 #define ALPNBPF_TCP_SEGMENT_BPF_H
 
@@ -15,21 +15,21 @@
 #define IPV4_HEADER  20 /* bytes, without options */
 #define IPV6_HEADER  40
 #define TCP_HEADER   20
-#define OFFSET_MOST  0x3fff /* of the TCP header; packet pointers have bounds */
+#define OFFSET_MOST  0x3fff /* of the TCP header: the verifier limits offsets of packet pointers */
 
 enum { VERIFIED_BY_DEVICE = 1, NOT_COMPUTED_YET = 3 }; /* CHECKSUM_UNNECESSARY, CHECKSUM_PARTIAL: skb->ip_summed */
 
-/* A TCP segment, as far as it matters here. */
+/* The fields of a TCP segment that the watch needs. */
 struct segment {
 	struct steer_connection ends;
-	__u32 header;         /* where it begins in the skb */
+	__u32 header;         /* offset of the TCP header in the skb */
 	__u32 offset, length; /* of the payload */
 	__u32 seq, ack;
 	__u16 window; /* not scaled */
 	__u8 flags;
 };
 
-/* Where its TCP header begins, from the IP header on. IPv6 may have headers in between. */
+/* The offset of the TCP header from the IP header. IPv6 may have headers in between. */
 static __always_inline __u32 transport_offset(struct __sk_buff *skb, const __u8 *ip)
 {
 	struct sk_buff *kernel_skb = (struct sk_buff *)skb;
@@ -44,10 +44,7 @@ static __always_inline __u32 transport_offset(struct __sk_buff *skb, const __u8 
 	return (__u16)(transport - network);
 }
 
-/*
- * All but the addresses. Read where they are: TCP has made its header linear before (tcp_v4_rcv), and with it what
- * comes first.
- */
+/* Reads everything except the addresses. Direct access works, because TCP has made the headers linear (tcp_v4_rcv). */
 static __always_inline bool read_segment(struct __sk_buff *skb, struct segment *segment)
 {
 	const __u8 *ip = (const __u8 *)(long)skb->data, *end = (const __u8 *)(long)skb->data_end, *tcp;
@@ -81,7 +78,7 @@ static __always_inline bool read_addresses(struct __sk_buff *skb, struct segment
 	if (ip + IPV4_HEADER > end)
 		return false;
 	if (ip[0] >> 4 != IPV6_VERSION) {
-		/* By bytes: not every machine has them aligned. */
+		/* By bytes, because the addresses may not be aligned. */
 		__builtin_memcpy(&from, ip + 12, sizeof(from));
 		__builtin_memcpy(&to, ip + 16, sizeof(to));
 		set_v4(&segment->ends.from, from);
@@ -95,15 +92,14 @@ static __always_inline bool read_addresses(struct __sk_buff *skb, struct segment
 	return true;
 }
 
-/* --- the checksum, if it is not verified yet: TCP will do that later, and drop a segment that we would have believed
- * --- */
+/* --- the checksum: TCP may verify it only later, and would drop a segment that we had trusted --- */
 
 #define SUM_STEP 32
 
 struct sum_loop {
 	struct __sk_buff *skb;
 	__u32 at, left;
-	__u64 sum; /* of 32-bit words in the byte order of the wire, RFC 1071 */
+	__u64 sum; /* of 32-bit words in network byte order, RFC 1071 */
 };
 
 static long sum_step(__u32 index, void *data)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The kernel types the programs read, reduced to the fields in use. Offsets come from the running kernel's BTF.
- * UAPI types (struct __sk_buff, the helpers' constants) come from linux/bpf.h.
+ * The kernel types that the programs read, reduced to the fields in use. Offsets come from the running kernel's BTF;
+ * UAPI types (struct __sk_buff, constants of helpers) from linux/bpf.h.
  */
 #ifndef ALPNBPF_VMLINUX_H
 #define ALPNBPF_VMLINUX_H
@@ -24,25 +24,25 @@ struct in6_addr {
 };
 
 struct sock_common {
-	__be32 skc_rcv_saddr; /* the address it is bound to … */
+	__be32 skc_rcv_saddr; /* the local address, IPv4 */
 	struct in6_addr skc_v6_rcv_saddr;
-	__u16 skc_num; /* … and its port, host order */
+	__u16 skc_num; /* the local port, host order */
 	__u16 skc_family;
 	volatile unsigned char skc_state;
 	int skc_bound_dev_if;
 	struct {
 		__s64 counter;
-	} skc_cookie; /* 0 until something has asked for it */
+	} skc_cookie; /* 0 until something asks for it */
 	struct {
 		struct net *net;
 	} skc_net;
-	__u32 skc_rcv_wnd; /* of a request: the window it was offered */
+	__u32 skc_rcv_wnd; /* of a request: the offered window */
 };
 
 struct sock {
 	struct sock_common __sk_common;
 	struct {
-		int len; /* bytes of truesize that came while a process held the lock */
+		int len; /* bytes of truesize that arrived while a process held the lock */
 	} sk_backlog;
 	int sk_rcvbuf;        /* bytes of truesize the receive queue may hold */
 	int sk_sndbuf;        /* bytes of truesize the send queue may hold */
@@ -63,7 +63,7 @@ struct inet_sock {
 struct request_sock_queue {
 	struct {
 		int counter;
-	} qlen; /* connections whose handshake is under way, or that are deferred */
+	} qlen; /* connections in the handshake, or deferred */
 };
 
 struct inet_connection_sock {
@@ -71,7 +71,7 @@ struct inet_connection_sock {
 	struct request_sock_queue icsk_accept_queue;
 };
 
-/* What the two ends agreed on with their SYNs. */
+/* The options that the two SYNs agreed on. */
 struct tcp_options_received {
 	__u16 tstamp_ok : 1, wscale_ok : 1, sack_ok : 3, snd_wscale : 4, rcv_wscale : 4;
 	__u16 mss_clamp;
@@ -82,14 +82,14 @@ struct tcp_sock {
 	__u32 copied_seq; /* head of yet unread data */
 	__u32 write_seq;  /* tail(+1) of data held in the TCP send buffer */
 	__u32 max_window; /* largest window the peer has advertised */
-	__u32 rcv_wnd;    /* the window we have advertised … */
-	__u32 rcv_wup;    /* … with this acknowledgement */
-	__u32 tsoffset;   /* of our timestamps */
-	bool is_mptcp;    /* a subflow of MPTCP; where the kernel has that */
+	__u32 rcv_wnd;    /* the window we have advertised */
+	__u32 rcv_wup;    /* the acknowledgement that advertised it */
+	__u32 tsoffset;   /* offset of our timestamps */
+	bool is_mptcp;    /* a subflow of MPTCP; the field may be missing */
 	struct tcp_options_received rx_opt;
 };
 
-/* A connection whose handshake is under way. */
+/* A connection in the handshake. */
 struct request_sock {
 	struct sock_common __req_common;
 	__u16 mss;

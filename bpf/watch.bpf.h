@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The hello watch: reads ClientHellos as they pass to the web server; attached while we are armed. It looks at packets
- * and never changes one. A connection that stays the server's is not touched; only one that is not for the server is
- * kept from it, and user space takes it over (struct steer_takeover).
+ * The watch: reads ClientHellos in passing, on their way to the web server; attached while armed. It never changes a
+ * packet. It does not touch connections that are for the web server; it drops the packets of a connection for another
+ * route, which user space takes over (struct steer_takeover).
  *
- * It sees packets where sockets get them, before TCP has put them in order: a segment of a hello that comes too early
- * is dropped, as the network might have done, and comes again in its place.
+ * It sees packets before TCP orders them: a segment of a hello that arrives out of order is dropped, as the network
+ * might drop it, and is retransmitted.
  */
 #ifndef ALPNBPF_WATCH_BPF_H
 #define ALPNBPF_WATCH_BPF_H
@@ -21,7 +21,7 @@
 #include "takeover.bpf.h"
 #include "tcp_segment.bpf.h"
 
-/* Listeners of ours, and by inheritance the sockets they accept. User space adds listeners. */
+/* Our listeners and, by inheritance, the sockets they accept. User space adds listeners. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
@@ -29,13 +29,13 @@ struct {
 	__type(value, __u8);
 } alpnbpf_ownsock SEC(".maps");
 
-/* Is it a connection to a watched address, and not our own? */
+/* Is it a connection to a listening address, and not our own? */
 static __always_inline bool is_watched(const struct segment *segment)
 {
 	return rule_of(&segment->ends.to) && !is_own(&segment->ends);
 }
 
-/* A bit for every port that connections to a watched address may have. Written by user space. */
+/* A bit for every local port of connections to inspect. Written by user space. */
 __u32 watched_ports[65536 / 32] = {};
 
 static __always_inline bool is_watched_port(__u32 port)
@@ -45,11 +45,11 @@ static __always_inline bool is_watched_port(__u32 port)
 
 static __always_inline bool is_here(struct tcp_sock *tcp)
 {
-	/* No helper gives the cookie here before 6.14. */
+	/* Before Linux 6.14, no helper returns the cookie here. */
 	return tcp->inet_conn.icsk_inet.sk.__sk_common.skc_net.net->net_cookie == netns_cookie;
 }
 
-/* The first bytes of a connection. */
+/* Handles the first bytes of a connection. */
 static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp,
 					 const struct bpf_tcp_sock *counts, const struct segment *segment)
 {
@@ -62,13 +62,13 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 		return LET_THROUGH;
 	if (sk->state == BPF_TCP_LISTEN) {
 		if (!agreed_with_request(skb, segment, &agreed))
-			return LET_THROUGH; /* made from a SYN cookie: there is no request to read */
+			return LET_THROUGH; /* from a SYN cookie: there is no request */
 	} else {
 		agreed_with_socket(tcp, counts, &agreed);
 	}
 	if ((__s32)(segment->seq - agreed.expected) < 0)
 		return LET_THROUGH;
-	/* Bytes before it are missing; or they wait in the backlog, while the server's process holds the socket. */
+	/* Bytes before it are missing, or are in the backlog while the server's process holds the socket. */
 	if (segment->seq != agreed.expected)
 		return !agreed.deferred && tcp->inet_conn.icsk_inet.sk.sk_backlog.len ? LET_THROUGH : DROP;
 	begin_hello(hello, segment);
@@ -91,7 +91,7 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 		return LET_THROUGH;
 	}
 	with_socket = bpf_sk_storage_get(&alpnbpf_partial, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!with_socket) { /* no memory: better to miss a validation than to lose a connection of the server */
+	if (!with_socket) { /* no memory: rather miss a validation than lose a connection to the server */
 		__sync_fetch_and_add(&state.untakable, 1);
 		return LET_THROUGH;
 	}
@@ -99,7 +99,7 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 	return LET_THROUGH;
 }
 
-/* Further bytes of a hello. */
+/* Handles further bytes of a hello. */
 static __always_inline int look_at_next(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp,
 					const struct bpf_tcp_sock *counts, const struct segment *segment,
 					struct partial_hello *hello)
@@ -144,20 +144,20 @@ int alpnbpf_watch(struct __sk_buff *skb)
 	struct tcp_sock *tcp;
 	struct bpf_sock *sk = skb->sk;
 
-	/* Disarmed, and this program is about to be detached: the server gets the rest of unfinished hellos. */
+	/* Not armed, and about to be detached: the server gets the rest of incomplete hellos. */
 	if (!pending && !may_be_armed())
 		return LET_THROUGH;
 	if (!sk)
 		return LET_THROUGH;
 	sk = bpf_sk_fullsock(sk);
-	/* A listener may have been given a connection to another port than its own. */
+	/* sk_lookup may assign a connection to a listener with another port. */
 	if (!sk || (sk->state != BPF_TCP_LISTEN && !is_watched_port(sk->src_port)))
 		return LET_THROUGH;
 	counts = bpf_tcp_sock(sk);
 	if (!counts)
 		return LET_THROUGH;
 	hello = bpf_sk_storage_get(&alpnbpf_partial, sk, NULL, 0);
-	/* Most packets end here: those of connections whose hello is over, and those without payload. */
+	/* Most packets end here: after the hello, or without payload. */
 	if (!hello && !pending && (counts->bytes_received || !*(volatile __u32 *)&state.watching))
 		return LET_THROUGH;
 	if (!read_segment(skb, &segment) || (!pending && !segment.length))
@@ -169,7 +169,7 @@ int alpnbpf_watch(struct __sk_buff *skb)
 		return segment.flags & TCPHDR_RST ? LET_THROUGH : DROP;
 	if (!segment.length || (segment.flags & (TCPHDR_SYN | TCPHDR_RST | TCPHDR_ACK)) != TCPHDR_ACK)
 		return LET_THROUGH;
-	/* The watch has ended, or another CPU has let more bytes through: the connection stays the server's. */
+	/* The watch has ended, or another CPU has let more bytes through: the connection stays with the server. */
 	if (hello && (!*(volatile __u32 *)&state.watching || (__s32)(counts->rcv_nxt - hello->next) > 0)) {
 		bpf_sk_storage_delete(&alpnbpf_partial, sk);
 		return LET_THROUGH;
@@ -183,7 +183,7 @@ int alpnbpf_watch(struct __sk_buff *skb)
 	return is_intact(skb, &segment) ? look_at_first(skb, sk, tcp, counts, &segment) : DROP;
 }
 
-/* sock_ops: a deferred connection gets its socket; the segment that made it was read just before, on this CPU. */
+/* In sock_ops, when a deferred connection gets its socket: this CPU has just read the segment that creates it. */
 static __always_inline void give_hello_to_socket(struct bpf_sock_ops *ops, const struct steer_connection *ends)
 {
 	struct partial_hello *hello, *with_socket;

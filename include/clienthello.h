@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The resumable ClientHello parser: does a TLS client ask for ALPN `acme-tls/1` (RFC 8737), or for a name in a table of
- * rules? Pure: no I/O, no memory of its own. Compiled for BPF (bpf/clienthello.bpf.h feeds it an skb) and natively
- * (clienthello_feed) from this one file. Whoever holds a struct clienthello owns it; all bytes of a connection go
- * through it once, in order, in any pieces.
+ * rules? No I/O, no memory of its own. Compiled for BPF (bpf/clienthello.bpf.h feeds it an skb) and natively
+ * (clienthello_feed). The caller owns struct clienthello, and feeds it the bytes of a connection once, in order, in
+ * pieces of any size.
  */
 #ifndef CLIENTHELLO_H
 #define CLIENTHELLO_H
@@ -14,28 +14,28 @@
 
 #include "clienthello_rules.h"
 
-/* What the bytes so far say. Everything but MORE is final: later bytes are not looked at. */
+/* The result for the bytes so far. Every result except MORE is final: later bytes are ignored. */
 enum clienthello_result {
-	CLIENTHELLO_MORE = 0, /* undecided, feed more */
-	CLIENTHELLO_HTTPS,    /* well-formed as far as read: no ALPN, or an ALPN list without acme-tls/1; no rule met */
-	CLIENTHELLO_ACME,     /* a whole, consistent hello whose first ALPN list holds exactly acme-tls/1 */
-	CLIENTHELLO_NOT_TLS,  /* does not begin with a ClientHello in a TLS record */
-	CLIENTHELLO_MALFORMED, /* begins like one, but a length or a record contradicts another */
-	CLIENTHELLO_TOO_LARGE, /* the message claims more than CLIENTHELLO_BODY_MAX */
-	CLIENTHELLO_RULE,      /* a whole, consistent hello without acme-tls/1 that meets rule number `rule` */
+	CLIENTHELLO_MORE = 0,  /* undecided, feed more */
+	CLIENTHELLO_HTTPS,     /* well-formed as far as read: no ALPN, or a list without acme-tls/1; no rule matches */
+	CLIENTHELLO_ACME,      /* a complete, consistent hello whose first ALPN list contains acme-tls/1 */
+	CLIENTHELLO_NOT_TLS,   /* does not start with a ClientHello in a TLS record */
+	CLIENTHELLO_MALFORMED, /* starts like one, but lengths or records are inconsistent */
+	CLIENTHELLO_TOO_LARGE, /* announces more than CLIENTHELLO_BODY_MAX bytes */
+	CLIENTHELLO_RULE,      /* a complete, consistent hello without acme-tls/1 that matches rule number `rule` */
 	CLIENTHELLO_RESULTS,
 };
 
 #define CLIENTHELLO_BODY_MAX   16384 /* longest message body accepted; real ones reach 2 KiB (post-quantum) */
 #define CLIENTHELLO_RECORD_MAX 16384 /* longest TLSPlaintext.fragment, RFC 8446 section 5.1 */
-#define CLIENTHELLO_FIELD_MAX  4     /* longest field looked at in one step */
+#define CLIENTHELLO_FIELD_MAX  4     /* longest field read in one step */
 /* Every result is reached within these wire bytes: the longest message, cut into records of one byte. */
 #define CLIENTHELLO_WIRE_MAX ((5 + 1) * (4 + CLIENTHELLO_BODY_MAX))
 
 /*
  * The wire field that comes next, in order of appearance: Handshake and ClientHello in RFC 8446 sections 4 and 4.1.2,
- * ProtocolNameList in RFC 7301 section 3.1, ServerNameList in RFC 6066 section 3. What lies between two of them
- * (versions, random, session id, suites, other extensions; without rules server_name as well) is skipped.
+ * ProtocolNameList in RFC 7301 section 3.1, ServerNameList in RFC 6066 section 3. Fields in between (versions, random,
+ * session id, suites, other extensions; without rules also server_name) are skipped.
  */
 enum clienthello_field {
 	CLIENTHELLO_AT_START = 0,           /* no byte of the message yet */
@@ -48,41 +48,41 @@ enum clienthello_field {
 	CLIENTHELLO_AT_EXTENSION,           /* 4 bytes: type and length */
 	CLIENTHELLO_AT_ALPN_LENGTH,         /* 2 bytes: length of the ProtocolNameList */
 	CLIENTHELLO_AT_NAME_LENGTH,         /* 1 byte */
-	CLIENTHELLO_AT_NAME,                /* with rules: the name, a byte a step */
-	CLIENTHELLO_AT_NAME_ACME,           /* without: 4 bytes, `acme` in the name looked for */
+	CLIENTHELLO_AT_NAME,                /* with rules: the name, one byte per step */
+	CLIENTHELLO_AT_NAME_ACME,           /* without rules: 4 bytes, `acme` of acme-tls/1 */
 	CLIENTHELLO_AT_NAME_TLS,            /* 4 bytes, `-tls` */
 	CLIENTHELLO_AT_NAME_1,              /* 2 bytes, `/1` */
 	CLIENTHELLO_AT_HOSTS_LENGTH,        /* 2 bytes: length of the ServerNameList */
 	CLIENTHELLO_AT_HOST_HEADER,         /* 3 bytes: name_type and length */
-	CLIENTHELLO_AT_HOST,                /* the host_name, a byte a step */
+	CLIENTHELLO_AT_HOST,                /* the host_name, one byte per step */
 	CLIENTHELLO_AT_END,                 /* 0 bytes: the message is complete */
 };
 
 /*
- * Where the parser stands. All zero is the start.
+ * The state of the parser. All zero is the start.
  *
- * Bytes are reserved before they arrive: when a field or a skip is scheduled, it is taken out of `body_left` at once,
- * so a length that overruns its container is seen when it is announced, and nothing is ever read on its word.
- * Enclosing lengths must match exactly (RFC 8446 section 3), so two counters are enough: what is left of the extension
- * block is `body_left`, what is left of the ALPN or server name list is `list_left`.
+ * Bytes are reserved before they arrive: a scheduled field or skip is subtracted from `body_left` at once, so a length
+ * that overruns its container is detected when it is announced, and never used. Enclosing lengths must match exactly
+ * (RFC 8446 section 3), so two counters are enough: `body_left` for the extension block, `list_left` for the ALPN or
+ * server name list.
  */
 struct clienthello {
-	__u64 alive;                      /* with rules: the names that the current one may still be */
-	__u64 matched[CLIENTHELLO_KINDS]; /* … and those that were there */
+	__u64 alive;                      /* with rules: names that the current one may still match */
+	__u64 matched[CLIENTHELLO_KINDS]; /* names that were matched */
 	__u32 value;                      /* bytes of the current field so far, big-endian */
 	__u16 record_left;                /* payload bytes left in the current record; 0: a record header comes next */
 	__u16 record_length;              /* length in the record header being read */
 	__u16 body_left;                  /* message bytes after the current skip and field */
 	__u16 list_left;                  /* bytes of the list after the current name */
-	__u16 skip;                       /* message bytes to pass over before the field */
+	__u16 skip;                       /* message bytes to skip before the field */
 	__u8 need;                        /* bytes of the field still to come */
 	__u8 record_seen;                 /* bytes of the record header seen, 0 to 4 */
 	__u8 field;                       /* enum clienthello_field */
 	__u8 result;                      /* enum clienthello_result */
-	__u8 alpn_seen;                   /* an ALPN extension was met; only the first counts */
-	__u8 acme_offered;                /* the name was in its list */
-	__u8 sni_seen;                    /* a server_name extension was met; only the first counts */
-	__u8 host_seen;                   /* … and a host_name in it, of which the same is true */
+	__u8 alpn_seen;                   /* an ALPN extension was found; only the first counts */
+	__u8 acme_offered;                /* acme-tls/1 was in its list */
+	__u8 sni_seen;                    /* a server_name extension was found; only the first counts */
+	__u8 host_seen;                   /* a host_name was found in it; only the first counts */
 	__u8 rule;                        /* with CLIENTHELLO_RULE */
 	__u8 pad;
 };
@@ -92,7 +92,7 @@ static inline void clienthello_decide(struct clienthello *ch, enum clienthello_r
 	ch->result = (__u8)result;
 }
 
-/* The next of the message: `skip` bytes without interest, then `field` of `need` bytes. */
+/* Schedules the next bytes of the message: `skip` bytes to ignore, then `field` of `need` bytes. */
 static inline void clienthello_expect(struct clienthello *ch, enum clienthello_field field, __u32 skip, __u32 need)
 {
 	if (skip + need > ch->body_left) {
@@ -106,7 +106,7 @@ static inline void clienthello_expect(struct clienthello *ch, enum clienthello_f
 	ch->value = 0;
 }
 
-/* After `skip` bytes the body may end, RFC 8446 section 4.1.2; if not, `field` follows. */
+/* The same, but the body may also end after `skip` bytes, RFC 8446 section 4.1.2. */
 static inline void clienthello_expect_or_end(struct clienthello *ch, enum clienthello_field field, __u32 skip,
 					     __u32 need)
 {
@@ -117,9 +117,9 @@ static inline void clienthello_expect_or_end(struct clienthello *ch, enum client
 }
 
 /*
- * After `skip` bytes, the last of the current name, comes the next name or the end of the list. Without rules, a list
- * without acme-tls/1 decides the route: what follows it cannot change that. Else the rest must prove to be a whole
- * hello.
+ * After `skip` bytes, the rest of the current name, comes the next name or the end of the list. Without rules, a list
+ * without acme-tls/1 decides the route, and the rest of the hello cannot change that. Otherwise the rest must be a
+ * complete hello.
  */
 static inline void clienthello_next_name(struct clienthello *ch, __u32 skip, const struct clienthello_rules *rules)
 {
@@ -133,7 +133,7 @@ static inline void clienthello_next_name(struct clienthello *ch, __u32 skip, con
 	}
 }
 
-/* The same in a list of server names. */
+/* The same for a list of server names. */
 static inline void clienthello_next_host(struct clienthello *ch, __u32 skip)
 {
 	if (!ch->list_left) {
@@ -146,7 +146,7 @@ static inline void clienthello_next_host(struct clienthello *ch, __u32 skip)
 	}
 }
 
-/* A list of names with its length in front fills an extension of `length` bytes. */
+/* Begins an extension of `length` bytes that is a list of names with its length in front. */
 static inline void clienthello_list(struct clienthello *ch, enum clienthello_field field, __u32 length)
 {
 	if (length < 2 || length > ch->body_left) {
@@ -157,7 +157,7 @@ static inline void clienthello_list(struct clienthello *ch, enum clienthello_fie
 	clienthello_expect(ch, field, 0, 2);
 }
 
-/* An extension header is complete. */
+/* Handles a complete extension header. */
 static inline void clienthello_extension(struct clienthello *ch, __u32 type, __u32 length,
 					 const struct clienthello_rules *rules)
 {
@@ -172,7 +172,7 @@ static inline void clienthello_extension(struct clienthello *ch, __u32 type, __u
 	}
 }
 
-/* A name of 1 to 255 bytes comes: `field` reads it. */
+/* Begins a name of 1 to 255 bytes, read as `field`. */
 static inline void clienthello_name(struct clienthello *ch, enum clienthello_field field, __u32 length,
 				    const struct clienthello_rules *rules)
 {
@@ -180,11 +180,11 @@ static inline void clienthello_name(struct clienthello *ch, enum clienthello_fie
 	clienthello_expect(ch, field, 0, length);
 }
 
-/* The header of an entry in the list of server names is complete. */
+/* Handles a complete header of an entry in the list of server names. */
 static inline void clienthello_host(struct clienthello *ch, __u32 type, __u32 length,
 				    const struct clienthello_rules *rules)
 {
-	/* HostName<1..2^16-1>, the only type there is; what an unknown one must hold is not known */
+	/* HostName<1..2^16-1> is the only defined type; an unknown one may be empty */
 	if (length > ch->list_left || (type == 0 && !length)) {
 		clienthello_decide(ch, CLIENTHELLO_MALFORMED);
 		return;
@@ -201,7 +201,7 @@ static inline void clienthello_host(struct clienthello *ch, __u32 type, __u32 le
 		clienthello_next_host(ch, length);
 }
 
-/* The current field is complete: act on its value and say what comes next. */
+/* Acts on the value of the completed field, and schedules what comes next. */
 static inline void clienthello_field_complete(struct clienthello *ch, const struct clienthello_rules *rules)
 {
 	__u32 value = ch->value;
@@ -219,7 +219,7 @@ static inline void clienthello_field_complete(struct clienthello *ch, const stru
 			break;
 		}
 		ch->body_left = (__u16)value;
-		/* legacy_version and random say nothing about the route */
+		/* skips legacy_version and random */
 		clienthello_expect(ch, CLIENTHELLO_AT_SESSION_ID_LENGTH, 2 + 32, 1);
 		break;
 	case CLIENTHELLO_AT_SESSION_ID_LENGTH:
@@ -304,7 +304,7 @@ static inline int clienthello_in_name(const struct clienthello *ch)
 	return ch->field == CLIENTHELLO_AT_NAME || ch->field == CLIENTHELLO_AT_HOST;
 }
 
-/* One byte of a name; after the last, what the name was is known. */
+/* Matches one byte of a name; after the last one, the matches are known. */
 static inline void clienthello_match(struct clienthello *ch, __u32 byte, const struct clienthello_rules *rules)
 {
 	__u32 kind = ch->field == CLIENTHELLO_AT_HOST;
@@ -324,7 +324,7 @@ static inline void clienthello_match(struct clienthello *ch, __u32 byte, const s
 	}
 }
 
-/* The hello is whole. ACME comes before all rules, and the first rule before those behind it. */
+/* The hello is complete. ACME takes precedence over all rules, and an earlier rule over a later one. */
 static inline void clienthello_complete(struct clienthello *ch, const struct clienthello_rules *rules)
 {
 	clienthello_decide(ch, ch->acme_offered ? CLIENTHELLO_ACME : CLIENTHELLO_HTTPS);
@@ -343,13 +343,13 @@ static inline void clienthello_complete(struct clienthello *ch, const struct cli
 	}
 }
 
-/* `count` bytes of a record header: TLSPlaintext, RFC 8446 section 5.1. Type and major version come one at a time. */
+/* Reads `count` bytes of a record header: TLSPlaintext, RFC 8446 section 5.1. Type and major version come singly. */
 static inline void clienthello_record_header(struct clienthello *ch, __u32 value, __u32 count)
 {
 	__u32 seen = ch->record_seen + count;
 
 	if (seen <= 2) {
-		/* handshake, then major version 3; in a later record a wrong one breaks a message that began as TLS */
+		/* handshake, then major version 3; in a later record another value makes the hello malformed */
 		if (value != (seen == 1 ? 22 : 3))
 			clienthello_decide(ch, ch->field == CLIENTHELLO_AT_START ? CLIENTHELLO_NOT_TLS
 										 : CLIENTHELLO_MALFORMED);
@@ -366,20 +366,20 @@ static inline void clienthello_record_header(struct clienthello *ch, __u32 value
 	if (ch->record_length < 1 || ch->record_length > CLIENTHELLO_RECORD_MAX) {
 		clienthello_decide(ch, CLIENTHELLO_MALFORMED);
 	} else if (ch->field == CLIENTHELLO_AT_START) {
-		ch->body_left = 1 + 3; /* the message header, until it says more */
+		ch->body_left = 1 + 3; /* the message header; it has the length of the rest */
 		clienthello_expect(ch, CLIENTHELLO_AT_MESSAGE_TYPE, 0, 1);
 	}
 }
 
-/* Are the next bytes to be passed over unseen? */
+/* Does the next step skip bytes without reading them? */
 static inline int clienthello_skips(const struct clienthello *ch)
 {
 	return ch->record_left && ch->skip;
 }
 
 /*
- * How many bytes the next step can take, at least 1 while undecided: of a skip any number, of a name 1, of a field at
- * most CLIENTHELLO_FIELD_MAX. It may be given fewer; the answer is the same.
+ * The number of bytes that the next step can take, at least 1 while undecided: any number of a skip, 1 of a name, at
+ * most CLIENTHELLO_FIELD_MAX of a field. Fewer bytes give the same result.
  */
 static inline __u32 clienthello_span(const struct clienthello *ch)
 {
@@ -392,9 +392,9 @@ static inline __u32 clienthello_span(const struct clienthello *ch)
 }
 
 /*
- * One step, for both worlds: take the next `count` wire bytes, 1 to clienthello_span(). `value` is those bytes,
- * big-endian; where clienthello_skips() it is not looked at. rules: the same in all steps of a hello; NULL: there are
- * none.
+ * One step, in the kernel and in user space: takes the next `count` wire bytes, 1 to clienthello_span(). `value` is
+ * those bytes, big-endian; if clienthello_skips(), it is ignored. rules: the same in all steps of a hello; NULL: there
+ * are none.
  */
 static inline void clienthello_step(struct clienthello *ch, __u32 value, __u32 count,
 				    const struct clienthello_rules *rules)
@@ -420,7 +420,7 @@ static inline void clienthello_step(struct clienthello *ch, __u32 value, __u32 c
 }
 
 #ifndef __bpf__
-/* Feed the next bytes of the connection, any number; bytes after the decision do not matter. */
+/* Feeds the next bytes of the connection, any number; bytes after the decision are ignored. */
 static inline enum clienthello_result clienthello_feed(struct clienthello *ch, const __u8 *bytes, __u32 length,
 						       const struct clienthello_rules *rules)
 {

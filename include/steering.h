@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the steering programs (bpf/steer.bpf.c) and user space share: who gets a new connection to a listened port, and
- * whose connections are ours. IPv4 addresses are v4-mapped everywhere here.
+ * What the steering programs (bpf/steer.bpf.c) and user space share: keys and values of maps, the state, and records of
+ * rings. IPv4 addresses are v4-mapped.
  */
 #ifndef ALPNBPF_STEERING_H
 #define ALPNBPF_STEERING_H
@@ -10,10 +10,10 @@
 #include <linux/types.h>
 #endif
 
-/* Listeners of one kind that are tracked; further ones cannot be (steer_state.untracked_listeners). */
+/* Tracked listeners per kind; more cannot be tracked (steer_state.untracked_listeners). */
 #define STEER_LISTENERS 16
 
-/* An end of a connection; key of `alpnbpf_address`. */
+/* The address and port of an end of a connection; key of `alpnbpf_address`. */
 struct steer_endpoint {
 	__be32 addr[4];
 	__u16 port; /* host order */
@@ -25,7 +25,7 @@ struct steer_connection {
 	struct steer_endpoint from, to;
 };
 
-/* The client that a connection of ours is made for: value of `alpnbpf_own`. */
+/* The client for which we made a connection: value of `alpnbpf_own`. */
 struct steer_client {
 	__u64 cookie; /* of our socket: distinguishes connections with the same ends */
 	struct steer_endpoint client;
@@ -35,13 +35,13 @@ struct steer_client {
 /* Value of `alpnbpf_connect`. */
 struct steer_connecting {
 	struct steer_endpoint client;
-	struct steer_connection made; /* once the SYN is on its way; from.port is 0 before */
+	struct steer_connection made; /* from.port is 0 until the SYN is sent */
 };
 
-/* What happens to a new connection to a listened address. */
+/* What happens to a new connection to a listening address. */
 enum steer_rule {
-	STEER_IN_PLACE = 1, /* armed: to alpnbpf's private listener; else it is the web server's own */
-	STEER_BYPASS = 2,   /* armed: alpnbpf's own listener there; else straight to the web server's */
+	STEER_IN_PLACE = 1, /* armed: to alpnbpf's private listener; else directly to the web server */
+	STEER_BYPASS = 2,   /* armed: to alpnbpf's listener there; else directly to the web server's */
 };
 
 enum steer_family { STEER_V4 = 0, STEER_V6 = 1, STEER_FAMILIES = 2 };
@@ -49,33 +49,33 @@ enum steer_family { STEER_V4 = 0, STEER_V6 = 1, STEER_FAMILIES = 2 };
 /* Index of `alpnbpf_private`. */
 #define STEER_PRIVATE(worker, family) (STEER_FAMILIES * (worker) + (family))
 
-/* Whose listeners are tracked: each kind has a sockmap (bpf/listener_maps.bpf.h). */
+/* The kinds of tracked listeners; each has a sockmap (bpf/listener_maps.bpf.h). */
 enum steer_kind {
 	STEER_ACME,
 	STEER_HTTPS,
 };
 
-/* A listener that was there before sock_ops was attached. */
+/* A listener that existed before sock_ops was attached. */
 struct steer_wanted {
 	struct steer_endpoint at;
 	__u32 pad;
-	__u64 cookie; /* 0: not known */
+	__u64 cookie; /* 0: unknown */
 };
 
-/* What the programs of bpf/listeners.bpf.c are asked: to keep the listeners in `wanted`. Written by user space. */
+/* The request to the programs of bpf/listeners.bpf.c: find the listeners in `wanted`. Written by user space. */
 struct steer_search {
 	__u32 kind; /* enum steer_kind */
 	__u32 count;
 	struct steer_wanted wanted[STEER_LISTENERS];
 	__u16 port; /* of all of them */
-	/* alpnbpf_keep_at alone: */
-	__u16 source_port; /* chooses among listeners that share their address */
-	__u32 index;       /* of the one in `wanted` that is looked for */
+	/* For alpnbpf_keep_at only: */
+	__u16 source_port; /* selects one of the listeners that share an address */
+	__u32 index;       /* of the one in `wanted` to find */
 	struct steer_endpoint reach;
 	__u32 pad;
 };
 
-/* What they answer, by the index in `wanted`. Cleared by user space before, written by the programs. */
+/* The result, by the index in `wanted`. Cleared by user space, then written by the programs. */
 struct steer_kept {
 	__u64 cookie;
 	__u32 is_kept;
@@ -87,17 +87,17 @@ struct steer_found {
 };
 
 /*
- * Armed means: some slot of the map of the ACME client's listeners is occupied. Closing a listener empties its slot, so
- * nothing has to be counted down. `arrivals` and `found` grow after a slot was filled. A program that finds all slots
- * empty stores in `cleared` the sum of the two that it had read before it looked: while they are equal, no slot has to
- * be looked at.
+ * Armed means that some slot of `alpnbpf_acme`, the map of the ACME client's listeners, is filled. Closing a listener
+ * empties its slot, so nothing is counted down. `arrivals` and `found` grow after a slot was filled. A program that
+ * finds all slots empty stores in `cleared` the sum of the two that it read before it looked: while they are equal, no
+ * program has to look at the slots.
  *
- * A listener that no slot takes (MPTCP, or all slots are full) is counted in `untracked_listeners`. The kernel does not
- * report when it goes. User space looks, and stores in `untracked_gone` the count it had read before it found no
- * listener. Armed as well while these two differ; user space stores a smaller count when it finds such a listener
- * itself.
+ * A listener that does not fit into a slot (MPTCP, or all slots are filled) is counted in `untracked_listeners`. The
+ * kernel does not report when it goes, so user space looks for listeners. When it finds none, it stores in
+ * `untracked_gone` the count that it read before. While the two differ, alpnbpf is armed as well. User space stores a
+ * smaller count if it finds such a listener itself.
  *
- * Programs run on many CPUs at once: what they count, they add to atomically.
+ * Programs run on several CPUs at once, and so count with atomic additions.
  */
 struct steer_state {
 	/* sock_ops */
@@ -105,27 +105,27 @@ struct steer_state {
 	__u64 untracked_listeners;
 	/* sk_lookup */
 	__u64 cleared;
-	__u64 steered; /* connections given to the private listeners */
-	/* the hello watch, including its part in sock_ops */
-	__u64 untakable;       /* connections that should have been taken over and could not be */
-	__u32 takeovers_begun; /* entries ever made in the map of connections that are being taken over … */
+	__u64 steered; /* connections assigned to the private listeners */
+	/* the watch, including its part in sock_ops */
+	__u64 untakable;       /* connections that should have been taken over but could not be */
+	__u32 takeovers_begun; /* entries added to `alpnbpf_taken` so far */
 	/* user space, the worker that takes over */
-	__u32 takeovers_ended; /* … and of them removed; steer_takeovers_pending() */
+	__u32 takeovers_ended; /* entries removed; see steer_takeovers_pending() */
 	/* user space, the main thread */
-	__u64 found; /* times it has filled slots with listeners that were there before */
+	__u64 found; /* times it filled slots with existing listeners */
 	__u64 untracked_gone;
-	__u32 watching;              /* hellos are read as they pass; cleared when that ends */
-	__u32 always;                /* armed until alpnbpf ends: as configured, or because listeners cannot be seen */
-	__u16 acme_port, https_port; /* the ACME client's, the web server's */
-	__u16 https_port_before;     /* the web server's before a reload; its connections live on. 0: none */
+	__u32 watching;              /* hellos are read in passing; cleared when that ends */
+	__u32 always;                /* always armed: as configured, or because listeners cannot be seen */
+	__u16 acme_port, https_port; /* of the ACME client and of the web server */
+	__u16 https_port_before;     /* before a reload, for connections that still exist. 0: none */
 	__u16 pad;
-	__u32 asked_index; /* of the private listener whose pending connections are asked for (alpnbpf_pending) */
+	__u32 asked_index; /* for alpnbpf_pending: the private listener to count */
 	__u32 pad2;
 };
 
 /*
- * Connections that are being taken over: the server must not get their packets. What has ended is read first: then 0
- * means that there was none at that moment.
+ * The number of connections that are being taken over; the server must not get their packets. Reads `takeovers_ended`
+ * first, so that a result of 0 is right for that moment.
  */
 static inline __u32 steer_takeovers_pending(const struct steer_state *state)
 {
@@ -141,52 +141,50 @@ static inline __u32 steer_takeovers_pending(const struct steer_state *state)
 }
 
 /*
- * What TCP agreed on with a client, and where it is: of the web server's socket, or of the request where there is none
- * yet (TCP_DEFER_ACCEPT).
+ * What TCP agreed on with a client, and the sequence numbers: from the web server's socket, or from the request if
+ * there is no socket yet (TCP_DEFER_ACCEPT).
  */
 struct steer_agreed {
-	__u32 expected;       /* sequence number of the first byte that the server's TCP does not have, */
-	__u32 next;           /* … of the first it will send */
-	__u32 receive_window; /* the server's as the client knows it, bytes, … */
-	__u32 receive_from;   /* … from this sequence number on */
+	__u32 expected;       /* sequence number of the next byte that the server's TCP expects */
+	__u32 next;           /* sequence number of the next byte that it will send */
+	__u32 receive_window; /* that the server offered, in bytes */
+	__u32 receive_from;   /* where that window begins */
 	__u32 timestamp_offset;
 	__u32 mss;
 	__u8 timestamps, sack, window_scaling, send_scale, receive_scale;
-	__u8 deferred; /* there is no socket yet */
-	__u8 mptcp;    /* it is a subflow */
+	__u8 deferred; /* a request without a socket */
+	__u8 mptcp;    /* a subflow of MPTCP */
 	__u8 pad;
 };
 
 /*
- * A connection that the web server has begun and that is not for it: its ClientHello asks for another route, or did not
- * fit what can be read in passing. A record of the ring `alpnbpf_takeovr`. From here on the program lets nothing of the
- * client through to the server (but a reset), until user space has the connection and removes the entry of
- * `alpnbpf_taken`.
+ * A record of the ring `alpnbpf_takeovr`: a connection of the web server's to be taken over, because its ClientHello
+ * asks for another route, or is too long to be read in passing. From then on, the program drops the client's packets to
+ * the server (except a reset), until user space has taken over the connection and removes the entry of `alpnbpf_taken`.
  */
-#define STEER_KEPT_AT   3584 /* of a hello in pieces: no piece is kept that begins later than this … */
-#define STEER_PIECE_MAX 4096 /* … or is longer; a power of two */
+#define STEER_KEPT_AT   3584 /* of a hello in pieces, a piece is kept only if it begins before this byte */
+#define STEER_PIECE_MAX 4096 /* and is at most this long; a power of two */
 #define STEER_KEPT_MAX  (STEER_KEPT_AT + STEER_PIECE_MAX)
 
 struct steer_takeover {
 	struct steer_connection ends; /* from the client, to the web server's address */
-	__u32 ifindex;                /* of the interface it arrives at; scope of a link-local client */
-	__u32 first;                  /* sequence number of the first byte in `kept`, or `piece` when nothing is kept */
-	__u32 passed;                 /* … of the first that was not let through to the server */
-	__u32 acknowledged;           /* what we send next */
-	__u32 window;                 /* the client's, bytes */
+	__u32 ifindex;                /* of the interface it arrived on; the scope of a link-local client */
+	__u32 first;        /* sequence number of the first byte in `kept`, or in `piece` if nothing is kept */
+	__u32 passed;       /* sequence number of the first byte not let through to the server */
+	__u32 acknowledged; /* sequence number of the next byte we send */
+	__u32 window;       /* the client's, in bytes */
 	struct steer_agreed agreed;
 	__u16 kept_length;  /* bytes that the server's TCP has acknowledged */
-	__u16 piece_length; /* what follows them, or the first of it; the client sends again what is missing */
+	__u16 piece_length; /* bytes after them, maybe not all; the client retransmits the rest */
 	__u8 piece[STEER_PIECE_MAX];
 	__u8 kept[STEER_KEPT_MAX];
 };
 
-/* Most hellos come in one segment; their records end after this many bytes of `piece`. */
+/* Most hellos come in one short segment; their records end after this many bytes of `piece`. */
 #define STEER_BRIEF_MAX  2048
 #define STEER_BRIEF_SIZE (__builtin_offsetof(struct steer_takeover, piece) + STEER_BRIEF_MAX)
 
-/* A record of the ring `alpnbpf_arrival`: the ACME client listens; or the web server does, and its listener is
- * untracked. */
+/* A record of the ring `alpnbpf_arrival`: the ACME client began to listen, or the web server did, untracked. */
 struct steer_arrival {
 	struct steer_endpoint at;
 	__u32 tracked;
