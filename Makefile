@@ -1,6 +1,5 @@
-# alpnbpf: build, test, install. Quiet unless V=1; SANITIZE=1 builds the user half with ASan, UBSan and
-# its assertions, FUZZ=1 the fuzzers, COVERAGE=1 what counts its lines, STATIC=1 (`make static`) a stripped
-# binary without any library.
+# alpnbpf: build, test, install. Quiet unless V=1. SANITIZE=1 builds the user half with ASan, UBSan and assertions,
+# FUZZ=1 the fuzzers, COVERAGE=1 for `make coverage`, STATIC=1 (`make static`) a stripped binary without shared libraries.
 # SPDX-License-Identifier: BSD-2-Clause
 
 VERSION := 0.1.0
@@ -29,18 +28,19 @@ BIN    := build-coverage/alpnbpf
 BIN_OBJS = $(OUT)/tests/coverage/without_sandbox.o
 LDFLAGS += -Wl,--wrap=sandbox_files,--wrap=sandbox_calls
 else ifeq ($(STATIC),1)
-# Still position independent: what stands in front of the internet keeps its random addresses.
+# Position independent, so that addresses stay random in a program that faces the internet.
 OUT    := build-static
 CFLAGS ?= -O2 -DNDEBUG
 override CFLAGS += -fPIE -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -DALPNBPF_STATIC
 override LDFLAGS += -static-pie -s -Wl,--gc-sections -Wl,-z,pack-relative-relocs
 BIN    := build-static/alpnbpf
-# Source lines are for the verifier's log, and a third of an object: struct btf_ext_header, line_info_len = 0.
+# Drop source lines, which only the verifier's log uses, and which are a third of an object: struct btf_ext_header,
+# line_info_len = 0.
 NO_LINE_INFO = $(LLVM_OBJCOPY) --dump-section .BTF.ext=$@.ext $@.tmp && \
 	printf '\0\0\0\0' | dd of=$@.ext bs=1 seek=20 conv=notrunc status=none && \
 	$(LLVM_OBJCOPY) --update-section .BTF.ext=$@.ext $@.tmp && rm $@.ext &&
-# The linker says of every static program with getaddrinfo() or getgrnam() that it needs glibc's shared modules.
-# user/base/address.c and user/operate/control.c see to it that this one does not.
+# The linker warns that every static program with getaddrinfo() or getgrnam() needs glibc's shared modules.
+# user/base/address.c and user/operate/control.c make sure that this one does not.
 LINK_SAID = 2>$(OUT)/link.log; code=$$?; \
             sed "/: in function /{N;/Using '\(getaddrinfo\|getgrnam\)' in statically linked/d}" $(OUT)/link.log >&2; \
             exit $$code
@@ -62,16 +62,16 @@ ALL_CFLAGS = -std=gnu17 $(WARNINGS) $(CFLAGS) $(SANFLAGS) -pthread -D_GNU_SOURCE
              $(CPPFLAGS) -ffile-prefix-map=$(CURDIR)=. \
              -Iinclude -Iuser -I$(OUT) $(LIBBPF_CFLAGS) $(SECCOMP_CFLAGS)
 ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/;s/ppc64le/powerpc/;s/s390x/s390/;s/riscv64/riscv/')
-# -g is for BTF; what else it makes is stripped again, and the folder of the build is nobody's business.
+# -g is for BTF; the rest of the debug information is stripped, and the build folder does not appear in it.
 # The BPF target has no multiarch include folder of its own (asm/types.h).
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror -Wno-address-of-packed-member \
              -ffile-prefix-map=$(CURDIR)=. \
              $(if $(MULTIARCH),-idirafter /usr/include/$(MULTIARCH)) -Iinclude -Ibpf $(LIBBPF_CFLAGS)
 
-# The rooms of the user half, from the ground up: each may use what stands before it, nothing behind it (tools/layers).
+# The rooms of the user half, from the ground up: each may use only the ones before it (tools/layers).
 ROOMS := base system hello options dataplane steering engine operate attach commands
-# What a program links: its own objects, then the rooms from the top down.
+# A program links its own objects, then the rooms from the top down.
 LIBS_DOWN := $(patsubst %,$(OUT)/%.a,commands attach operate engine steering dataplane options hello system base)
 USER_OBJS := $(patsubst user/%.c,$(OUT)/%.o,$(wildcard user/*.c user/*/*.c))
 BPF_SKELS := $(OUT)/sockmap.skel.h $(OUT)/steer.skel.h $(OUT)/listeners.skel.h
@@ -85,7 +85,7 @@ all: $(BIN)
 $(BIN): $(OUT)/main.o $(BIN_OBJS) $(LIBS_DOWN)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBBPF_LIBS) $(SECCOMP_LIBS) $(LINK_SAID)
 
-# One a room; made anew, so that a source that is gone leaves no object behind.
+# One archive per room; created anew, so that a removed source leaves no object behind.
 define archive
 $(OUT)/$(1).a: $(patsubst user/%.c,$(OUT)/%.o,$(wildcard user/$(1)/*.c))
 	$$(call say,AR,$$@)rm -f $$@ && $$(AR) rcs $$@ $$^
@@ -98,25 +98,25 @@ static:
 $(OUT)/%.o: user/%.c | $(BPF_SKELS)
 	$(call say,CC,$<)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-# .bpf.c -> .bpf.o -> .skel.h. Linking leaves out what only a linker would need, a third of the object.
+# .bpf.c -> .bpf.o -> .skel.h. Linking drops what only a linker needs, a third of the object.
 $(OUT)/%.bpf.o: bpf/%.bpf.c | $(OUT)
 	$(call say,BPF,$<)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@.tmp $< && \
 		$(LLVM_STRIP) -g $@.tmp && $(NO_LINE_INFO) $(BPFTOOL) gen object $@ $@.tmp && rm $@.tmp
 
-# Of the Makefile: it has the names.
+# Depends on the Makefile, which has the names.
 %.skel.h: %.bpf.o Makefile
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name alpnbpf_$(subst .,_,$(notdir $*)) > $@
 
 $(OUT):
 	$(Q)mkdir -p $(OUT)/bpf
 
-# check and its parts; man, completions, install, uninstall and deb.
+# check and its suites; man, completions, install, uninstall and deb.
 include tools/tests.mk tools/install.mk
 
 lint: $(BIN)
 	$(Q)ROOMS="$(ROOMS)" tools/lint
 
-# Beside nginx, HAProxy and a direct connection; QUICK=1 for some minutes. BENCH_ARGS go to tools/bench/run.py.
+# Compares with nginx, HAProxy and a direct connection; QUICK=1 takes some minutes. BENCH_ARGS go to tools/bench/run.py.
 bench: $(BIN) $(OUT)/bench-load
 	$(Q)tools/bench/run.py $(if $(filter 1,$(QUICK)),--quick) $(BENCH_ARGS)
 

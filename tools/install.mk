@@ -1,4 +1,4 @@
-# What `make install` puts where, and the Debian package.
+# `make install`, `make uninstall` and the Debian package.
 # SPDX-License-Identifier: BSD-2-Clause
 
 PREFIX  ?= /usr/local
@@ -20,7 +20,7 @@ man: $(OUT)/alpnbpf.8
 $(OUT)/alpnbpf.8: tools/man/alpnbpf.8.scd | $(OUT)
 	$(call say,MAN,$@)scdoc <$< >$@
 
-# systemd looks into /usr/local/lib as well. The unit has the path of the binary in it.
+# systemd also reads units in /usr/local/lib. The unit contains the path of the binary.
 $(OUT)/alpnbpf.service: tools/systemd/alpnbpf.service.in FORCE | $(OUT)
 	$(call say,UNIT,$@)sed 's|@SBINDIR@|$(SBINDIR)|' $< >$@
 
@@ -46,7 +46,7 @@ install: $(BIN) man completions $(OUT)/alpnbpf.service
 	install -D -m 0644 tools/systemd/alpnbpf.socket $(DESTDIR)$(UNITDIR)/alpnbpf.socket
 	install -D -m 0644 tools/systemd/alpnbpf.sysusers $(DESTDIR)$(SYSUSERSDIR)/alpnbpf.conf
 
-# By name, and only folders of its own: whatever DOCDIR is, nothing of somebody else's goes.
+# Removes files by name, and only its own folders, whatever DOCDIR is.
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/alpnbpf $(DESTDIR)$(MANDIR)/man8/alpnbpf.8 $(DESTDIR)$(BASHDIR)/alpnbpf \
 		$(DESTDIR)$(ZSHDIR)/_alpnbpf $(DESTDIR)$(FISHDIR)/alpnbpf.fish \

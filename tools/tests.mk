@@ -1,4 +1,4 @@
-# The tests. Which of them when: docs/HACKING.md.
+# The tests. docs/HACKING.md says when to run which.
 # SPDX-License-Identifier: BSD-2-Clause
 
 PYTEST ?= /usr/bin/python3 -m pytest
@@ -17,29 +17,29 @@ FUZZ_OBJS  := $(patsubst %.c,$(OUT)/%.o,$(filter-out tests/fuzz/fuzz_%,$(wildcar
 SUITES := unit engine bpf fuzz e2e
 QUICK_SUITES := unit engine bpf e2e-quick
 
-# The test command: `sudo make check`. On Debian it installs what is missing, and says what. One suite after another,
-# since some of the end-to-end tests measure time. SANITIZE=1 for the sanitizer build.
+# The test command: `sudo make check`. On Debian it installs missing packages, and prints which. Runs one suite after
+# another, because some end-to-end tests measure time. SANITIZE=1 for the sanitizer build.
 check:
 	$(Q)! command -v apt-get >/dev/null || tools/deps check
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) check-build
 	$(Q)for suite in $(SUITES); do $(MAKE) --no-print-directory check-$$suite || exit 1; done
 	@echo "check: all suites passed"
 
-# What to run before each commit: two minutes at most on two cores.
+# Run this before each commit: at most two minutes on two cores.
 check-quick:
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) check-build
 	$(Q)for suite in $(QUICK_SUITES); do $(MAKE) --no-print-directory check-$$suite || exit 1; done
 	@echo "check-quick: all suites passed"
 
-# What the suites run; the fuzzers are built when they are run.
+# Builds what the suites run, except the fuzzers.
 check-build: e2e-build $(UNIT_TESTS) $(ENGINE_TESTS) $(BPF_TESTS)
 
-# Some of the end-to-end tests run `make install` and `make static`: of the usual build, whatever it is that they test.
+# Some end-to-end tests run `make install` and `make static`, always of the usual build.
 e2e-build: $(BIN)
 	$(Q)$(MAKE) --no-print-directory SANITIZE=0 all man completions
 	$(Q)$(MAKE) --no-print-directory SANITIZE=0 static
 
-# As many jobs as there are CPUs, unless make was told how many.
+# One job per CPU, unless make has a -j.
 PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 $(OUT)/bpf/%.bpf.o: tests/bpf/%.bpf.c | $(OUT)
@@ -48,11 +48,11 @@ $(OUT)/bpf/%.bpf.o: tests/bpf/%.bpf.c | $(OUT)
 $(OUT)/tests/%.o: tests/%.c | $(OUT)
 	$(call say,CC,$<)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Itests -MMD -MP -c -o $@ $<
 
-# A test links what it calls, and no more: an archive gives the objects that are asked for.
+# From an archive, a test links only the objects that it calls.
 $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(LIBS_DOWN)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) -o $@ $^ $$(pkg-config --libs cmocka) $(LIBBPF_LIBS) $(SECCOMP_LIBS)
 
-# Their clock and their log are the lab's.
+# The lab replaces their clock and their log.
 $(OUT)/tests/engine/test_%: $(OUT)/tests/engine/test_%.o $(ENGINE_OBJS) $(BIN_OBJS) $(LIBS_DOWN)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--wrap=monotonic_us,--wrap=log_write -o $@ $^ $$(pkg-config --libs cmocka) $(LIBBPF_LIBS) \
 		$(SECCOMP_LIBS)
@@ -63,14 +63,14 @@ $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_OBJS) $(LIBS_DOWN)
 $(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/bpf/%.skel.h $(OUT)/hello.a $(OUT)/base.a
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(OUT)/hello.a $(OUT)/base.a $$(pkg-config --cflags --libs cmocka) $(LIBBPF_LIBS)
 
-# Each takes a second at most; one that hangs fails.
+# Each takes a second at most; one that hangs is ended.
 check-unit: $(UNIT_TESTS)
 check-engine: $(ENGINE_TESTS)
 check-bpf: $(BPF_TESTS)
 check-unit check-engine check-bpf:
 	$(Q)for t in $^; do timeout 300 $$t || { echo "$@: FAILED: $$t"; exit 1; }; done
 
-# A fuzzer for each parser of what others write: FUZZ_SECONDS each, as many at once as there are CPUs.
+# A fuzzer for each parser of foreign input: FUZZ_SECONDS each, one per CPU at a time.
 fuzz-build: $(FUZZERS)
 
 check-fuzz: FUZZ_SECONDS = 5
@@ -78,21 +78,21 @@ fuzz check-fuzz:
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) SANITIZE=0 FUZZ=1 fuzz-build
 	$(Q)tools/fuzz $(FUZZ_SECONDS) $(patsubst $(OUT)/%,build-fuzz/%,$(FUZZERS))
 
-# tests/e2e/run says what runs beside what. For some of them: make check-e2e PYTEST_ARGS='-k reload'.
+# tests/e2e/run decides what runs in parallel. To select tests: make check-e2e PYTEST_ARGS='-k reload'.
 check-e2e check-e2e-quick: e2e-build
 	$(Q)ALPNBPF=$(abspath $(BIN)) PYTEST="$(PYTEST)" E2E_ONLY="$(E2E_ONLY)" tests/e2e/run $(PYTEST_ARGS)
 
 check-e2e-quick: E2E_ONLY = not long and not alone
 
-# Older kernels in an emulator; apart from `check`, since it fetches them.
+# Other kernels, in an emulator. Not part of `check`, because it downloads them.
 check-kernels: $(BIN)
 	$(Q)tests/kernels/run
 
-# Builds, installs, removes and purges it; in a copy-on-write view of this machine.
+# Builds, installs, removes and purges the package, in a copy-on-write view of this machine.
 check-package:
 	$(Q)$(PYTEST) -q tests/package
 
-# How much of user/ the tests run, a folder a line: a build of its own, the suites in C, then the end-to-end tests.
+# Line coverage of user/, one folder per line: a build of its own, the suites in C, then the end-to-end tests.
 coverage: $(BIN)
 	$(Q)$(MAKE) --no-print-directory $(PARALLEL) SANITIZE=0 COVERAGE=1 coverage-run
 

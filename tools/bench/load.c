@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The benchmark's load: `load server PORT` and `load client ADDRESS PORT OPTION=NUMBER ...`, one thread and one epoll
- * set each. The client prints one line of JSON. Every byte that arrives is compared.
+ * The load generator of the benchmark: `load server PORT` and `load client ADDRESS PORT OPTION=NUMBER ...`, each with
+ * one thread and one epoll set. The client prints one line of JSON. Every received byte is checked.
  *
- *   sessions=1 up=1 down=1 rounds=1     of each session; rounds=0 goes on until seconds are over
+ *   sessions=1 up=1 down=1 rounds=1     for each session; rounds=0 repeats until `seconds` have passed
  *   seconds=0                           ends the run
- *   reconnect=0                         a session that has had its rounds is made anew, until there were that many
- *   pace=0                              bytes a second which each client reads
+ *   reconnect=0                         replaces finished sessions by new ones, until there were so many
+ *   pace=0                              bytes per second that each client reads
  *   rcvbuf=0 sndbuf=0                   of the client's sockets
- *   hold=0                              1: keep the sessions, silent, until standard input ends; 2: the server sends
- *                                       without end, the client reads nothing
+ *   hold=0                              1: keep the sessions idle until standard input ends; 2: the server sends
+ *                                       endlessly, the client reads nothing
  */
 #include "load.h"
 
@@ -26,7 +26,7 @@
 
 #define DESCRIPTORS 65536
 #define BATCH       256
-#define TICK        0.02 /* seconds between two looks of paced readers */
+#define TICK        0.02 /* seconds between two reads of paced readers */
 
 struct connection {
 	int fd;
@@ -141,7 +141,7 @@ static void open_session(struct connection *connection)
 		die("connect");
 	memcpy(preface.hello, hello, sizeof(preface.hello));
 	memcpy(preface.command, &connection->command, sizeof(preface.command));
-	/* As a TLS client would: the hello by itself, and what follows after it. */
+	/* Like a TLS client: first the hello alone, then the rest. */
 	if (send(connection->fd, preface.hello, sizeof(preface.hello), MSG_NOSIGNAL) != sizeof(preface.hello) ||
 	    send(connection->fd, preface.command, sizeof(preface.command), MSG_NOSIGNAL) != sizeof(preface.command))
 		die("send of the preface");
@@ -194,7 +194,7 @@ static void end_round(struct connection *connection)
 		open_session(connection);
 }
 
-/* Returns false when the connection is over. */
+/* False when the connection has ended. */
 static bool receive_some(struct connection *connection, size_t most)
 {
 	while (most) {
@@ -252,7 +252,7 @@ static bool receive_some(struct connection *connection, size_t most)
 			end_round(connection);
 			return true;
 		}
-		connection->send_to += connection->command.down; /* the answer; the last one may be on its way still */
+		connection->send_to += connection->command.down; /* the answer; the last one may still be under way */
 		send_some(connection);
 		end_round(connection);
 	}
@@ -447,7 +447,7 @@ static void parse(int argc, char **argv)
 				known = true;
 			}
 		if (!known) {
-			fprintf(stderr, "load: %s is no option\n", argv[i]);
+			fprintf(stderr, "load: unknown option %s\n", argv[i]);
 			exit(2);
 		}
 	}

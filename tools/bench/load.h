@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What both ends of the benchmark speak: a ClientHello, so that routers have something to inspect; one command; then
- * rounds of `up` bytes from the client and `down` bytes back. All bytes come from one pattern, and both ends compare
- * them.
+ * The protocol of the benchmark: a ClientHello, for routers to inspect; one command; then rounds of `up` bytes from the
+ * client and `down` bytes back. All bytes come from one pattern, which both ends check.
  */
 #ifndef ALPNBPF_BENCH_LOAD_H
 #define ALPNBPF_BENCH_LOAD_H
@@ -19,8 +18,8 @@
 
 struct command {
 	uint64_t up, down; /* bytes of a round */
-	uint32_t rounds;   /* 0: without end */
-	uint32_t linger;   /* 1: the server sends without end and reads nothing */
+	uint32_t rounds;   /* 0: endless */
+	uint32_t linger;   /* 1: the server sends endlessly and reads nothing */
 };
 
 static unsigned char pattern[PERIOD + CHUNK];

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Draws a results.json with gnuplot, as SVG. `plots.py RESULTS DIRECTORY` draws one that is there."""
+"""Draws a results.json with gnuplot, as SVG. `plots.py RESULTS DIRECTORY` draws an existing one."""
 import json
 import os
 import subprocess
@@ -44,7 +44,7 @@ def draw(path, title, label, rows, groups):
 
 
 def relative(figures):
-    """To the direct connection's median."""
+    """Divides by the direct connection's median."""
     direct = figures["direct"][0]
     return {row: tuple(value / direct for value in values) for row, values in figures.items()} if direct else {}
 
@@ -66,7 +66,7 @@ def draw_all(document, directory):
     for path, title, label, groups in (
             ("cpu.svg", "CPU of the whole machine for the same work", "times a direct connection",
              cpu_groups(results, ["download-1", "download-16", "upload-1", "upload-16", "wan-100K", "wan-1M", "wan-10M"])),
-            ("requests.svg", "CPU of the whole machine a request or connection", "times a direct connection",
+            ("requests.svg", "CPU of the whole machine per request or connection", "times a direct connection",
              cpu_groups(results, ["request-512-1", "request-512-64", "request-16K-1", "request-16K-64", "connection",
                                   "tls-http1-1K", "tls-http1-16K", "tls-http2-16K", "tls-connection"])),
             ("idle.svg", "Memory of an idle session, kernel and process, with client and server", "bytes",

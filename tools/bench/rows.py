@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-What is compared: a direct connection, the peers, and the program in its ways. Each row is up while it is measured and not
-otherwise: programs of BPF on the cgroup or the network namespace would be part of what the others cost.
+The rows: a direct connection, the peers, and alpnbpf in its modes. A row runs only while it is measured: its BPF programs on
+the cgroup or the network namespace would add to the cost of the others.
 """
 import contextlib
 import os
@@ -21,7 +21,7 @@ ALPNBPF = os.path.join(ROOT, "alpnbpf")
 PEERS = ("nginx", "haproxy")
 ALL = ("direct", "nginx", "haproxy", "alpnbpf", "alpnbpf-sockmap", "alpnbpf-user", "front-armed", "in-place-idle",
        "in-place-armed", "in-place-steered")
-ACME, RESPONDER = 10443, 10444  # the second is listened on while a row is measured that is armed
+ACME, RESPONDER = 10443, 10444  # a process listens on the second while an armed row is measured
 QUICK = ("direct", "nginx", "haproxy", "alpnbpf", "in-place-armed")
 
 NGINX = """
@@ -74,7 +74,7 @@ http {{
 
 
 class Row:
-    """Something between client and server: its port, and while it is up the processes whose memory counts."""
+    """A program between client and server: its port, and its processes, whose memory is measured."""
 
     def __init__(self, name, port, begin=None):
         self.name, self.port, self._begin, self.child, self._end = name, port, begin, None, contextlib.ExitStack()
@@ -102,7 +102,7 @@ class Row:
 
 
 class Servers:
-    """The port behind the routers, and the one that is served in place."""
+    """The server's port behind the routers, and the one served in place."""
 
     def __init__(self, first):
         self.ports = (self.backend, self.in_place) = range(first, first + 2)
@@ -145,7 +145,7 @@ def start_tls_servers(directory):
 
 
 def program(*command):
-    """How a row begins: the program is started, and stopped when the stack of its end is closed."""
+    """Returns a function that starts the program, and stops it when the row's exit stack is closed."""
     def begin(end):
         child = Child(*command)
         end.callback(child.stop)
@@ -162,7 +162,7 @@ def attach(*options, acme=ACME):
 
 
 def attach_armed(*options):
-    """Somebody listens on the ACME port meanwhile."""
+    """A process listens on the ACME port meanwhile."""
     def begin(end):
         end.enter_context(socket.create_server(("127.0.0.1", RESPONDER)))
         child = attach(*options, "--inspect", "watch", acme=RESPONDER)(end)
@@ -195,7 +195,7 @@ def make(name, port, servers, directory):
         return Row(name, servers.in_place, attach_armed(*in_place))
     if name == "in-place-steered":
         return Row(name, servers.in_place, attach(*in_place, "--arm", "always", "--inspect", "steer"))
-    sys.exit(f"no row {name}: there are {', '.join(ALL)}")
+    sys.exit(f"unknown row {name}; rows: {', '.join(ALL)}")
 
 
 def make_all(names, first_port, servers, directory):

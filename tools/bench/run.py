@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Compares the program with nginx and HAProxy, side by side in one run: the same bytes, the same machine, rounds interleaved
-(A B C D A B C D ...). The client has a network namespace of its own behind a veth pair of MTU 1500; all else is in
-another. Rows are in rows.py, the work in scenarios.py.
+Compares alpnbpf with nginx and HAProxy in one run: the same bytes, the same machine, interleaved rounds (A B C D A B C D ...).
+The client has a network namespace of its own, behind a veth pair with MTU 1500; everything else is in another one. rows.py has
+the programs compared, scenarios.py the work.
 
     tools/bench/run.py [--quick] [--rounds N] [--only SCENARIO,...] [--rows ROW,...] [--congestion NAME] [--out DIRECTORY]
 """
@@ -63,15 +63,15 @@ def describe(rounds, congestion):
 
 def prepare_namespaces(veth, congestion):
     for prefix in ([], veth.namespace.prefix()):
-        # Thousands of connections a second, over and over; and the machine's own choice of congestion control would be
-        # part of the figures: BBR paces with timers, which cost most where they are virtual.
+        # For thousands of connections per second; and because the machine's own congestion control would affect the
+        # figures: BBR paces with timers, which are expensive in a virtual machine.
         netns.run(*prefix, "sysctl", "-qw", "net.ipv4.tcp_tw_reuse=1", "net.ipv4.ip_local_port_range=10000 65000",
                   f"net.ipv4.ip_local_reserved_ports={rows_module.ACME},{rows_module.RESPONDER}",
                   f"net.ipv4.tcp_congestion_control={congestion}")
 
 
 def measure(bench, scenarios, rows, rounds):
-    """name -> summary, printed as it comes."""
+    """name -> summary; each is printed at once."""
     every = {}
     for name, work in scenarios.items():
         results = {row.name: [] for row in rows}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-The work that is measured, each the same byte for byte for every row. Figures are lower-is-better but for *_per_s. CPU is
-that of the whole machine, from /proc/stat: client, kernel, router and server together.
+The work that is measured, byte for byte the same for every row. Lower figures are better, except *_per_s. CPU is that of
+the whole machine, from /proc/stat: client, kernel, router and server together.
 """
 import json
 import os
@@ -35,7 +35,7 @@ class Bench:
         self.seconds = 1 if quick else 3
 
     def wait_quiet(self):
-        """Until the machine has nothing to do: starting a row, and ending the one before, is not its work."""
+        """Waits until the machine is idle, so that starting a row, and ending the previous one, is not measured."""
         end = time.monotonic() + (1 if self.quick else 5)
         while time.monotonic() < end:
             before = cpu_seconds()
@@ -83,7 +83,7 @@ class Bench:
         return {"cpu_s_per_GB": report["cpu"] / gigabytes, "MB_per_s": gigabytes * 1000 / report["seconds"]}
 
     def held(self, row, sessions, hold, settle):
-        """Memory and CPU while sessions stand: bytes a session, share of one CPU."""
+        """Memory and CPU of established sessions: bytes per session, share of one CPU."""
         def memory():
             with open("/proc/meminfo") as file:
                 slab = int(re.search(r"^Slab:\s+(\d+)", file.read(), re.MULTILINE).group(1)) * 1024
@@ -95,8 +95,8 @@ class Bench:
         child = subprocess.Popen([*self.veth.namespace.prefix(), *self._client(row, sessions=sessions, hold=hold)],
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if "holding" not in child.stdout.readline():
-            sys.exit(f"{row.name}: the load did not stand")
-        time.sleep(settle)  # a measuring interval: what is on its way arrives
+            sys.exit(f"{row.name}: the load generator's sessions were not established")
+        time.sleep(settle)  # a measuring interval: bytes under way arrive
         used = memory() - before
         busy, begin = cpu_seconds(), time.monotonic()
         time.sleep(1 if self.quick else 2)
@@ -132,7 +132,7 @@ class Bench:
 
 
 def load_scenarios(bench):
-    """name -> function of a row; before the load generator's own server."""
+    """name -> function of a row; with the load generator's own server."""
     size = 400_000_000 if bench.quick else 2_000_000_000
     result = {
         "download-1": lambda row: bench.bulk(row, 1, down=size),
@@ -159,7 +159,7 @@ def load_scenarios(bench):
 
 
 def tls_scenarios(bench):
-    """Before nginx; TLS and HTTP are most of the work here."""
+    """With nginx as the server; TLS and HTTP are most of the work."""
     result = {"tls-http1-1K": lambda row: bench.tls_http1(row, "/1k")}
     if bench.quick:
         return result

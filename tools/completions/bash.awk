@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# From the lines of `generate`: what bash.body asks for.
+# Turns the lines of `generate` into the functions that bash.body calls.
 $1 == "command" {
 	commands = commands (commands == "" ? "" : " ") $2
 	if ($4 != "")
@@ -16,7 +16,7 @@ $1 == "option" {
 END {
 	print "# Completion of alpnbpf for bash; generated from its help.\n"
 	print "_alpnbpf_commands='" commands "'\n"
-	print "# What the value of an option of a command is: file, any, or words and the words. Nothing for a flag."
+	print "# The kind of value of an option: file, any, or words and the words. Nothing for a flag."
 	print "_alpnbpf_value()\n{\n\tcase $1:$2 in\n" values "\tesac\n}\n"
 	print "_alpnbpf_takes()\n{\n\tcase $1 in\n" takes "\tesac\n}\n"
 	print "_alpnbpf_options()\n{\n\tcase $1 in"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# From the lines of `generate`: completions for fish.
+# Turns the lines of `generate` into completions for fish.
 function quoted(text)
 {
 	gsub(/[\\']/, "\\\\&", text)
@@ -13,7 +13,7 @@ function complete(command, rest)
 
 BEGIN {
 	print "# Completion of alpnbpf for fish; generated from its help.\n"
-	print "function __alpnbpf_is -d 'Whether this command stands first, and the words are still its own'"
+	print "function __alpnbpf_is -d 'Whether this is the command, and no -- came yet'"
 	print "    set -l words (commandline -opc)\n    test \"$words[2]\" = $argv[1]; and not contains -- -- $words\nend\n"
 	print "complete -c alpnbpf -f"
 }

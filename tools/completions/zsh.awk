@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# From the lines of `generate`: completions for zsh, in the words of its _arguments.
+# Turns the lines of `generate` into completions for zsh, as arguments of _arguments.
 function quoted(text)
 {
 	gsub(/[\[\]:\\]/, "\\\\&", text)
@@ -16,7 +16,7 @@ $1 == "command" {
 
 $1 == "option" {
 	spec = $3
-	if ($6 ~ /repeatable|once a /)
+	if ($6 ~ /repeatable|once per /)
 		spec = "*" spec
 	else if ($3 == "--help" || $3 == "--version")
 		spec = "(- *)" spec
