@@ -141,6 +141,11 @@ bool lab_use(enum dataplane_choice choice)
 	return true;
 }
 
+enum dataplane_choice lab_used(void)
+{
+	return sockmap ? DATAPLANE_SOCKMAP : DATAPLANE_USER;
+}
+
 static unsigned int count_descriptors(void)
 {
 	DIR *directory = opendir("/proc/self/fd");
@@ -672,7 +677,7 @@ static uint8_t pattern_at(uint64_t offset)
 	return (uint8_t)(offset % 251 + offset / 65521);
 }
 
-static void fill_pattern(uint8_t *out, size_t length, uint64_t offset)
+void lab_pattern(uint8_t *out, size_t length, uint64_t offset)
 {
 	for (size_t i = 0; i < length; i++)
 		out[i] = pattern_at(offset + i);
@@ -685,7 +690,7 @@ static size_t send_pattern(int fd, size_t length, uint64_t offset)
 	size_t count = length < CHUNK ? length : CHUNK;
 	ssize_t sent;
 
-	fill_pattern(bytes, count, offset);
+	lab_pattern(bytes, count, offset);
 	sent = send(fd, bytes, count, MSG_NOSIGNAL);
 	assert_true(sent > 0 || errno == EAGAIN);
 	return sent > 0 ? (size_t)sent : 0;
@@ -701,7 +706,7 @@ static size_t receive_pattern(int fd, size_t length, uint64_t offset)
 	if (count < 0 && errno == EAGAIN)
 		return 0;
 	assert_true(count > 0);
-	fill_pattern(expected, (size_t)count, offset);
+	lab_pattern(expected, (size_t)count, offset);
 	assert_memory_equal(bytes, expected, (size_t)count);
 	return (size_t)count;
 }

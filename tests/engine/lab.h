@@ -53,6 +53,8 @@ struct lab_pair {
  * used.
  */
 bool lab_use(enum dataplane_choice choice);
+/* Which that is. */
+enum dataplane_choice lab_used(void);
 /* Tests for one data plane, and for both in turn: how many failed. */
 #define lab_run_tests_with(choice, tests)                                                                              \
 	(lab_use(choice)                                                                                               \
@@ -153,6 +155,8 @@ void lab_send(struct lab *lab, int fd, const void *bytes, size_t length);
 /* The next bytes that come are these. */
 void lab_expect(struct lab *lab, int fd, const void *bytes, size_t length);
 void lab_expect_nothing(struct lab *lab, int fd);
+/* The pattern of a stream that lab_move() and the others send, from there on. */
+void lab_pattern(uint8_t *out, size_t length, uint64_t offset);
 /* So many bytes of a pattern, which goes on from where the stream is by now; each is looked at where it arrives. */
 void lab_move(struct lab *lab, int from, int to, size_t length, uint64_t *offset);
 /* As much of the pattern as goes, until nobody has room for more. How much that was. */

@@ -211,8 +211,7 @@ static size_t sip(struct lab *lab, int fd, size_t offset)
 	uint8_t bytes[1000];
 	ssize_t sent;
 
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (uint8_t)((offset + i) % 251 + (offset + i) / 65521);
+	lab_pattern(bytes, sizeof(bytes), offset);
 	sent = send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL);
 	lab_turn(lab);
 	return sent > 0 ? (size_t)sent : 0;
