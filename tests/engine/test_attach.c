@@ -3,6 +3,7 @@
  */
 #include "engine/lab.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -305,7 +306,7 @@ static void test_metrics_and_a_unix_backend(void **state)
 	lab_close(&lab);
 }
 
-/* --- with BPF: in place, and a bypass --- */
+/* --- as root: in place, a bypass, transparent --- */
 
 /* A web server that is told of nothing: what it gets comes from the client. */
 static void expect_direct(struct lab *lab, enum route route)
@@ -420,6 +421,32 @@ static void test_armed_always(void **state)
 	lab_close(&lab);
 }
 
+/* The web server sees who the client is, and its answers come back. */
+static void test_transparent(void **state)
+{
+	struct sockaddr_in peer = {0};
+	socklen_t length = sizeof(peer);
+	struct lab_hello hello;
+	int client, server;
+	struct lab lab;
+
+	(void)state;
+	open_lab(&lab);
+	attach(&lab, ATTACH("--client-address", "transparent"));
+	client = lab_dial_from(&lab, "127.0.0.9");
+	hello = lab_hello_for(ROUTE_HTTPS);
+	lab_send(&lab, client, hello.bytes, hello.length);
+	server = lab_accept(&lab, ROUTE_HTTPS);
+	lab_expect(&lab, server, hello.bytes, hello.length);
+	assert_int_equal(getpeername(server, (struct sockaddr *)&peer, &length), 0);
+	assert_int_equal(ntohl(peer.sin_addr.s_addr), 0x7f000009);
+	lab_send(&lab, server, "hello", 5);
+	lab_expect(&lab, client, "hello", 5);
+	assert_int_equal(kill(process.pid, SIGINT), 0);
+	assert_int_equal(wait_for_end(&lab), EXIT_DONE);
+	lab_close(&lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -436,10 +463,9 @@ int main(void)
 		cmocka_unit_test(test_metrics_and_a_unix_backend),
 	};
 	const struct CMUnitTest bpf_tests[] = {
-		cmocka_unit_test(test_in_place_steered),
-		cmocka_unit_test(test_in_place_watched),
-		cmocka_unit_test(test_a_bypass),
-		cmocka_unit_test(test_armed_always),
+		cmocka_unit_test(test_in_place_steered), cmocka_unit_test(test_in_place_watched),
+		cmocka_unit_test(test_a_bypass),         cmocka_unit_test(test_armed_always),
+		cmocka_unit_test(test_transparent),
 	};
 
 	return lab_run_tests_with(DATAPLANE_USER, tests) + lab_run_tests_with(DATAPLANE_SOCKMAP, bpf_tests);
