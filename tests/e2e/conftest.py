@@ -42,7 +42,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A failed test shows the log of the program; its lab then skips the checks of an orderly end."""
+    """A failed test shows the logs of its programs; its lab then skips the checks of an orderly end."""
     outcome = yield
     report = outcome.get_result()
     if not report.failed:
@@ -52,6 +52,9 @@ def pytest_runtest_makereport(item, call):
         for number, router in enumerate(lab.routers[-3:]):
             lines = router.lines()
             report.sections.append((f"alpnbpf log {number}", "\n".join(lines[-80:])))
+        for child in lab.children:
+            if child.lines():
+                report.sections.append((f"what {child.name} said", "\n".join(child.lines()[-20:])))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,7 +4,9 @@ Real web servers on a port of their own choice, on every address, IPv4 and IPv6,
 them knows of the program. Each answers /client with the address it sees, and logs it.
 """
 from children import wait_port
+from netns import run
 from services import need, write_text
+from waiting import wait_until
 
 NGINX = """
 daemon off; worker_processes 2; user root; pid {dir}/nginx.pid; error_log stderr error;
@@ -107,6 +109,9 @@ class WebServer:
     def start(self):
         self.child = self.lab.child(*self.command, name=self.kind)
         wait_port(("127.0.0.1", self.port), self.child)
+        # It, and not one that was there before and is about to go: nginx tries again for seconds.
+        wait_until(lambda: f"pid={self.child.pid}," in run("ss", "-Htlnp", f"sport = :{self.port}"), 10,
+                   f"{self.kind} on port {self.port}")
 
     def stop(self):
         self.child.stop()
