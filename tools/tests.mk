@@ -68,7 +68,7 @@ check-unit: $(UNIT_TESTS)
 check-engine: $(ENGINE_TESTS)
 check-bpf: $(BPF_TESTS)
 check-unit check-engine check-bpf:
-	$(Q)for t in $^; do timeout 300 $$t || { echo "$@: FAILED: $$t"; exit 1; }; done
+	$(Q)tools/suite $(@:check-%=%) $^
 
 # A fuzzer for each parser of foreign input: FUZZ_SECONDS each, one per CPU at a time.
 fuzz-build: $(FUZZERS)
