@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-A small ACME client (RFC 8555) for tls-alpn-01 (RFC 8737) which answers as acme.sh does: with a fresh
-`openssl s_server -alpn acme-tls/1` for each name, one connection at a time, and nothing on the port in between.
+A small ACME client (RFC 8555) for tls-alpn-01 (RFC 8737) which answers as acme.sh does: with a fresh `openssl s_server -alpn
+acme-tls/1` for each name, one connection at a time, and nothing on the port in between.
 """
 import base64
 import hashlib
@@ -84,7 +84,7 @@ class AcmeClient:
 
         return wait_until(poll, 15, what, poll=0.1)
 
-    # What it is for.
+    # Issuing.
 
     def issue(self, domain, responder_port):
         """Order, answer the challenge on 127.0.0.1 or ::1 responder_port, and return the certificate."""

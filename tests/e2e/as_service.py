@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Becomes a command as a service manager would start it: as_service.py [--fds N,N] [--watchdog USEC] [--filter CALL,CALL] -- COMMAND ...
-Descriptors are moved to 3, 4, …; LISTEN_PID and WATCHDOG_PID are its own. The filter lets these system calls through.
+Runs a command as a service manager would start it:
+as_service.py [--fds N,N] [--watchdog USEC] [--filter CALL,CALL] -- COMMAND ...
+Moves the descriptors to 3, 4, ...; LISTEN_PID and WATCHDOG_PID are the command's. The filter allows only these system calls.
 """
 import argparse
 import ctypes

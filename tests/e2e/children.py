@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Child processes: output kept, waited for by condition, ended by their own pid, dead with the test process."""
+"""Child processes: keeps their output, waits for conditions, ends them by pid and with the test process."""
 import ctypes
 import os
 import re
@@ -96,7 +96,7 @@ class Child:
         self.process.send_signal(number)
 
     def stop(self, timeout=5.0):
-        """End it, kindly first; for helpers whose exit code means nothing to the test."""
+        """Ends it, with TERM first; for helpers whose exit code does not matter."""
         if self.running():
             self.process.terminate()
             try:
@@ -107,7 +107,7 @@ class Child:
         self._reader.join(5)
         self.process.stdout.close()
 
-    # What the kernel says about it.
+    # What the kernel knows about it.
 
     def cpu_seconds(self):
         """User and system time of all threads, to the nanosecond."""

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-The ground the tests stand on: a private network namespace for the whole run, so that :443 is free and nothing
-leaves; the `lab` fixture, which starts the program and everything around it and takes it down in the right order;
-and the watch on the kernel log.
+What all tests share: a private network namespace for the whole run, so that :443 is free and no packet leaves; the `lab`
+fixture, which starts the program and its peers and ends them in the right order; and a check of the kernel log.
 """
 import os
 import sys
@@ -36,13 +35,13 @@ def pytest_configure(config):
     if not os.access(BINARY, os.X_OK):
         pytest.exit(f"{BINARY} is not there: run make first, or set ALPNBPF", returncode=1)
     netns.enter_private()
-    # The control sockets of the run, apart from those of this machine and of other processes of the run.
+    # The control sockets of this test process, separate from those of the machine and of other test processes.
     os.environ["RUNTIME_DIRECTORY"] = netns.open_directory()
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A failed test shows the logs of its programs; its lab then skips the checks of an orderly end."""
+    """After a failure, shows the logs of its programs, and makes its lab skip the checks of an orderly end."""
     outcome = yield
     report = outcome.get_result()
     if not report.failed:
@@ -59,7 +58,7 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="session", autouse=True)
 def kernel_log():
-    """No warning of the kernel about what we do to it, during the whole run."""
+    """Fails if the kernel logs a warning about us during the run."""
     log = KernelLog()
     yield
     reports = list(log.reports())
@@ -87,7 +86,7 @@ def no_thread_left():
 
 @pytest.fixture(scope="session")
 def veth():
-    """A client of its own namespace behind a veth pair."""
+    """A client namespace behind a veth pair."""
     pair = netns.VethPair()
     yield pair
     pair.close()
@@ -95,14 +94,14 @@ def veth():
 
 @pytest.fixture(scope="module")
 def tun():
-    """Where peers of rawtcp.py send from."""
+    """The tun device of rawtcp.py's peers."""
     tun = Tun()
     yield tun
     tun.close()
 
 
 class Lab:
-    """What one test (or module) starts. Taken down: client ends, then the program with its checks, then the rest."""
+    """What one test (or module) starts. Ends the clients first, then the program with its checks, then the rest."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -120,7 +119,7 @@ class Lab:
         return os.path.join(self._open, name)
 
     def backends(self, **options):
-        """The usual two: acme, https."""
+        """The usual two backends: acme, https."""
         return self.listener(**options), self.listener(**options)
 
     def router(self, acme, https, *options, **keywords):
@@ -133,7 +132,7 @@ class Lab:
         return router
 
     def failing_router(self, acme, https, *options, **keywords):
-        """The program with a configuration which must not come up: not waited for, exit code 1 expected."""
+        """The program with a configuration that must not start: does not wait for it, expects exit code 1."""
         router = Router(acme, https, *options, wait=False, **keywords)
         router.expected_exit = 1
         self.routers.append(router)
@@ -174,7 +173,7 @@ class Lab:
         return self.children[-1]
 
     def finish(self, router):
-        """The end of a program which several tests share: its clients first."""
+        """Ends a program that several tests share: its clients first."""
         for peer in self.peers:
             peer.close()
         router.abandon() if self.failed else router.finish()
@@ -204,7 +203,7 @@ def lab(tmp_path):
 
 @pytest.fixture(scope="module")
 def module_lab(tmp_path_factory):
-    """For what is costly to start; the tests of a module share it."""
+    """A lab that the tests of a module share, for things that are slow to start."""
     lab = Lab(tmp_path_factory.mktemp("module"))
     yield lab
     lab.close()

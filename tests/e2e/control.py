@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The program's commands, and asking a running one through its control socket by hand."""
+"""Runs the program's commands, and sends requests to a control socket directly."""
 import json
 import os
 import socket
@@ -9,7 +9,7 @@ from router import BINARY
 from waiting import SCALE
 
 
-# A prefix: another user, without a capability.
+# A prefix: another user, without capabilities.
 UNPRIVILEGED = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all",
                 "--bounding-set=-all", "--"]
 
@@ -22,7 +22,7 @@ def command(*arguments, stdin=b"", env=None, prefix=(), binary=BINARY):
 
 
 def name_of(router):
-    """Of an instance that was given none: its first port."""
+    """The default name of an instance: its first port."""
     return str(router.address()[1])
 
 
@@ -57,7 +57,7 @@ def read_all(peer):
 
 
 def ask(path, request):
-    """The whole answer to one request, whatever it is."""
+    """The whole answer to one request."""
     peer = dial(path)
     with peer:
         peer.sendall(request)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-What a container engine does, for one container: namespaces, a root file system, a user, exactly the capabilities asked
-for, and then the program. The network namespace is the caller's: the pod's.
+A minimal container engine, for one container: namespaces, a root file system, a user, exactly the given capabilities, then
+the program. The network namespace is the caller's: the pod's.
 
     python3 engine.py run  SETTINGS PROGRAM ARGUMENT ...    as PID 1; ends with its code
     python3 engine.py exec SETTINGS PROGRAM ARGUMENT ...    beside PID 1, as a probe is run
@@ -31,7 +31,7 @@ def call(name, *arguments):
 
 
 def mount_all(root, uid):
-    """The root, and what every engine puts into it."""
+    """Mounts the root, and what every engine puts into it."""
     call("mount", None, "/", None, MS_REC | MS_PRIVATE, None)
     call("mount", root, root, None, MS_BIND, None)
     for name in ("proc", "sys", "dev", "run"):
@@ -54,7 +54,7 @@ def mount_all(root, uid):
 
 
 def become(settings):
-    """The user, with a bounding set of exactly these; what it may do comes from the file."""
+    """Becomes the user, with exactly this bounding set; capabilities come from the file."""
     wanted = {CAPABILITIES[name] for name in settings["capabilities"]}
     with open("/proc/sys/kernel/cap_last_cap") as file:
         last = int(file.read())

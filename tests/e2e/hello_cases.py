@@ -9,7 +9,7 @@ from hellos import (ACME, ALERT, APPLICATION_DATA, EXT_ALPN, EXT_ALPS, EXT_ECH, 
                     common_extensions, extension, handshake, hello, key_share, message, noise, padding, record, records,
                     sni, u8, u16, https_hello)
 
-BODY_MAX = 16384  # the longest message body that is looked into
+BODY_MAX = 16384  # the longest message body that is parsed
 
 
 @dataclass
@@ -128,7 +128,7 @@ NOT_TLS = [
 
 CASES = TO_ACME + TO_HTTPS + MALFORMED + NOT_TLS
 
-# What is sent in every way: of each class the simplest, the longest, and what is decided at its first byte or inside it.
+# Sent in every cut: of each class the simplest case, the longest, and those decided at the first byte or within the hello.
 IN_EVERY_WAY = [case for case in CASES if case.name in (
     "acme only", "acme, post-quantum key share", "acme, the longest body",
     "h2 and http/1.1", "the longest body",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The ground for in-place tests: a web server on :443, clients behind a veth pair, somebody on the ACME port."""
+"""The set-up for in-place tests: a web server on :443, clients behind a veth pair, a listener on the ACME port."""
 import contextlib
 import subprocess
 
@@ -24,11 +24,11 @@ class Ground:
         return self.veth.server4 if family == 4 else self.veth.server6
 
     def attach(self, *options, inspect="steer", **keywords):
-        """Most tests are about connections that go through the program; test_watch.py is about those that do not."""
+        """Steers by default, since most tests are about sessions; test_watch.py is about connections that are no sessions."""
         return self.lab.router(ACME, 443, *options, "--inspect", inspect, listen=(), bypass=True, **keywords)
 
     def ask(self, family=4, path="/client"):
-        """What the server says to a client of the other namespace; the client's own address."""
+        """The server's answer to a client of the other namespace, and the client's address."""
         local, body = ask((self.server(family), 443), self.context, path, self.veth.namespace)
         return body.removeprefix("::ffff:"), local[0]
 
@@ -40,7 +40,7 @@ class Ground:
 
 @contextlib.contextmanager
 def visitors(ground, families=(4, 6)):
-    """Requests all the time; none may fail, and each is answered with the client's own address."""
+    """Sends requests continuously; none may fail, and each answer has the client's own address."""
     crowd = [ground.visitor(family) for family in families]
     try:
         yield crowd
@@ -53,7 +53,7 @@ def visitors(ground, families=(4, 6)):
 
 @contextlib.contextmanager
 def responder(host="127.0.0.1", port=ACME):
-    """Somebody listens on the ACME port."""
+    """A listener on the ACME port."""
     listener = Listener(host=host, port=port)
     try:
         yield listener
@@ -63,7 +63,7 @@ def responder(host="127.0.0.1", port=ACME):
 
 @contextlib.contextmanager
 def armed(router, **options):
-    """Somebody listens on the ACME port, and the program has noticed: it watches, if that is its way."""
+    """A listener on the ACME port, which the program has noticed: it watches, if that is its mode."""
     start = len(router.lines())
     with responder(**options) as listener:
         wait_until(lambda: router.find(r"armed: the ACME client listens on", start), 5, "armed")
@@ -75,7 +75,7 @@ def proxied(router, route="https"):
 
 
 def switches(router):
-    """Context switches of all its threads: each wake-up is one."""
+    """Context switches of all threads: each wake-up is one."""
     total = 0
     for line in subprocess.run(["cat"] + [f"/proc/{router.pid}/task/{task}/status" for task in tasks(router)],
                                capture_output=True, text=True, check=True).stdout.splitlines():
@@ -89,7 +89,7 @@ def tasks(router):
 
 
 def slow_request(ground):
-    """A connection that stands, with half of its request sent."""
+    """An established connection with half of its request sent."""
     peer = connect((ground.server(), 443), namespace=ground.veth.namespace)
     tls = ground.context.wrap_socket(peer.sock, server_hostname="www.example.test")
     tls.sendall(b"GET /client HTTP/1.1\r\nHost: www.example.test\r\nConnection: close\r\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the kernel says about us while the tests run: every warning is a failure, but for one defect of its own."""
+"""The kernel's log while the tests run: every warning is a failure, except one known defect of the kernel."""
 import os
 import re
 
@@ -23,7 +23,7 @@ class KernelLog:
         os.lseek(self.fd, 0, os.SEEK_END)
 
     def entries(self):
-        """(level, text) of all that has come."""
+        """(level, text) of all new entries."""
         while True:
             try:
                 entry = os.read(self.fd, 8192).decode("utf-8", "replace")
@@ -35,7 +35,7 @@ class KernelLog:
             yield int(head.split(",")[0]) & 7, text.splitlines()[0]
 
     def reports(self):
-        """What it complained about, a list of lines each: a trace from its cut to its end, or a single line."""
+        """The kernel's warnings, each a list of lines: a trace from its cut to its end, or a single line."""
         trace = None
         for level, text in self.entries():
             if "[ cut here ]" in text:

@@ -21,7 +21,7 @@ def cpu_share(router, seconds=1.0):
 
 
 def round_trips(client, server, count=200):
-    """How long a question and its answer take: the median, in seconds."""
+    """The median time of a question and its answer, in seconds."""
     times = []
     for number in range(count):
         began = now()
@@ -65,7 +65,7 @@ class BacklogRuns:
 
 @contextlib.contextmanager
 def backlog_runs():
-    """Skips the test where the kernel does not tell."""
+    """Skips the test if the kernel does not report it."""
     root = open_directory()
     try:
         run("mount", "-t", "tracefs", "none", root)

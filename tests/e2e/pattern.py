@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-A byte stream whose content at any offset is known, compared at memcmp speed: a loss, a repetition, an exchange or an
-alteration shows at its first byte. The period is a prime above 1 MiB, so that no power of two lies on it.
+A byte stream with known content at any offset, compared at memcmp speed: a lost, repeated, swapped or altered byte is
+detected at once. The period is a prime above 1 MiB, so that no power of two lies on it.
 """
 import hashlib
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A program that reads a configuration file, and the file, for tests of reloads; and a name server that is slow."""
+"""For tests of reloads: a configuration file, the program that reads it, and a slow name server."""
 import contextlib
 import json
 import re
@@ -41,14 +41,14 @@ class Config:
         return self.lab.child(BINARY, "reload", "--name", self.values["name"])
 
     def reload(self, **values):
-        """What it says has changed."""
+        """Reloads; returns what changed."""
         self.write(**values)
         code, out, error = command("reload", "--name", self.values["name"])
         assert code == 0, error
         return out.strip()
 
     def refused(self, **values):
-        """Why it is not reloaded."""
+        """Reloads; returns why that was refused."""
         before, line = dict(self.values), len(self.router.lines())
         self.write(**values)
         code, out, error = command("reload", "--name", self.values["name"])
@@ -65,7 +65,7 @@ class Config:
 
 
 class Names:
-    """The name server of a router of its own: asked, it answers when it is told to."""
+    """A name server that answers only when told to."""
 
     def __init__(self, directory):
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -74,19 +74,19 @@ class Names:
         self.questions = []
 
     def command_line(self, *command):
-        """The command, asking this name server alone."""
+        """The command, with only this name server."""
         path = self.directory / "resolv.conf"
         path.write_text("nameserver 127.0.0.1\noptions timeout:15 attempts:1\n")
         return ["unshare", "--mount", "sh", "-c", f"mount --bind {path} /etc/resolv.conf && exec \"$@\"", "sh", *command]
 
     def wait_asked(self, timeout=5):
-        """Until the names are being looked up: both questions, for the two families of addresses."""
+        """Waits for both questions, one per address family."""
         self.sock.settimeout(timeout * SCALE)
         while len(self.questions) < 2:
             self.questions.append(self.sock.recvfrom(512))
 
     def answer(self):
-        """127.0.0.1 is all there is."""
+        """Answers 127.0.0.1."""
         for question, peer in self.questions:
             end = question.index(b"\0", 12) + 5
             is_a = question[end - 4:end - 2] == b"\0\1"

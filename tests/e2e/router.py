@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-The program under test as a child process: its command line, its readiness, and what its log says of each session.
+The program under test as a child process: its command line, its readiness, and its log lines about sessions.
 """
 import os
 import re
@@ -19,7 +19,7 @@ CLOSED = re.compile(r"session (\d+) closed: client (\S+) route (\S+) (cause=.*)$
 
 @dataclass
 class Closed:
-    """The line which the debug log has for a session that ended."""
+    """The debug log's line about a session that ended."""
     client: str
     route: str
     cause: str
@@ -102,7 +102,7 @@ class Router(Child):
             raise
 
     def address(self, family=4):
-        """Where a client connects to."""
+        """The address for clients."""
         for host, port in self.listen or [("127.0.0.1", 443), ("::1", 443)]:
             if (":" in host) == (family == 6):
                 return host, port
@@ -137,7 +137,7 @@ class Router(Child):
         self.signal(signal.SIGTERM)
 
     def finish(self, timeout=10.0):
-        """TERM, and all that must hold at the end of every run: no session left over, exit code, no report."""
+        """Sends TERM, and checks what must hold at the end of every run: no session left, exit code, no sanitizer report."""
         if self.ended:
             return
         self.ended = True
@@ -155,7 +155,7 @@ class Router(Child):
         assert code == self.expected_exit, f"alpnbpf ended with {code}:\n{text[-3000:]}"
 
     def abandon(self):
-        """After a failed test: no checks, just gone."""
+        """Ends the program after a failed test, without checks."""
         self.ended = True
         if self.running():
             self.process.kill()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""How a client sends what it has to say first."""
+"""How a client sends its first bytes."""
 from waiting import pause
 
 
@@ -12,7 +12,7 @@ def byte_by_byte(client, wire):
 
 
 def in_two(client, wire):
-    """The pace of a slow client: by the second half, the first was accepted and looked at, whatever came of that."""
+    """A slow client: the program has accepted and parsed the first half before the second is sent."""
     client.send(wire[:len(wire) // 2])
     pause(0.1)
     client.send(wire[len(wire) // 2:])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The service manager, as far as a service sees it: the other end of NOTIFY_SOCKET."""
+"""A service manager as a service sees it: the other end of NOTIFY_SOCKET."""
 import os
 import select
 import socket
@@ -22,7 +22,7 @@ class Manager:
         self.socket.close()
 
     def wait(self, start):
-        """The next message that starts so."""
+        """The next message with this prefix."""
         self.socket.settimeout(10 * SCALE)
         while True:
             message = self.socket.recv(4096).decode()
@@ -30,7 +30,7 @@ class Manager:
                 return message
 
     def forget(self):
-        """What has come so far."""
+        """Discards the messages so far."""
         while self.hears_within(0):
             pass
 

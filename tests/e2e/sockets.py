@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Both ends of a connection, driven by the test itself: no threads, every operation with a deadline. A Listener is a
-backend whose accept() gives the test the connection which the program made; a Peer is one end of it, or a client.
+Both ends of a connection, driven by the test itself: no threads, every operation with a deadline. A Listener is a backend
+whose accept() gives the test the connection which the program made; a Peer is one end of it, or a client.
 """
 import errno
 import itertools
@@ -73,7 +73,7 @@ class Peer:
         return bool(select.select([self.sock], [], [], timeout)[0])
 
     def outcome(self, timeout=IO_TIMEOUT):
-        """How the connection ended, whatever came before: 'end' or 'reset'."""
+        """How the connection ended: 'end' or 'reset'. Ignores the bytes before."""
         self.sock.settimeout(timeout * SCALE)
         try:
             while self.sock.recv(1 << 20):
@@ -182,11 +182,11 @@ class Listener:
         return True
 
     def untouched(self):
-        """Nobody connected to it since the last accept."""
+        """No process has connected since the last accept."""
         return not self.pending()
 
     def forget(self):
-        """Close what was accepted."""
+        """Closes the accepted connections."""
         for connection in self.accepted:
             connection.close()
         self.accepted.clear()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The static binary, made where it is not, and the command line of a program that has nothing but it around."""
+"""Builds the static binary if necessary, and runs it in a root file system that has no other file."""
 import fcntl
 import os
 import shutil

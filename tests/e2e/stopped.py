@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""One thread of a process that stands still, as if it hung: stopped by ptrace(2) while the others go on."""
+"""Stops one thread of a process, as if it hung, by ptrace(2), while the others continue."""
 import contextlib
 import ctypes
 import os
@@ -20,7 +20,7 @@ def _ptrace(request, thread):
 
 
 def thread_of(pid, name):
-    """None: there is none, or it has not given itself that name yet."""
+    """None if there is no such thread, or it has not set its name yet."""
     for thread in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{thread}/comm") as file:
             if file.read().strip() == name:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""For tests of a few MiB: one end sends or receives in a thread while the test drives the other."""
+"""For tests with a few MiB: one end sends or receives in a thread, while the test drives the other."""
 import contextlib
 import socket
 import threading

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-What the program is for: certificates issued by a real ACME server (pebble, validating on :443) to real ACME clients
-behind it, while the web server on the same port goes on answering without a single failure. And the rules which keep
-a one-connection-at-a-time responder usable.
+The purpose of the program: a real ACME server (pebble, validating on :443) issues certificates to real ACME clients behind
+it, while the web server on the same port answers every request. And the rules which keep a one-connection-at-a-time
+responder usable.
 """
 import socket
 import ssl
@@ -134,7 +134,7 @@ def test_lego(town, visitors, tmp_path):
 
 
 def test_without_a_responder_the_web_server_is_asked(town, visitors):
-    """Nothing listens on the ACME port: nginx gets the hello, refuses the protocol, and goes on serving."""
+    """Nothing listens on the ACME port: nginx gets the hello, refuses the protocol, and continues to serve."""
     context = ssl.create_default_context(cafile=town.authority.file)
     context.set_alpn_protocols(["acme-tls/1"])
     with socket.create_connection(("127.0.0.1", 443), 10) as plain:
@@ -148,7 +148,7 @@ def test_without_a_responder_the_web_server_is_asked(town, visitors):
 
 
 def test_a_validation_that_hangs_does_not_block_the_next(lab, plane):
-    """One connection at a time: a whole life is bounded by --acme-timeout, even while bytes keep coming."""
+    """One connection at a time: --acme-timeout limits a validation, even while bytes keep coming."""
     acme, https = lab.backends()
     router = lab.router(acme, https, "--acme-timeout", "1s", plane=plane)
     client, server = lab.session(router, acme_hello(), acme)
@@ -170,7 +170,7 @@ def test_a_validation_that_hangs_does_not_block_the_next(lab, plane):
 
 
 def ended(peer):
-    """Whether the peer's connection is over; takes what is there to read."""
+    """Has the peer's connection ended? Reads what has arrived."""
     peer.sock.settimeout(0.01)
     try:
         while True:
@@ -192,7 +192,7 @@ def test_an_https_session_is_not_bound_by_the_acme_timeout(lab, plane):
 
 
 def test_the_fin_reaches_the_responder_at_once(lab, plane):
-    """The validator closes after the handshake; the responder is free for the next perspective right then."""
+    """The validator closes after the handshake; the responder is free for the next perspective at once."""
     acme, https = lab.backends()
     router = lab.router(acme, https, "--acme-timeout", "10m", plane=plane)  # longer than the test waits
     client, server = lab.session(router, acme_hello(), acme)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""When connections are looked into: while somebody listens on the ACME port, from the first moment to the last."""
+"""When connections are inspected: exactly while a process listens on the ACME port."""
 import contextlib
 import socket
 import subprocess
@@ -32,7 +32,7 @@ def test_first_connection_after_listen_is_seen(ground, inspect):
 
 
 def test_armed_by_whoever_listens(ground):
-    """Several listeners at once, IPv4 and IPv6, of other processes, there before attach or not; armed to the last one."""
+    """Several listeners, IPv4 and IPv6, of other processes, from before attach or not: armed until the last one closes."""
     hosts = ("127.0.0.1", "::1", "0.0.0.0")
     with responder(host="127.0.0.2"):
         router = ground.attach()
@@ -58,7 +58,7 @@ def test_armed_by_whoever_listens(ground):
 
 
 def test_more_listeners_than_are_remembered(ground):
-    """There before attach or not: none is missed, and it is over within a second of the last one's end."""
+    """From before attach or not: none is missed, and disarming comes within a second after the last one closes."""
     with contextlib.ExitStack() as stack:
         for number in range(1, 20):
             stack.enter_context(responder(host=f"127.0.1.{number}"))
@@ -87,7 +87,7 @@ def mptcp_listener():
 
 
 def test_a_listener_the_kernel_cannot_watch(ground):
-    """MPTCP, as Go's net.Listen makes them: no sockmap takes it. Served, said so, and over when it is closed."""
+    """MPTCP, as Go's net.Listen opens: a sockmap cannot hold it. Served, logged, and disarmed after it closes."""
     listener = mptcp_listener()
     router = ground.attach()
     router.wait_line(r"armed: .* on 127.0.0.1:10443; .*disarming may lag by a second")
@@ -98,7 +98,7 @@ def test_a_listener_the_kernel_cannot_watch(ground):
             connection = listener.accept()[0]
             assert connection.recv(5)
             connection.close()
-        # One that is gone again before the main thread has looked is not worth a line.
+        # A listener that closes before the main thread looks is not logged.
         wait_until(lambda: router.text().count("info armed:") == round_ + 1, 5, "armed")
         listener.close()
         wait_until(lambda: router.text().count("disarmed") == round_ + 1, 5, "disarmed")
@@ -125,7 +125,7 @@ def test_a_thousand_arms_without_a_failure(ground):
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_without_a_cgroup(ground, family):
-    """As in a container without it: it says so, stays armed, and does not go round in circles."""
+    """As in a container without one: logs it, stays armed, and steers no connection back to itself."""
     router = ground.attach(prefix=WITHOUT_CGROUP)
     router.wait_line(r"warn cannot detect when the ACME client is listening \(no cgroup v2")
     for _ in range(20):
@@ -134,7 +134,7 @@ def test_without_a_cgroup(ground, family):
 
 
 def test_a_cgroup_that_is_not_ours(ground, tmp_path):
-    """A container may be shown a part of the hierarchy in which it is not: nothing would be seen there."""
+    """A container may see a part of the hierarchy that does not contain it: sock_ops would see nothing there."""
     root, part = tmp_path / "root", tmp_path / "part"
     root.mkdir()
     part.mkdir()
@@ -156,7 +156,7 @@ def test_a_cgroup_that_is_not_ours(ground, tmp_path):
 
 
 def test_namespaces_do_not_see_each_other(ground, authority):
-    """Each with its own attach: what listens in one arms that one alone."""
+    """Each with its own attach: a listener in one arms only that one."""
     here = ground.attach()
     namespace = Namespace()
     try:

@@ -38,7 +38,7 @@ def test_backend_that_accepts_and_resets(lab, plane):
 
 
 def test_web_server_that_resets_everybody_does_not_harm_validations(lab, plane):
-    """The connection made ahead of the hello may die at once; a validation is not for it."""
+    """The connection made ahead of the hello may end at once; that must not affect a validation."""
     acme, https = lab.backends()
     router = lab.router(acme, https, plane=plane)
     stopped = threading.Event()
@@ -84,7 +84,7 @@ def test_backend_that_refuses(lab, plane):
 
 
 def test_backend_that_comes_back_in_time(lab, plane):
-    """A restart of the web server is not seen by its visitors."""
+    """Visitors do not notice a restart of the web server."""
     port = free_port()
     router = lab.router(lab.listener(), ("127.0.0.1", port), "--connect-timeout", "1m", plane=plane)
     clients = [lab.connect(router) for _ in range(5)]
@@ -147,7 +147,7 @@ def test_several_workers(lab, plane):
 
 
 def test_no_pacing_on_this_machine(lab, plane):
-    """Where the default congestion control is BBR, a connection to a local web server has reno; else the default."""
+    """If the default congestion control is BBR, a connection to a local web server uses reno; else the default."""
     with open("/proc/sys/net/ipv4/tcp_congestion_control") as file:
         default = file.read().strip()
     acme, https = lab.backends()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What bpftool shows of a running program: whose each program, map and link is, and what it is for."""
+"""What bpftool shows of a running alpnbpf: the names tell whose each program, map and link is, and its purpose."""
 import glob
 import json
 import re
@@ -14,7 +14,7 @@ PREFIX = re.compile(r"alpnbpf_[a-z0-9_.]+")
 
 
 def objects(router, kind):
-    """All of the kind (prog, map, link) that the program holds, as bpftool tells them."""
+    """All objects of a kind (prog, map, link) that the process holds, from bpftool."""
     ids = set()
     for path in glob.glob(f"/proc/{router.pid}/fdinfo/*"):
         with open(path, encoding="ascii") as file:

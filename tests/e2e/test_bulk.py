@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Much data, exactly: large transfers in both directions at once, slow readers, many sessions, and no stall in a flow
-whose both ends are willing. The peers are processes of their own and check every byte against a known pattern.
+Large amounts of data, byte-exact: transfers in both directions at once, slow readers, many sessions, and no stall while both
+ends are ready. The peers are processes of their own and check every byte against a known pattern.
 """
 import json
 import os
@@ -88,7 +88,7 @@ def test_bulk_over_veth(lab, plane, veth, direction):
 
 
 def test_bulk_on_the_acme_route(lab, plane):
-    """Not what the route is for, but its bytes are owed the same care."""
+    """An unusual use of the route, which must be exact too."""
     Transfer(lab, plane, up=16 * MIB, down=16 * MIB, acme=True).check_exact()
 
 
@@ -96,7 +96,7 @@ def test_bulk_on_the_acme_route(lab, plane):
 @pytest.mark.parametrize("direction", ["up", "down"])
 @pytest.mark.parametrize("buffer", ["1M", "128K"])
 def test_slow_reader(lab, plane, direction, buffer):
-    """The reader stops for 20 ms in every 40: back-pressure sets in and lets go again and again."""
+    """The reader pauses for 20 ms out of every 40, so that back-pressure sets in and ends repeatedly."""
     reader = {"client_options" if direction == "down" else "backend_options": ["--stall", 20]}
     Transfer(lab, plane, **{direction: 96 * MIB}, router_options=["--buffer", buffer], **reader).check_exact()
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Front mode with the bypass: the web server has moved to another port, and still has the clients' own connections while
-no ACME client listens. And the ways to show it the client while connections do come through us.
+In front with the bypass: the web server has moved to another port, and still gets the clients' connections directly while no
+ACME client listens. And the ways to show it the client's address while connections go through alpnbpf.
 """
 import contextlib
 import signal
@@ -29,7 +29,7 @@ class Front:
         self.context = client_context(authority.file)
 
     def attach(self, *options, inspect="steer", **keywords):
-        """Most of these tests are about sessions; test_watch.py is about connections that become none."""
+        """Steers by default, since most tests are about sessions; test_watch.py is about connections that are no sessions."""
         keywords.setdefault("bypass", True)
         return self.lab.router(ACME, self.port, "--inspect", inspect, *options, listen=(), **keywords)
 
@@ -49,7 +49,7 @@ def front(lab, authority, veth):
 @pytest.mark.alone
 @pytest.mark.parametrize("kind", ["nginx", "apache", "haproxy"])
 def test_bypass(lab, authority, veth, kind):
-    """Straight to the server while not armed; through us while armed; the client's own address both times."""
+    """Directly to the server while not armed, through alpnbpf while armed; both with the client's own address."""
     front = Front(lab, authority, veth, kind)
     router = front.attach()
     before = switches(router)
@@ -89,7 +89,7 @@ def test_no_bypass(front):
 
 @pytest.mark.parametrize("options", [("--proxy-protocol", "https=v2"), ("--arm", "always")])
 def test_what_rules_a_bypass_out(front, options):
-    """A server that expects a header must get it always; and who is armed always has nothing to bypass."""
+    """A server that expects a header must always get it; and if always armed, no connection can be bypassed."""
     router = front.attach(*options)
     client = front.lab.connect((front.server(), 443), namespace=front.veth.namespace)
     client.send(https_hello()).finish_sending()
@@ -106,7 +106,7 @@ def descriptors_to(router, port):
 
 
 def test_server_that_restarts(front):
-    """Gone, the connection is ours and refused there; back, it is the server's again, without anybody telling us."""
+    """While the server is gone, we get the connection and refuse it; afterwards the server gets it again, without a reload."""
     router = front.attach("--connect-timeout", "300ms")
     front.ask()
     for _ in range(20):  # more often than there are places for listeners
@@ -123,7 +123,7 @@ def test_server_that_restarts(front):
 
 
 def test_server_that_reloads(front):
-    """nginx replaces its workers, the listening socket stays."""
+    """nginx replaces its workers and keeps the listening socket."""
     router = front.attach()
     visitor = Visitor((front.server(), 443), front.authority.file, front.veth.namespace)
     visitor.start()
@@ -135,7 +135,7 @@ def test_server_that_reloads(front):
 
 
 def test_listeners_that_share_their_port(lab, veth):
-    """SO_REUSEPORT: connections are spread as the kernel does; the last one gone, they are ours."""
+    """SO_REUSEPORT: the kernel distributes the connections; after the last listener has closed, we get them."""
     port = free_port()
     group = [Listener(port=port, shared=True) for _ in range(4)]
     router = lab.router(ACME, port, "--connect-timeout", "100ms", listen=(), bypass=True)
@@ -169,7 +169,7 @@ def test_listeners_that_share_their_port(lab, veth):
 
 
 def test_one_family_only(lab, authority, veth):
-    """A server on 127.0.0.1 alone: IPv4 is bypassed, IPv6 comes through us."""
+    """A server on 127.0.0.1 only: IPv4 is bypassed, IPv6 goes through alpnbpf."""
     front = Front(lab, authority, veth, hosts=("127.0.0.1",))
     router = front.attach()
     assert front.ask(4)[0] == veth.client4
@@ -179,7 +179,7 @@ def test_one_family_only(lab, authority, veth):
 
 
 def test_a_listener_that_is_not_meant(lab, authority, veth):
-    """--https 8443 is 127.0.0.1 and ::1; what listens on that port of another address is somebody else."""
+    """--https 8443 means 127.0.0.1 and ::1; a listener on another address with that port is another program."""
     port = free_port()
     other = Listener(host=veth.server4, port=port)
     https = Listener(host="127.0.0.1", port=port)
@@ -195,7 +195,7 @@ def test_a_listener_that_is_not_meant(lab, authority, veth):
 
 
 def test_a_listener_armed_before_attach(front):
-    """Many of them, sharing an address or not: all are found, and the last one counts."""
+    """Several listeners, some with the same address: all are found, and alpnbpf is armed until the last one closes."""
     with contextlib.ExitStack() as stack:
         shared = [Listener(port=ACME, shared=True) for _ in range(5)]
         stack.enter_context(responder(host="::1"))
@@ -212,7 +212,7 @@ def test_a_listener_armed_before_attach(front):
 
 @pytest.mark.parametrize("way", ["none", "peername", "transparent"])
 def test_server_of_one_family(lab, authority, veth, way):
-    """It cannot be shown a client of the other family; but that is served, and at once."""
+    """Its socket cannot show a client of the other family, but that client is served, and at once."""
     front = Front(lab, authority, veth, hosts=("127.0.0.1",))
     router = front.attach("--client-address", way, bypass=False)
     assert front.ask(6)[0] == "127.0.0.1"
@@ -249,7 +249,7 @@ def test_transparent_in_place(lab, authority, veth, family):
 
 @pytest.mark.parametrize("way", ["peername", "transparent"])
 def test_link_local_client_in_place(lab, authority, veth, way):
-    """By transparent it cannot be shown, since its address means nothing beyond its interface; but it is served."""
+    """`transparent` cannot show it, since its address means nothing on another interface; but it is served."""
     WebServer(lab, "nginx", 443, authority)
     router = lab.router(ACME, 443, "--client-address", way, "--inspect", "steer", listen=(), bypass=True)
     (server, _), (client, scope) = (link_local(*end) for end in (("e2e-srv",), ("e2e-cli", veth.namespace.prefix())))
@@ -276,7 +276,7 @@ def rules():
 
 
 def test_policy_routing_comes_and_goes(front):
-    """Set up, taken away at the end, and what a killed process left is taken over by the next."""
+    """It is set up, and removed at the end; the next process takes over what a killed one left."""
     assert rules() == []
     router = front.attach("--client-address", "transparent")
     assert len(rules()) == 2
@@ -295,7 +295,7 @@ def test_policy_routing_comes_and_goes(front):
 
 
 def test_peername_is_shown_to_the_server_alone(front):
-    """Other sockets that look at our end of the connection see it as it is."""
+    """Only the web server sees the client's address; other sockets see our end."""
     front.attach("--client-address", "peername", bypass=False)
     listener = Listener()
     client = front.lab.connect((listener.host, listener.port))
@@ -306,7 +306,7 @@ def test_peername_is_shown_to_the_server_alone(front):
 
 
 def test_sessions_outlive_the_bypass(front):
-    """A session that began while armed goes on through us when that is over."""
+    """A session that began while armed continues through alpnbpf afterwards."""
     router = front.attach()
     with responder():
         tls = slow_request(front)

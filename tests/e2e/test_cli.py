@@ -155,7 +155,7 @@ def test_check_unprivileged(lab, choice, expected, code):
 
 
 def test_check_leaves_no_trace(lab):
-    """It neither listens nor sends a byte to a backend."""
+    """check neither listens nor sends a byte to a backend."""
     acme, https = lab.backends()
     check("--acme", acme.endpoint, "--https", https.endpoint)
     assert https.unused() and acme.unused()
@@ -165,7 +165,7 @@ def test_check_leaves_no_trace(lab):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_inspect_agrees_with_the_table(case):
-    """The parser of the data path, asked natively."""
+    """inspect uses the parser of the data path."""
     code, out, _ = alpnbpf("inspect", "-", stdin=case.whole())
     assert code == DONE
     assert out.splitlines()[0].split() == ["route", case.route]
@@ -191,7 +191,7 @@ def test_inspect_json(tmp_path):
 
 @pytest.mark.parametrize("data", [b"", noise(5000, "a"), acme_hello()[:77], bytes(3)])
 def test_inspect_anything(data):
-    """Whatever it reads, it answers."""
+    """inspect answers any input."""
     code, out, _ = alpnbpf("inspect", stdin=data)
     assert code == DONE and out.splitlines()[0].split() == ["route", "https"]
 
@@ -217,7 +217,7 @@ def test_json_log(lab, plane):
 
 
 def test_quiet_log(lab, plane):
-    """At warn, a healthy run says nothing: no line but those to be worried about."""
+    """At --log-level warn, a normal run logs nothing."""
     acme, https = lab.backends()
     router = lab.router(acme, https, plane=plane, log_level="warn")
     client, server = lab.session(router, https_hello(), https)

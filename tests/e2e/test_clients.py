@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Real clients reach a real nginx through the program on :443, as their users do: openssl, curl, GnuTLS, node, chromium.
-What they download at full speed never passes through user space.
+Real clients reach a real nginx through the program on :443: openssl, curl, GnuTLS, node, chromium. Downloads of clients that
+keep up stay in the kernel.
 """
 import re
 import shutil
@@ -154,7 +154,7 @@ def test_large_download_and_upload(site, tmp_path):
 
 
 def test_many_small_requests_one_after_the_other(site):
-    """A new connection each, none fails."""
+    """Each on a new connection; none fails."""
     urls = [f"https://{NAME}/hello"] * 60
     output = run(need("curl"), "--silent", "--show-error", "--fail", "--cacert", site.authority.file, "--resolve",
                  f"{NAME}:443:127.0.0.1", "--header", "Connection: close", "--http1.1", *urls)

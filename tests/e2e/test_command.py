@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-`attach ... -- COMMAND`: the program as the init of a container. As PID 1 of a pid namespace of its own, with a real
-nginx or a shell as the web server.
+`attach ... -- COMMAND`: the program as the init of a container. As PID 1 of a pid namespace of its own, with a real nginx or
+a shell as the web server.
 """
 import json
 import os
@@ -94,7 +94,7 @@ def test_signals_are_passed_on(lab):
 
 
 def test_sessions_end_before_the_command(lab):
-    """TERM: no new connections, those there are go on, and only then is the web server told."""
+    """TERM: no new connections; existing ones finish, and only then the web server gets SIGTERM."""
     https = lab.backends()[1]
     init = Init(lab, https.endpoint, "sh", "-c", "trap 'echo got TERM; exit 0' TERM; echo trapped; "
                 "tail -f /dev/null & while :; do wait; done", options=("--drain-timeout", "20s", "--no-bypass"))
@@ -124,7 +124,7 @@ def test_orphans_are_reaped(lab):
 
 
 def test_the_command_is_as_it_would_be_without_us(lab):
-    """Signals unblocked, its own descriptor limit, no descriptor of ours, the environment but for our NOTIFY_SOCKET."""
+    """The command has unblocked signals, the original descriptor limit, none of our descriptors, and no NOTIFY_SOCKET."""
     https = lab.backends()[1]
     script = "import json, os, resource, signal; print('seen ' + json.dumps([sorted(os.listdir('/proc/self/fd')), " \
         "resource.getrlimit(resource.RLIMIT_NOFILE)[0], [int(s) for s in signal.pthread_sigmask(0, [])], " \

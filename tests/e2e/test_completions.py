@@ -33,7 +33,7 @@ def completions(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=list(OUTPUT))
 def offered(request, completions):
-    """A function: what the shell offers for a line, of words that begin as its last."""
+    """A function that returns the shell's completions of the last word of a line."""
     complete = shells.Zsh(completions) if request.param == "zsh" else getattr(shells, request.param)
     yield lambda line: complete(completions, line)
     if request.param == "zsh":
@@ -76,7 +76,7 @@ def test_a_word_that_was_begun(offered):
 
 
 def test_nothing_is_made_up(offered):
-    """Where a port or a duration belongs, no file of this folder is offered."""
+    """No files are offered for a port or a duration."""
     for line in ("alpnbpf attach --acme ", "alpnbpf check --hello-timeout ", "alpnbpf version "):
         assert offered(line) <= {"10443"}, line
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-tools/container/: an image with nothing but the static binary, run as an engine would run it (engine.py): PID 1, a user
-that is not root, file capabilities, an exact bounding set, a read-only root. And what the manifests say, with a parser.
+tools/container/: an image with nothing but the static binary, run as an engine would run it (engine.py): PID 1, a user that
+is not root, file capabilities, an exact bounding set, a read-only root. And what the manifests say, with a parser.
 """
 import json
 import os
@@ -87,7 +87,7 @@ def capabilities(pid):
 
 
 def test_a_session_each_way(lab):
-    """The kernel moves the bytes, or it would not start: all four capabilities are there, and no other."""
+    """With --dataplane sockmap it starts only with all four capabilities; it has no others."""
     # Below the ephemeral range: in two of four whole runs a connection to one there never came to the listener.
     acme, https = lab.listener(port=free_port()), lab.listener(port=free_port())
     container = Container(lab, "attach", "--acme", acme.endpoint, "--https", https.endpoint, "--listen", "127.0.0.1:443",
@@ -114,7 +114,7 @@ def test_a_session_each_way(lab):
 
 
 def test_without_a_capability(lab):
-    """The kernel refuses a file that cannot have what it names; the Containerfile says so."""
+    """The kernel refuses to start a file with capabilities that it cannot get, as the Containerfile says."""
     container = Container(lab, "version", capabilities=FOUR - {"BPF"})
     container.expected_exit = 126
     assert container.wait() == 126 and "Operation not permitted" in container.text()
@@ -122,7 +122,7 @@ def test_without_a_capability(lab):
 
 
 def test_no_new_privileges(lab):
-    """Why kubernetes.yaml has allowPrivilegeEscalation: true. It still serves, in user space."""
+    """The reason for allowPrivilegeEscalation: true in kubernetes.yaml. Without it, it still serves, in user space."""
     acme, https = lab.backends()
     ports = ("--acme", acme.endpoint, "--https", https.endpoint, "--listen", "127.0.0.1:20443")
     container = Container(lab, "attach", *ports, "--dataplane", "sockmap", no_new_privs=True)
@@ -177,7 +177,7 @@ def test_compose_has_the_same(lab):
 
 
 def test_capabilities_are_the_same_everywhere():
-    """And no more than these: four in manifests and image, which take nothing over; five in manual and unit."""
+    """Exactly four in the manifests and the image, which take over no connections; five in the manual and the unit."""
     security, compose = SIDECAR["securityContext"], COMPOSE["services"]["alpnbpf"]
     assert security["capabilities"]["drop"] == compose["cap_drop"] == ["ALL"]
     assert set(security["capabilities"]["add"]) == set(compose["cap_add"]) == FOUR

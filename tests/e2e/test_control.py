@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The control socket: what status and sessions say, who may ask, and that nobody who asks badly disturbs anything."""
+"""The control socket: what status and sessions report, which users may use it, and that bad requests disturb nothing."""
 import itertools
 import json
 import os
@@ -114,7 +114,7 @@ def test_server_names_are_known_on_the_sockmap_plane(lab):
 
 
 def test_armed_says_by_whom(ground):
-    """The process while it can be seen, which takes rights that are given up; then its user."""
+    """The process, while it is visible, which needs capabilities that are dropped later; then its user."""
     with responder() as acme:
         router = ground.attach()
         assert f"(pid {os.getpid()}) at {acme.endpoint}" in status(router)["armed"]["by"]
@@ -135,7 +135,7 @@ def test_watch_goes_on(lab, stage):
 
 
 def test_a_worker_that_hangs(lab):
-    """What needs its counters says that it is not all; everybody else is answered at once."""
+    """Answers that need its counters say that they are incomplete; all others come at once."""
     acme, https = lab.backends()
     metrics = free_port()
     router = lab.router(acme, https, "--workers", 2, "--metrics", metrics)
@@ -230,7 +230,7 @@ def test_a_killed_one_leaves_its_name_free(lab):
 
 
 def test_the_same_port_elsewhere_steps_aside(lab):
-    """As in another network namespace with the same run directory: the name made of the port is taken."""
+    """As in another network namespace with the same run directory: the default name is in use."""
     acme, https = lab.backends()
     port = free_port()
     one = lab.router(acme, https, listen=[("127.0.0.1", port)])
@@ -241,7 +241,7 @@ def test_the_same_port_elsewhere_steps_aside(lab):
 
 @pytest.mark.parametrize("place", ["missing/parent", "file"])
 def test_a_run_directory_that_cannot_be_used(lab, tmp_path, place):
-    """Without a name of its own it is a warning; asked for by name, an error."""
+    """A warning without --name; an error with it."""
     (tmp_path / "file").write_text("")
     acme, https = lab.backends()
     env = {"RUNTIME_DIRECTORY": str(tmp_path / place)}
@@ -268,7 +268,7 @@ def test_usage():
     assert code == 2 and "the address is missing; write 9100 for 127.0.0.1" in error
 
 
-# Who may ask
+# Permissions
 
 def as_user(uid, *groups):
     wanted = f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"
@@ -290,7 +290,7 @@ def test_only_root_its_user_and_the_group_may_ask(lab, place):
         assert command("status", "--ready", prefix=prefix, **place) == (0, "", "")
     code, _, error = command("status", "--name", "guarded", prefix=as_user(65534), **place)
     assert code == 1 and "Permission denied" in error
-    # Rights of the file opened by mistake do not let them in.
+    # Lax permissions of the socket file do not admit others.
     os.chmod(os.path.join(place["env"]["RUNTIME_DIRECTORY"], "guarded.sock"), 0o666)
     code, _, error = command("detach", "--name", "guarded", prefix=as_user(65534), **place)
     assert code == 1 and "members of --control-group may use" in error
@@ -325,7 +325,7 @@ def test_a_request_in_pieces(stage):
 
 @pytest.mark.alone
 def test_those_who_never_speak(lab, stage):
-    """1,000 of them: the one who speaks is answered, sessions are not disturbed, descriptors stay bounded."""
+    """1,000 silent clients: another one is answered, sessions are not disturbed, descriptors stay bounded."""
     router, _, https = stage
     client, server = lab.session(router, https_hello(), https)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-The life of a session after its route is known: half-closes, resets, slow clients, urgent data, the idle timeout.
-All on both data planes.
+The life of a session after its route is known: half-closes, resets, slow clients, urgent data, the idle timeout. All on both
+data planes.
 """
 import fcntl
 import socket
@@ -42,7 +42,7 @@ def done(router, client, up, down, route="https"):
 
 @pytest.mark.parametrize("first", ["client", "backend"])
 def test_one_ends_first_and_keeps_receiving(lab, ground, first):
-    """As `nc -N`, or HTTP/1.0 over TLS 1.3: the answer comes after the FIN of the one that asked."""
+    """Like `nc -N`, or HTTP/1.0 over TLS 1.3: the answer comes after the client's FIN."""
     router, https, _ = ground
     client, server = lab.session(router, HELLO, https)
     by_client = first == "client"
@@ -61,7 +61,7 @@ def test_one_ends_first_and_keeps_receiving(lab, ground, first):
 
 @pytest.mark.parametrize("rounds", [1, 40])
 def test_half_close_with_traffic_in_flight(lab, ground, rounds):
-    """The FIN comes while much is on its way in the other direction; no byte before it or beside it is lost."""
+    """The FIN comes while many bytes are in flight in the other direction; no byte of either direction is lost."""
     router, https, _ = ground
     size = SIZE if rounds == 1 else 100_000
     for _ in range(rounds):
@@ -136,7 +136,7 @@ def test_reset_by_the_backend(lab, ground, after):
 
 
 def test_reset_by_the_client_after_its_fin(lab, ground):
-    """Half-closed, then gone: the answer has nowhere to go, and the backend learns of it."""
+    """The client half-closes, then resets: the backend learns that its answer cannot be delivered."""
     router, https, _ = ground
     client, server = lab.session(router, HELLO, https)
     client.finish_sending()
@@ -212,7 +212,7 @@ def test_answer_and_close_with_unread_data(lab, ground):
 
 
 def test_last_bytes_before_the_reset_of_a_client(lab, plane):
-    """The same the other way: what the client had sent before its reset reaches a backend that was slow to read."""
+    """The other direction: bytes that the client sent before its reset reach a backend that reads slowly."""
     acme, https = lab.backends(receive_buffer=4096)
     router = lab.router(acme, https, plane=plane)
     client, server = lab.session(router, HELLO, https)
@@ -226,7 +226,7 @@ def test_last_bytes_before_the_reset_of_a_client(lab, plane):
 
 @pytest.mark.long
 def test_last_bytes_that_nobody_takes(lab, ground):
-    """A reader that stalls keeps a session whose other side is gone for some seconds, not for ever."""
+    """If one side is gone and the other one stalls, the session lasts some seconds, not forever."""
     router, https, _ = ground
     client, server = answered(lab, router, https)
     server.close()
@@ -267,7 +267,7 @@ def test_client_that_sends_a_byte_every_few_milliseconds(lab, ground):
 
 
 def test_ping_pong(lab, ground):
-    """Many small exchanges, as an interactive protocol makes them: nothing waits for company, as Nagle has it for 40 ms."""
+    """Many small exchanges, as in an interactive protocol: no 40 ms delays by Nagle's algorithm."""
     router, https, _ = ground
     client, server = lab.session(router, HELLO, https)
     for peer in (client, server):
@@ -297,7 +297,7 @@ def test_redirected_bytes_wake_nobody(lab):
 
 
 def test_urgent_data_is_forwarded_in_line(lab, ground):
-    """TCP's urgent byte keeps its place in the stream on both planes, and nothing behind it waits."""
+    """TCP's urgent byte keeps its place in the stream on both planes, and delays no byte after it."""
     router, https, _ = ground
     client, server = lab.session(router, HELLO, https)
     server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)

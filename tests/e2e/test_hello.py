@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-The first bytes of a connection decide its route, however they are cut, and reach the backend unaltered. The table of
-cases is in hello_cases.py; here are the cuts, the deadlines and the early ends.
+The first bytes of a connection decide its route, however they are cut, and reach the backend unaltered. The table of cases
+is in hello_cases.py; here are the cuts, the deadlines and the early ends.
 """
 import pytest
 
@@ -85,7 +85,7 @@ def test_two_records(ground, cut):
 @pytest.mark.parametrize("case", TO_ACME[:3], ids=lambda case: case.name)
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
 def test_half_a_hello_then_a_pause(ground, case, share):
-    """tldr.fail: the second half comes a while after the first; nothing may be decided meanwhile."""
+    """As in tldr.fail: the second half comes later; the route must not be decided before."""
     wire = case.whole()
     cut = max(1, int(len(wire) * share))
 
@@ -119,7 +119,7 @@ def test_fin_before_the_hello_is_complete(ground):
 
 
 def test_fin_right_behind_the_hello(ground):
-    """A whole hello and its FIN, probably in one batch: the route is that of the hello."""
+    """A complete hello and its FIN, probably in one batch: the hello decides the route."""
     client = ground.lab.connect(ground.router)
     client.send(acme_hello()).finish_sending()
     server = ground.acme.accept()
@@ -131,7 +131,7 @@ def test_fin_right_behind_the_hello(ground):
 
 
 def test_fin_without_a_byte(ground):
-    """Port scanners: nothing to route, the connection just ends."""
+    """A port scanner: there is nothing to route, and the connection ends."""
     client = ground.lab.connect(ground.router)
     client.finish_sending()
     assert client.outcome() in ("end", "reset")
@@ -172,7 +172,7 @@ def test_hello_timeout_with_some_bytes(lab, plane):
 
 @pytest.mark.parametrize("defer", [True, False], ids=["defer_accept", "no_defer_accept"])
 def test_hello_timeout_with_nothing(lab, plane, defer):
-    """A client that says nothing is closed, and no backend hears of it."""
+    """The connection of a silent client is closed, and no backend sees it."""
     acme, https = lab.backends()
     options = ["--hello-timeout", "1s"] + ([] if defer else ["--no-defer-accept"])
     router = lab.router(acme, https, *options, plane=plane)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The known mistakes of a set-up: the log says what it looks like, and what to do."""
+"""Known configuration mistakes: the log says what is wrong, and what to do."""
 import socket
 
 import pytest
@@ -110,7 +110,7 @@ def test_the_server_expects_none(lab, plane):
 
 
 def test_once_a_second_with_a_count(lab):
-    """However many clients meet a backend that is down."""
+    """At most one log line per second, however many clients want a backend that is down."""
     started = now()
     router = lab.router(lab.listener(), f"127.0.0.1:{free_port()}", "--connect-timeout", "50ms", log_level="info")
     for _ in range(30):
@@ -126,7 +126,7 @@ def more_since(lab, router):
 
 
 def test_no_hint_without_a_mistake(lab):
-    """A client that leaves, a stranger that speaks no TLS, a server that answers: nothing to complain of."""
+    """A client that leaves, a client without TLS, a server that answers: no hint."""
     acme, https = lab.backends()
     router = lab.router(acme, https)
     for hello, end in ((https_hello(), "client"), (b"GET / HTTP/1.0\r\n\r\n", "server"), (https_hello(), "answer")):

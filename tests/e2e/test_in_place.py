@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
 In place: the web server keeps :443 and its configuration, and the program sees connections only while an ACME client
-listens. Real servers, real clients in another network namespace, real certificates; no request may fail, and the server
-must see every client's own address, before, during and after a validation.
+listens. Real servers, real clients in another network namespace, real certificates; no request may fail, and the server must
+see every client's own address, before, during and after a validation.
 """
 import contextlib
 import re
@@ -52,7 +52,7 @@ def test_certificate_while_visitors_come(lab, authority, veth, kind):
     assert router.totals()["end_done"] > 2, "no visitor came while a validation was under way"
     own = {veth.client4, veth.client6}
     seen = {address for address, _ in ground.web.clients()}
-    assert own <= seen and seen - own <= {"127.0.0.1", veth.server4, veth.server6}  # who waited for the server, pebble
+    assert own <= seen and seen - own <= {"127.0.0.1", veth.server4, veth.server6}  # clients that waited for the server, and pebble
 
 
 @pytest.mark.long
@@ -76,7 +76,7 @@ def test_lego(lab, authority, veth, kind, tmp_path):
 @pytest.mark.parametrize("plane", ["sockmap", "user"])
 @pytest.mark.parametrize("family", [4, 6])
 def test_who_gets_what_while_armed(ground, plane, family):
-    """Armed: acme-tls/1 goes to the responder, everything else through us to the server, which sees the client."""
+    """While armed, acme-tls/1 goes to the responder, everything else through alpnbpf to the server, which sees the client."""
     router = ground.attach(plane=plane)
     with responder() as acme:
         client = ground.lab.connect((ground.server(family), 443), namespace=ground.veth.namespace)
@@ -107,7 +107,7 @@ def test_the_server_sees_where_the_client_went(ground, family):
 
 
 def test_a_connection_is_the_servers_own_while_unarmed(ground):
-    """One socket pair from client to server: no loopback hop, nobody in between."""
+    """One connection from client to server: no loopback hop, no proxy."""
     router = ground.attach()
     client = ground.lab.connect((ground.server(), 443), namespace=ground.veth.namespace)
     lines = subprocess.run(["ss", "-Htnp", "state", "established", "sport = 443"], capture_output=True, text=True,
@@ -148,7 +148,7 @@ def test_a_hundred_attaches_without_a_failure(ground, armed):
 
 
 def test_sessions_live_through_disarming_and_detaching(ground):
-    """What is through us stays through us to its end."""
+    """A connection through alpnbpf stays so until it ends."""
     router = ground.attach("--drain-timeout", "20s")
     with responder():
         tls = slow_request(ground)
@@ -168,7 +168,7 @@ def test_sessions_live_through_disarming_and_detaching(ground):
 
 
 def test_killed(ground):
-    """Steering dies with the process: the server has all new connections at once, armed or not."""
+    """Steering ends with the process: the server gets all new connections at once, armed or not."""
     router = ground.attach()
     with responder():
         ground.ask()
@@ -184,7 +184,7 @@ def test_killed(ground):
 
 
 def test_server_that_comes_later(lab, authority, veth):
-    """Nobody on :443 at attach; served as soon as there is."""
+    """No listener on :443 at attach; served as soon as there is one."""
     ground = Ground(lab, authority, veth, "nginx", wait=False)
     router = ground.attach("--connect-timeout", "1s")
     router.wait_line(r"warn .*nothing listens on .*443")
@@ -238,7 +238,7 @@ def test_unprivileged(ground):
 
 
 def test_two_attaches(ground):
-    """The second fails and says who is in the way."""
+    """The second one fails and names the first."""
     first = ground.attach()
     second = ground.lab.failing_router(ACME, 443, listen=(), bypass=True)
     assert second.wait() == 1
@@ -257,7 +257,7 @@ def test_server_on_some_addresses_only(lab, authority, veth):
 
 
 def test_a_family_that_is_switched_off(lab):
-    """`--listen 443` names no family: served by the one there is, and only that is announced. By name, it is an error."""
+    """`--listen 443` names no family: only the available one is served and announced. Naming the other is an error."""
     namespace = Namespace()
     try:
         run(*namespace.prefix(), "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
@@ -284,7 +284,7 @@ input()
 
 
 def test_another_user_takes_our_name(ground):
-    """Any user may have an abstract name: that must not keep the program from its work."""
+    """Any user can bind an abstract name: that must not stop the program."""
     other = ground.lab.child("setpriv", "--reuid=65534", "--clear-groups", "/usr/bin/python3", "-c", HOLD_NAME,
                              stdin=subprocess.PIPE)
     other.wait_line("held")
@@ -298,7 +298,7 @@ def test_another_user_takes_our_name(ground):
 
 
 def test_asking_who_it_is_never_ends(ground):
-    """The holder answers however often it is asked, and check takes nothing from a process that starts meanwhile."""
+    """The holder of the lock answers any number of requests, and check never takes the lock."""
     router = ground.attach()
     for _ in range(200):
         with socket.socket(socket.AF_UNIX) as asking:

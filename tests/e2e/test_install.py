@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""`make install` into a folder of its own, and `make uninstall`, which leaves what others put there."""
+"""`make install` into a separate folder, and `make uninstall`, which keeps files of others."""
 import os
 import subprocess
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Start and end: readiness told to the service manager, ports that are taken, rights that are missing, draining on TERM,
-and the second TERM.
+Start and end: readiness told to the service manager, ports that are taken, rights that are missing, draining on TERM, and
+the second TERM.
 """
 import os
 import pty
@@ -33,7 +33,7 @@ def test_term_without_sessions(lab, plane):
 
 
 def test_live_transfer_finishes(lab, plane):
-    """New connections are refused at once; the transfer under way goes on to its end; then exit 0."""
+    """New connections are refused at once; the current transfer finishes; then exit code 0."""
     acme, https = lab.backends()
     router = lab.router(acme, https, plane=plane)
     client, server = lab.session(router, HELLO, https)
@@ -52,7 +52,7 @@ def test_live_transfer_finishes(lab, plane):
 
 
 def refused(address):
-    """Nobody listens there any more; a reset is what a connection gets that comes while the listener closes."""
+    """No process listens any more; a connection that comes while the listener closes gets a reset."""
     try:
         connect(address).close()
         return False
@@ -83,7 +83,7 @@ def test_int_is_now(lab, plane):
 
 
 def test_hup_ends_nothing(lab, plane):
-    """Others reload at it; an operator who expects that must not lose a session."""
+    """Other programs reload on HUP; an operator who expects that must not lose sessions."""
     acme, https = lab.backends()
     router = lab.router(acme, https, plane=plane)
     client, server = lab.session(router, HELLO, https)
@@ -95,7 +95,7 @@ def test_hup_ends_nothing(lab, plane):
 
 
 def test_hup_and_the_terminal(lab):
-    """Started from a terminal: a reload as ever, but the end when the terminal has gone."""
+    """Started from a terminal: HUP reloads, but ends the program once the terminal is gone."""
     master, terminal = pty.openpty()
     port = free_port()
     command = [BINARY, "attach", "--acme", "20998", "--https", "20999", "--no-bypass", "--listen", f"127.0.0.1:{port}"]
@@ -179,7 +179,7 @@ def test_abstract_notify_socket(lab):
 
 
 def test_port_taken(lab, plane):
-    """The message names the port and who holds it."""
+    """The message names the port and its holder."""
     acme, https = lab.backends()
     holder = lab.listener()
     router = lab.failing_router(acme, https, listen=[("127.0.0.1", holder.port)], plane=plane)

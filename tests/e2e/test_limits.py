@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-What strangers can take: sessions, sessions of one source, descriptors. At each limit the program neither spins nor
-harms the sessions it has, and it is back at once when there is room again.
+What clients can exhaust: sessions, sessions of one source, descriptors. At each limit the program neither spins nor harms
+its sessions, and serves new clients as soon as there is room.
 """
 import os
 import resource
@@ -44,7 +44,7 @@ def is_served(lab, router, https):
 
 
 def turned_away(client):
-    """Closed or reset soon, without having been served."""
+    """Closed or reset soon, without being served."""
     try:
         client.send(HELLO)
     except RESET:
@@ -56,7 +56,7 @@ def turned_away(client):
 
 @pytest.mark.alone
 def test_session_table_full(lab, plane):
-    """The sessions there are work on; the next is not served before one of them ends; nobody spins."""
+    """The existing sessions work; the next client is served only after one of them ends; no thread spins."""
     acme, https = lab.backends()
     router = lab.router(acme, https, "--max-connections", "4", "--workers", "1", plane=plane)
     sessions = [lab.session(router, HELLO, https) for _ in range(4)]
@@ -127,7 +127,7 @@ def more_addresses(veth):
 
 
 def test_max_per_source_counts_ipv6_by_64(lab, plane, veth, more_addresses):
-    """One customer is one /64; addresses inside it are free to have."""
+    """A customer has a /64, and any number of addresses in it."""
     same, other = more_addresses
     acme, https = lab.backends()
     router = lab.router(acme, https, "--max-per-source", "2", plane=plane, listen=[(veth.server6, 443)])
@@ -145,7 +145,7 @@ def test_max_per_source_counts_ipv6_by_64(lab, plane, veth, more_addresses):
 
 @pytest.mark.alone
 def test_out_of_descriptors(lab, plane):
-    """EMFILE at accept: back off without spinning, keep what there is, recover."""
+    """EMFILE in accept(): pauses without spinning, keeps its sessions, recovers."""
     acme, https = lab.backends()
     router = lab.router(acme, https, "--workers", "1", plane=plane)
     sessions = [lab.session(router, HELLO, https) for _ in range(3)]
@@ -201,7 +201,7 @@ def test_started_with_few_descriptors(lab, plane):
     wait_until(lambda: is_served(lab, router, https), 5, "service after the crowd is gone")
 
 
-# A crowd that says nothing
+# Many silent clients
 
 @pytest.mark.alone
 @pytest.mark.parametrize("defer", [True, False], ids=["defer_accept", "no_defer_accept"])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Listeners that were there before the program: found by the open files of processes, or, where those cannot be seen, by
-their addresses (Linux 7.3 refuses that). One that cannot be tracked is said everywhere.
+Listeners that existed before the program: found by the open files of processes, or, if those are not visible, by their
+addresses (Linux 7.3 refuses that). A listener that cannot be tracked is reported everywhere.
 """
 import contextlib
 import platform
@@ -28,7 +28,7 @@ def refuses_addresses():
 
 
 def found(router, port):
-    """How many were there, how many by their files, how many by their addresses."""
+    """The number of listeners, of those found by open files, and of those found by addresses."""
     line = router.wait_line(rf"port {port}: (\d+) existing listeners, \d+ of them tracked: (\d+) found by open files, (\d+) by")
     return tuple(map(int, line.groups()))
 
@@ -48,7 +48,7 @@ def several_responders():
 
 
 def test_all_are_found_by_their_files(ground):
-    """Each counts: we are armed to the last one, and then not, without a look of the main thread."""
+    """Each is tracked: armed until the last one closes, without the main thread."""
     with several_responders() as listeners:
         router = ground.attach()
         assert found(router, ACME) == (6, 6, 0)
@@ -61,7 +61,7 @@ def test_all_are_found_by_their_files(ground):
 
 
 def test_of_processes_that_cannot_be_seen(ground):
-    """As in a container on the host's network: the ACME client's process is in none of our PID namespaces."""
+    """As in a container with the host's network: the ACME client's process is in none of our PID namespaces."""
     with responder() as acme:
         router = ground.attach(prefix=OTHER_PIDS)
         untracked = refuses_addresses()
@@ -79,7 +79,7 @@ def test_of_processes_that_cannot_be_seen(ground):
 
 
 def test_after_a_change_of_ports(lab, veth):
-    """A reload finds them too, when there are no capabilities any more."""
+    """A reload finds them too, without capabilities."""
     ports = [free_port() for _ in range(4)]
     listeners = [lab.listener(port=port) for port in ports]
     config = lab.directory / "config"
@@ -111,8 +111,8 @@ def web_server(port, protocol=0, device=None):
 @pytest.mark.parametrize("options", [{"protocol": IPPROTO_MPTCP}, {"device": "lo"}], ids=["mptcp", "device"])
 def test_a_web_server_that_cannot_be_bypassed_to(lab, veth, options, late):
     """
-    No sockmap takes a listener of MPTCP; one that is bound to a device must not get connections from elsewhere. Theirs
-    come through the program, which says so, until there is another listener.
+    A sockmap cannot hold an MPTCP listener, and a listener bound to a device must not get connections from other devices.
+    Their connections go through the program, which reports it, until there is another listener.
     """
     port = free_port()
     arguments = (ACME, port, "--connect-timeout", "300ms", "--client-address", "none")

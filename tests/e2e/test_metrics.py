@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Metrics: what curl gets and promtool thinks of it, that they count what happens, and odd requests."""
+"""Metrics: fetched by curl, checked by promtool; that they count correctly; and invalid requests."""
 import itertools
 import json
 import os
@@ -70,7 +70,7 @@ def test_they_count_what_happens(lab, stage):
 
 
 def test_the_dashboard_asks_for_what_there_is(lab, ground):
-    """Every metric and label value's name in it is one that a scrape has; every counter is looked at as a rate."""
+    """Every metric and label in it exists in a scrape, and every counter is shown as a rate."""
     port = free_port()
     ground.attach("--metrics", port, inspect="watch")
     metrics = {re.split("[{ ]", name)[0] for name in scrape(port)}
@@ -92,7 +92,7 @@ def test_the_dashboard_asks_for_what_there_is(lab, ground):
 
 
 def test_counters_never_go_back(lab, stage):
-    """A live session's bytes are counted, and once only when it has ended."""
+    """A live session's bytes are counted, and only once after it has ended."""
     router, port, _, https = stage
     last = {}
     for _ in range(20):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-docs/moving.md: its configurations and commands, taken out of the page and run. Each old program switches with
-what the page has; alpnbpf with the page's commands does the same; and the old one can come back.
+docs/moving.md: runs the configurations and commands of the page. Each old program works with its configuration; alpnbpf does
+the same with the page's commands; and the old program can be restored.
 """
 import os
 import re
@@ -40,7 +40,7 @@ def commands(chapter, program):
 
 
 class Ground:
-    """The ACME client on 10443 and the web server, which say who got what."""
+    """The ACME client on 10443 and the web server, which report the connections they get."""
 
     def __init__(self, lab, acme=True):
         self.lab = lab
@@ -205,7 +205,7 @@ def test_ualpn_kept(lab):
 
 
 def test_a_dead_responder(lab):
-    """The row about an ACME client that does not listen."""
+    """The row about an ACME client that is not listening."""
     ground = Ground(lab, acme=False)
     web = ground.web(8443)
     old = ground.old("nginx")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-The program's own connections to the web server: never steered back to it, shown as the client they are made for, and
-never taken for those of others.
+The program's own connections to the web server: never steered back to it, shown as the client they are for, and never
+confused with connections of other programs.
 """
 import contextlib
 import errno
@@ -20,7 +20,7 @@ from watched import entries
 
 
 def test_client_on_the_same_host(ground):
-    """Routed like any other, while our own connections are not: else this would never end."""
+    """Routed like any other client, while our own connections are not, which would be an endless loop."""
     router = ground.attach()
     with responder() as acme:
         for host in ("127.0.0.1", "::1", ground.veth.server4):
@@ -35,7 +35,7 @@ def test_client_on_the_same_host(ground):
 
 
 def test_private_port_leads_nowhere(ground):
-    """Whoever finds it is reset, not sent round in circles."""
+    """A client that connects to it is reset, not connected to itself."""
     router = ground.attach()
     lines = subprocess.run(["ss", "-Htlnp"], capture_output=True, text=True, check=True).stdout.splitlines()
     ports = {int(line.split()[3].rsplit(":", 1)[1]) for line in lines if f"pid={router.pid}," in line}
@@ -51,7 +51,7 @@ def test_private_port_leads_nowhere(ground):
 
 
 def from_port(ground, local):
-    """What the server says to a client that comes from that address and port."""
+    """The server's answer to a client with this address and port."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.settimeout(10 * SCALE)
@@ -76,7 +76,7 @@ def our_end(router):
 
 
 def test_the_same_port_from_another_address(ground):
-    """A local user who has our port with another address is a client like any other: steered, and shown as it is."""
+    """A local client with our port and another address is a normal client: steered, and shown unchanged."""
     router = ground.attach()
     with responder():
         for attempt in range(20):
@@ -96,7 +96,7 @@ def test_the_same_port_from_another_address(ground):
 
 
 def test_the_same_ends_later(ground):
-    """Who connects from where a session of ours had been is not taken for it."""
+    """A client that reuses the port of an ended session of ours is not shown as that session's client."""
     router = ground.attach()
     with responder():
         tls = slow_request(ground)
@@ -111,7 +111,7 @@ def test_the_same_ends_later(ground):
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_client_that_is_gone_when_the_server_accepts(ground, family):
-    """It is shown all the same: what a slow server's log says of a client that has reset is the client."""
+    """It is still shown: a slow server logs the address of a client that has already reset."""
     ground.web.stop()
     server = Listener(host=ground.server(family), port=443)
     router = ground.attach()
@@ -130,7 +130,7 @@ def test_client_that_is_gone_when_the_server_accepts(ground, family):
 
 @pytest.mark.long
 def test_what_is_remembered_is_bounded(lab, veth):
-    """Entries of sessions that are over: no more than a server's queue may hold."""
+    """Entries of ended sessions: no more than a server's accept queue can hold."""
     web, at_once, hello = lab.listener(host="0.0.0.0", port=443), 8, https_hello()
     router = lab.router(ACME, 443, "--inspect", "steer", "--workers", "1", "--max-connections", "16", listen=(),
                         bypass=True, plane="user", log_level="info")
@@ -150,7 +150,7 @@ def test_what_is_remembered_is_bounded(lab, veth):
 
 
 def test_no_peername(ground):
-    """--client-address none: the server sees us."""
+    """--client-address none: the server sees our address."""
     ground.attach("--client-address", "none")
     with responder():
         seen, own = ground.ask()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Overlapping TCP segments. The kernel hands a verdict whole segments, also the part it had before; what the backend gets
-must be the stream all the same. A TCP peer in user space sends each case; the sockmap plane must have trimmed, the
-user plane never has to.
+Overlapping TCP segments. The kernel hands the verdict whole segments, including bytes it had before; the backend must still
+get the exact stream. A TCP peer in user space sends each case; the sockmap plane must have trimmed, the user plane never has
+to.
 """
 import random
 
@@ -47,7 +47,7 @@ def raw(tun):
     peers = []
 
     def make():
-        peers.append(RawPeer(tun, wrap_at=H + 12))  # in the midst of the letters
+        peers.append(RawPeer(tun, wrap_at=H + 12))  # within the letters
         return peers[-1]
 
     yield make

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-`--dataplane auto`: sessions begin in user space, and a conversation moves into the kernel in its middle. Whatever is
-said, by whom and when, around that moment: no byte is lost, doubled or out of order.
+`--dataplane auto`: sessions begin in user space, and a conversation moves into the kernel in its middle. Whichever side
+sends around that moment: no byte is lost, doubled or out of order.
 """
 import random
 
@@ -17,7 +17,7 @@ UP, DOWN = Pattern("up"), Pattern("down")
 
 
 class Talk:
-    """Both ends of a session, and what each has said so far."""
+    """Both ends of a session, and what each has sent so far."""
 
     def __init__(self, lab, router, https):
         self.client, self.server = lab.session(router, HELLO, https)
@@ -94,7 +94,7 @@ def test_acme_as_well(lab):
 
 
 def test_both_talk_at_once(lab, ground):
-    """Nobody waits for the other: bytes arrive at every moment of the move."""
+    """Neither side waits for the other: bytes arrive at every moment of the move."""
     router, https = ground
     moved = 0
     for seed in range(100):
@@ -146,7 +146,7 @@ def test_a_reset_at_the_turn(lab, ground, turns, side):
 
 
 def test_a_stall_after_the_move(lab, ground):
-    """A flow in the kernel whose reader stops owes its bytes to user space, and goes on when the reader does."""
+    """If the reader of a flow in the kernel stops, its bytes are owed; the flow continues with the reader."""
     router, https = ground
     talk = Talk(lab, router, https)
     for _ in range(TURNS):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-The client's address by PROXY protocol: as read by a real nginx and a real HAProxy, byte for byte by our own reader,
-for IPv4, IPv6 and both at once on the default listeners; and only to the backends it was asked for.
+The client's address by PROXY protocol: as read by a real nginx and a real HAProxy, byte for byte by our own reader, for
+IPv4, IPv6 and both at once on the default listeners; and only to the backends it was asked for.
 """
 import subprocess
 
@@ -33,7 +33,7 @@ def servers(module_lab, authority):
 
 
 def seen_by(servers, address, port, prefix=()):
-    """(what the server says of the client, the client's real port)."""
+    """(the client as the server sees it, the client's real port)."""
     host = f"[{address}]" if ":" in address else address
     result = subprocess.run(
         [*prefix, need("curl"), "--silent", "--show-error", "--fail", "--http1.1", "--cacert", servers.authority.file,
@@ -86,7 +86,7 @@ def test_ipv4_client_of_the_default_listeners(lab, plane, version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_v4_mapped_listener(lab, plane, version):
-    """An IPv4 address in IPv6 clothes: the client is announced as what it is."""
+    """An IPv4-mapped address: the client is announced as IPv4."""
     acme, https = lab.backends()
     port = free_port()
     router = lab.router(acme, https, "--proxy-protocol", f"https={version}", listen=[("::ffff:127.0.0.1", port)],
@@ -145,7 +145,7 @@ def test_different_versions_for_both(lab, plane):
 
 
 def test_fallback_gets_the_header_of_the_backend_it_reaches(lab, plane):
-    """ACME refuses: https has asked for the header, acme has not."""
+    """The ACME client refuses; only https has asked for the header, and gets it."""
     https = lab.listener()
     router = lab.router(("127.0.0.1", free_port()), https, "--proxy-protocol", "https=v1", plane=plane)
     client = lab.connect(router)
@@ -193,7 +193,7 @@ def test_tlv_only_what_was_asked(lab, plane):
 
 
 def test_no_tlv_without_a_hello(lab, plane):
-    """Not TLS: the addresses are told all the same, and nothing is invented."""
+    """Not TLS: the header has the addresses, but no TLVs."""
     acme, https = lab.backends()
     router = lab.router(acme, https, "--proxy-protocol", "https=v2", "--proxy-tlv", "alpn", "--proxy-tlv", "authority",
                         plane=plane)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""`alpnbpf reload` and SIGHUP: new sessions get what is new, live ones go on, and a mistake changes nothing."""
+"""`alpnbpf reload` and SIGHUP: changes apply to new sessions, live ones continue, and a mistake changes nothing."""
 import errno
 import os
 import re
@@ -60,7 +60,7 @@ def test_backends(lab, config, how):
 
 
 def test_who_is_shown_to_the_server_of_before(lab, config, veth):
-    """A local program that comes from where a session of ours had been is not taken for that one's client."""
+    """A local client that reuses the port of an ended session of ours is not shown as that session's client."""
     config.write(listen=f"{veth.server4}:{config.port}", client_address="peername")
     router = config.start(listen=[(veth.server4, config.port)])
     old, port = config.https, config.https.port
@@ -80,7 +80,7 @@ def test_who_is_shown_to_the_server_of_before(lab, config, veth):
         try:
             other.bind(("127.0.0.1", local))
             break
-        except OSError as error:  # a connection of a moment ago to somewhere else has it still
+        except OSError as error:  # a recent connection to another address may still have it
             assert error.errno == errno.EADDRINUSE and attempt < 19
     config.reload(https=lab.listener().endpoint)
     other.connect(("127.0.0.1", port))
@@ -190,7 +190,7 @@ def test_the_acme_port_in_place(ground, tmp_path):
             server.close()
     router.wait_line("disarmed: nothing listens on port 10444")
     with responder(port=10445):
-        config.reload(acme=10445)  # somebody listens there by now
+        config.reload(acme=10445)  # another process listens there now
         assert config.status()["armed"]["by"].startswith("127.0.0.1:10445")
         ground.ask()
         wait_until(lambda: len(proxied(router)) == 2, 5, "another session")
@@ -208,7 +208,7 @@ def test_the_web_server_behind_a_bypass(lab, config):
             config.reload(https=backend.endpoint)
             client = lab.connect(router)
             server = backend.accept_any()
-            assert server.sock.getpeername()[:2] == client.local[:2]  # straight from the client
+            assert server.sock.getpeername()[:2] == client.local[:2]  # directly from the client
             server.close()
             client.close()
     finally:
@@ -253,7 +253,7 @@ def test_what_needs_a_restart(lab, config, changes, named):
 
 
 def test_a_port_that_is_taken(lab, config):
-    """Not half of a reload: the other listener is not opened, and the backend stays."""
+    """All or nothing: the other listener is not opened, and the backend stays."""
     router = config.start()
     other, holder = lab.backends()
     free = free_port()
@@ -287,7 +287,7 @@ def test_a_port_of_another_instance(lab, config):
     for _ in range(10):
         talk(lab, other, https)
     talk(lab, router, config.https)
-    # One of our own is no obstacle to another address of the same port.
+    # Our own listener does not block another address with the same port.
     config.reload(listen=[f"127.0.0.1:{config.port}", f"127.0.0.2:{config.port}"])
 
 
@@ -305,7 +305,7 @@ def test_name_servers_that_do_not_answer(lab, config, tmp_path, manager):
         talk(lab, router, config.https)
 
 
-# While one is under way
+# During a reload
 
 @pytest.fixture
 def slow(config, tmp_path):
@@ -315,7 +315,7 @@ def slow(config, tmp_path):
 
 
 def test_all_else_goes_on_meanwhile(lab, slow):
-    """Who asks is answered at once, validations are armed for, sessions are served."""
+    """Other requests are answered at once, arming works, sessions are served."""
     config, names = slow
     config.acme.close()
     acme, metrics = free_port(), free_port()
@@ -433,7 +433,7 @@ def test_many_under_load(lab, config):
 
 @pytest.mark.parametrize("how", ["user", "sockmap"])
 def test_rules(lab, config, how):
-    """Hellos that have begun are held against the rules they began with; two reloads later these are still needed."""
+    """A hello that has begun is matched against the rules it began with, which are still needed two reloads later."""
     one, two, three = lab.listener(), lab.listener(), lab.listener()
     config.write(dataplane=how, route=f"sni=www.example.test -> {one.endpoint}", hello_timeout="20s")
     router = config.start()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
---route: which backend a hello reaches, on every data plane, however it is cut; that nobody else is bothered with it; the
-PROXY header, the deadlines and the failures of a rule's backend; real TLS. What a rule may be is in tests/unit.
+--route: which backend a hello reaches, on every data plane, in every cut; that no other backend sees it; the PROXY header,
+the deadlines and failures of a rule's backend; real TLS. What a rule may be is in tests/unit.
 """
 import json
 import re
@@ -41,7 +41,7 @@ RULES = ("sni=www.example.org,*.app.example.org alpn=h2", "alpn=xmpp-client,\\x0
 CASES = [
     (1, b"www.example.org", [b"h2"]),
     (1, b"WWW.Example.ORG", [b"http/1.1", b"h2"]),
-    (1, b"a.b.app.example.org", [b"h2", b"xmpp-client"]),  # the first that is met
+    (1, b"a.b.app.example.org", [b"h2", b"xmpp-client"]),  # the first match
     (2, b"www.example.org", [b"xmpp-client"]),
     (2, None, [b"xmpp-client"]),
     (2, b"elsewhere.test", [b"http/1.1", b"\x00\xff"]),
@@ -125,7 +125,7 @@ def test_malformed_server_name_goes_to_https(ground, content):
 
 
 def test_half_a_hello(lab, plane):
-    """Nobody but https gets what never becomes whole: with the end of the stream, and at --hello-timeout."""
+    """Only https gets an incomplete hello: at the end of the stream, and at --hello-timeout."""
     acme, https = lab.backends()
     rule = lab.listener()
     router = lab.router(acme, https, f"--route=sni=*.example.org -> {rule.endpoint}", "--hello-timeout", "300ms",
@@ -166,7 +166,7 @@ def test_bulk(lab, plane, form):
 @pytest.mark.parametrize("plane", ALL_PLANES)
 @pytest.mark.parametrize("send", [at_once, in_two])
 def test_proxy_header(lab, plane, send):
-    """To the routes it was asked for, with the names of this hello; to no other."""
+    """Only for the routes that asked for it, with the names of this hello."""
     acme, https = lab.backends()
     first, second = lab.listener(), lab.listener()
     router = lab.router(acme, https, f"--route=sni=www.example.org -> {first.endpoint}",
@@ -282,10 +282,10 @@ def test_in_place(lab, web_server):
         assert client.read_to_end() == ANSWER
 
 
-# What the other commands say of rules.
+# Rules in the other commands.
 
 def test_ready_line_and_bypass(lab):
-    """All connections are looked into: the rules need that; the line stays one, with 32 of them."""
+    """With rules, all connections are inspected; the ready line stays one line, even with 32 rules."""
     acme, https = lab.backends()
     rules = [f"--route=alpn=p{number} -> 127.0.0.{number}:{free_port()}" for number in range(1, 33)]
     router = lab.router(acme, https, *rules, bypass=True)
@@ -368,7 +368,7 @@ def test_inspect(config):
 
 
 def test_inspect_with_rules_of_the_command_line(config):
-    """They take the place of the file's; without a file, nothing is known of the other backends."""
+    """They replace the file's rules; without a file, the other backends are unknown."""
     path, _ = config
     rules = ["--route", "sni=other.test -> 9443", "--route=alpn=h2,\\x22 -> unix:/run/a\"b"]
     for more in ([], ["--config", path]):

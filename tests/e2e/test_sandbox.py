@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-What the program keeps of its rights while it serves: every thread of it, started as root, as a service, without rights,
-with a command, and with transparent connections. What the stages forbid is in tests/unit/test_sandbox.c.
+The privileges that each thread keeps while the program serves: started as root, as a service, without privileges, with a
+command, and with transparent connections. tests/unit/test_sandbox.c tests what the stages forbid.
 """
 import os
 import signal
@@ -65,7 +65,7 @@ def test_as_root(lab, plane):
 
 @pytest.mark.parametrize("plane", ["auto", "sockmap"])
 def test_as_service(lab, plane):
-    """The five capabilities are enough to set all up: the data plane, the bypass, the watch, a port below 1024."""
+    """Five capabilities are enough for the set-up: the data plane, the bypass, the watch, a port below 1024."""
     acme, https = lab.backends()
     router = lab.router(acme, https, plane=plane, prefix=SERVICE, listen=[("127.0.0.1", 443)], bypass=True)
     assert router.find("with bypass, armed while port .* hellos read in passing") and not router.find(" warn ")
@@ -104,7 +104,7 @@ def test_watch_says_what_it_lacks(lab):
 
 
 def test_arming_goes_on(lab):
-    """It takes maps, a test run of a program, and the list of listeners, all without a capability."""
+    """It needs maps, a test run of a program, and the list of listeners, all without capabilities."""
     acme, https = lab.backends()
     router = lab.router(acme, https, "--inspect", "steer", prefix=SERVICE, bypass=True)
     router.wait_line("armed: the ACME client listens on 127.0.0.1", 5)
@@ -124,7 +124,7 @@ def test_without_rights(lab):
 
 
 def test_transparent_keeps_what_it_needs(lab):
-    """And only that. A client's port below 1024 is not the program's to take: another one is."""
+    """And nothing else. A client's port below 1024 cannot be bound, so another port is used."""
     acme, https = lab.backends()
     router = lab.router(acme, https, "--client-address", "transparent")
     assert router.find("keeping CAP_NET_ADMIN")
@@ -142,7 +142,7 @@ def test_transparent_keeps_what_it_needs(lab):
 
 
 def test_command_keeps_its_rights(lab):
-    """It is started as we were; what it does then is its own affair, also to take another user: TERM still ends it."""
+    """The command starts with our original privileges, and may change its user: TERM still ends it."""
     listen = free_port()
     acme, https = lab.backends()
     router = lab.router(acme, https, listen=[("127.0.0.1", listen)], command_line=[

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Peers that do not read while the other end writes without end. What such a session holds is bounded by --buffer a flow,
-wherever the bytes are; nothing runs for it; and when the reader comes back, every byte is there.
+Peers that do not read while the other end writes endlessly. Such a session buffers at most --buffer per flow, wherever the
+bytes are; no thread runs for it; and when the reader resumes, it gets every byte.
 """
 import os
 import re
@@ -129,7 +129,7 @@ def test_stalled_readers(lab, backlog, plane, direction, buffer, size):
 
 @pytest.mark.alone
 def test_one_stalled_session_does_not_slow_another(lab, plane):
-    """One worker, one session full to the brim, and the next one is as quick as ever."""
+    """With one worker and one full session, another session is as fast as before."""
     acme, https = lab.backends()
     router = lab.router(acme, https, "--workers", "1", plane=plane)
     talk = lab.session(router, HELLO, https)
@@ -142,7 +142,7 @@ def test_one_stalled_session_does_not_slow_another(lab, plane):
 @pytest.mark.alone
 @pytest.mark.parametrize("direction", ["down", "up"])
 def test_the_other_direction_flows_while_one_is_stalled(lab, backlog, plane, direction):
-    """Passed bytes may wait behind a stuck egress queue of the same socket; they must still come through."""
+    """Passed bytes may be queued behind a stuck egress queue of the same socket; they must still arrive."""
     acme, https = lab.backends()
     router = lab.router(acme, https, plane=plane)
     sessions = [lab.session(router, HELLO, https) for _ in range(8)]
@@ -168,7 +168,7 @@ def test_reset_of_a_stalled_session_reaches_the_writer(lab, plane):
 
 
 def test_stalled_session_ends_by_idle_timeout(lab, plane):
-    """A peer that never reads is idle in the end."""
+    """A peer that never reads counts as idle eventually."""
     acme, https = lab.backends()
     router = lab.router(acme, https, "--idle-timeout", "2s", plane=plane)
     client, server = lab.session(router, HELLO, https, receive_buffer=SMALL)
@@ -187,8 +187,8 @@ def charges(port):
 
 def test_the_kernel_accounts_for_every_byte(lab):
     """
-    What a segment is charged to a socket's memory is given back in full, whatever way it went. The reserve of a socket
-    comes and goes in pages, so once the queues are empty, what is left of it is whole pages.
+    The memory charged for a segment is released completely, on every path. A socket's reserve is allocated and freed in
+    pages, so once the queues are empty, the rest of it is whole pages.
     """
     acme, https = lab.backends(receive_buffer=SMALL)
     router = lab.router(acme, https, "--buffer", "128K", plane="sockmap")
@@ -208,7 +208,7 @@ def test_the_kernel_accounts_for_every_byte(lab):
 @pytest.mark.parametrize("plane", ["user", "auto", "sockmap"])
 @pytest.mark.parametrize("piece", [700, 9000, 30_000])
 def test_small_pieces_into_a_full_buffer(lab, plane, piece):
-    """Each is read and sent by itself; the one that finds no room is held, and is neither lost nor overtaken."""
+    """Each piece is read and sent separately; one without room is kept, and neither lost nor overtaken."""
     acme, https = lab.backends()
     router = lab.router(acme, https, "--buffer", "64K", plane=plane)
     client, server = lab.session(router, HELLO, https, receive_buffer=SMALL)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""`make static`: small, without any library, and as good as the other; host names without glibc's modules."""
+"""`make static`: small, without shared libraries, and complete; host names without glibc's modules."""
 import os
 import subprocess
 

@@ -60,7 +60,7 @@ def test_user(units, tmp_path):
 
 
 def test_start_as_the_unit_says(lab, units, manager):
-    """Its user, capabilities and filter leave all that setting up takes: nothing is missed, all of the sandbox is applied."""
+    """Its user, capabilities and filter allow the complete set-up, with all stages of the sandbox."""
     if is_sanitized():
         pytest.skip("LeakSanitizer takes ptrace(2), which no unit allows")
     acme, https = lab.backends()
@@ -111,7 +111,7 @@ def activated(lab, acme, https, *sockets, options=(), service=(), before=(), fai
 
 
 def test_listen_fds(lab, plane):
-    """With three workers, of which each takes its share; no capability is needed for port 443."""
+    """With three workers, each of which accepts its share; port 443 needs no capability."""
     acme, https = lab.backends()
     with listening(port=443) as v4, listening("::1", 443) as v6:
         router = activated(lab, acme, https, v4, v6, options=["--workers", "3", "--dataplane", plane])
@@ -128,7 +128,7 @@ def test_listen_fds(lab, plane):
 
 
 def test_connections_wait_for_the_next_one(lab):
-    """What comes while it restarts is refused to nobody."""
+    """No connection is refused while it restarts."""
     acme, https = lab.backends()
     with listening() as sock:
         first = activated(lab, acme, https, sock, options=["--workers", "2"])
@@ -150,7 +150,7 @@ def test_connections_wait_for_the_next_one(lab):
 
 
 def test_both_families_in_one(lab):
-    """ListenStream=443 alone makes one of those."""
+    """As with ListenStream=443."""
     acme, https = lab.backends()
     with listening("::", v6only=False) as sock:
         port = sock.getsockname()[1]
@@ -166,7 +166,7 @@ def test_both_families_in_one(lab):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::"])
 def test_bypass(lab, host):
-    """The web server has the connections while no ACME client listens, by both families."""
+    """The web server gets the connections of both families directly while no ACME client listens."""
     https = lab.listener()
     acme = SimpleNamespace(endpoint=f"127.0.0.1:{free_port()}")
     with listening(host, v6only=False) as sock:
@@ -229,7 +229,7 @@ def test_what_is_no_listener(lab, make, text):
 
 
 def test_of_another_process(lab):
-    """LISTEN_PID of a parent that forgot to clear it."""
+    """LISTEN_PID of a parent process that did not clear it."""
     router = lab.router(*lab.backends(), env={"LISTEN_PID": "1", "LISTEN_FDS": "1"})
     assert router.find("ready: listening on 127.0.0.1:")
 
@@ -258,7 +258,7 @@ def workers_of(router):
 
 
 class Stopped:
-    """One thread that does not come round, whatever wakes it; the others go on."""
+    """One thread whose loop does not turn; the others continue."""
 
     def __init__(self, task):
         self.task = task
@@ -275,7 +275,7 @@ class Stopped:
 
 @pytest.mark.alone
 def test_watchdog(lab, manager):
-    """Signs of life at twice the rate that is asked for; none while one worker hangs; again once it goes on."""
+    """Notifications at twice the requested rate; none while one worker hangs; again once it continues."""
     acme, https = lab.backends()
     interval = 0.4
     router = lab.router(acme, https, "--workers", "2", env=manager.env,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""`alpnbpf trace`: a line for every hello and what came of it; nothing while nobody watches; readers that do not read."""
+"""`alpnbpf trace`: a line per session with its hello and outcome; no cost without followers; followers that do not read."""
 import json
 import os
 import re
@@ -15,7 +15,7 @@ from waiting import SCALE, now, wait_until
 
 
 def watch(lab, router, *options):
-    """A trace that is known to be under way."""
+    """A trace that has started."""
     others = status(router)["watchers"]
     trace = lab.child(BINARY, "trace", "--json", "--name", name_of(router), *options)
     wait_until(lambda: status(router)["watchers"] == others + 1, 5, "the watcher")
@@ -130,7 +130,7 @@ def test_more_watchers_than_there_may_be(lab, stage):
 
 
 def test_a_watcher_that_does_not_read(lab):
-    """It costs bounded memory and no session; what it missed is said."""
+    """It costs bounded memory and no session; a note counts the lines it missed."""
     acme, https = lab.backends()
     router = lab.router(acme, https, plane="user", log_level="info")
     with socket.socket(socket.AF_UNIX) as watcher:
@@ -164,7 +164,7 @@ def test_a_watcher_that_does_not_read(lab):
 
 
 def test_nobody_watches(lab, stage):
-    """No record is made: the pair of sockets stays empty, and nothing is sent."""
+    """No records are made: the socket pair stays empty, and nothing is sent."""
     router, _, https = stage
     calls = os.path.join(str(lab.directory), "calls")
     strace = lab.child("strace", "-f", "-e", "trace=sendto", "-o", calls, "-p", str(router.pid))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Hellos read in passing: while armed, the web server's connections stay its own, and what is not for it is taken over
-from the hello on. The client must notice nothing, and neither must the server's other clients. In what ways a hello
-comes: test_watch_hellos.py, test_watch_segments.py.
+Hellos read in passing: while armed, the web server keeps its connections, and a connection for another route is taken over
+from the hello on. Neither the client nor the server's other clients notice. test_watch_hellos.py and test_watch_segments.py
+have the ways in which a hello can arrive.
 """
 import re
 import socket
@@ -38,7 +38,7 @@ def test_only_the_validation_is_taken_over(ground, plane, family):
 
 @pytest.mark.parametrize("kind", ["nginx", "apache", "haproxy"])
 def test_in_front(lab, authority, veth, kind):
-    """The web server at another port: the same by the bypass."""
+    """The web server on another port, with the bypass."""
     front = Front(lab, authority, veth, kind)
     router = front.attach(inspect="watch", plane="auto")
     with armed(router) as acme:
@@ -71,7 +71,7 @@ LONGER_HEADERS = {4: (socket.IPPROTO_IP, socket.IP_OPTIONS, b"\x01\x01\x01\x00")
 @pytest.mark.parametrize("split", [None, 60])
 @pytest.mark.parametrize("family", LONGER_HEADERS)
 def test_ip_options(ground, family, split):
-    """TCP's header does not begin where it does as a rule: three NOPs, or a header of destination options before it."""
+    """The TCP header is not at its usual offset: after three NOPs, or after a header of destination options."""
     router = ground.attach(inspect="watch")
     with armed(router) as acme:
         client = ground.lab.connect((ground.server(family), 443), namespace=ground.veth.namespace)
@@ -92,7 +92,7 @@ def test_client_on_the_same_host(ground):
 
 
 def test_the_web_server_answers_itself(lab, veth):
-    """The responder cannot be reached: https gets the validation, through a connection that is not taken over again."""
+    """The responder is unreachable: https gets the validation, on a connection that is not taken over again."""
     plain = Plain(lab, veth, "--arm", "always", "--connect-timeout", "300ms")
     client = plain.client()
     client.send(acme_hello())
@@ -104,7 +104,7 @@ def test_the_web_server_answers_itself(lab, veth):
 
 @pytest.mark.alone
 def test_no_wake_up_while_armed(ground):
-    """Requests of others cost us nothing, though each hello is looked at."""
+    """Other clients' requests do not wake us, although each hello is inspected."""
     router = ground.attach(inspect="watch", log_level="info")
     with armed(router):
         before, began = switches(router), now()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Around the watch on hellos: what TCP agreed on lives on, firewalls, servers that restart, many at once; and what is said
-where hellos cannot be watched.
+Around the watch: what TCP agreed on is kept, firewalls, servers that restart, many takeovers at once; and what is reported
+when hellos cannot be watched.
 """
 import contextlib
 import re
@@ -57,7 +57,7 @@ class Sniffer:
 
 
 def test_what_tcp_agreed_on_lives_on(plain):
-    """Timestamps, segment size and window scaling go on as the server's socket had them."""
+    """Timestamps, segment size and window scaling continue as the server's socket had them."""
     timestamps = 8
     sniffer = Sniffer(plain.veth.namespace, 443)
     with contextlib.closing(sniffer.sock), armed(plain.router) as acme:
@@ -90,7 +90,7 @@ def agreed(client):
 
 @pytest.mark.parametrize("missing", [None, "timestamps", "sack", "window_scaling"])
 def test_what_was_agreed_on(lab, veth, missing):
-    """The socket in its place has what the server's has, and is as fast. Of the segments, 12 bytes may be missing."""
+    """The new socket has the server's parameters, and is as fast. Its segments may be 12 bytes smaller."""
     plain = Plain(lab, veth)
 
     def setting(value):
@@ -125,7 +125,7 @@ def test_what_was_agreed_on(lab, veth, missing):
 
 @pytest.mark.parametrize("kind", ["nginx", "apache", "haproxy"])
 def test_server_that_restarts(lab, authority, veth, kind):
-    """Nothing of a take-over keeps the server from its port."""
+    """A takeover does not keep the server from binding its port again."""
     ground = Ground(lab, authority, veth, kind)
     router = ground.attach(inspect="watch")
     with armed(router) as acme:
@@ -147,7 +147,7 @@ def test_server_that_restarts(lab, authority, veth, kind):
 
 @contextlib.contextmanager
 def stateful_firewall():
-    """Only what belongs to a connection gets in."""
+    """A firewall that admits only packets of known connections."""
     rules = """table inet e2e {
         chain input { type filter hook input priority 0; policy drop;
             ct state invalid drop; ct state established,related accept; iif lo accept;
@@ -161,7 +161,7 @@ def stateful_firewall():
 
 
 def test_stateful_firewall(plain):
-    """Of the reset to the server the connection must not be the victim."""
+    """The reset to the server must not make the firewall block the connection."""
     with stateful_firewall(), armed(plain.router) as acme:
         for _ in range(3):
             validate(plain.client(), acme, acme_hello(), count=BULK)
@@ -174,7 +174,7 @@ def test_stateful_firewall(plain):
 
 @pytest.mark.long
 def test_idle_behind_a_stateful_firewall(lab, veth):
-    """Nor when it is silent for longer than connection tracking keeps what it has seen the reset of."""
+    """Also if it is idle for longer than connection tracking keeps an entry after a reset."""
     plain = Plain(lab, veth)
     hello = record_or_records(sized(8000, b"h2"))
     with stateful_firewall(), armed(plain.router):
@@ -189,7 +189,7 @@ def test_idle_behind_a_stateful_firewall(lab, veth):
 
 
 def test_many_at_once(ground):
-    """As many perspectives as there will ever be, while visitors come."""
+    """More validations at once than any CA makes, while visitors come."""
     router = ground.attach(inspect="watch")
     count = 150
     with visitors(ground) as crowd, armed(router) as acme:
@@ -216,7 +216,7 @@ def test_many_at_once(ground):
 
 
 def test_table_full(lab, veth):
-    """No slot: the client is told at once, the server's socket goes, and nothing stays behind."""
+    """No free slot: the client is reset at once, the server's socket too, and nothing is left."""
     plain = Plain(lab, veth, "--max-connections", "1", "--workers", "1")
     with armed(plain.router) as acme:
         first = plain.client()
@@ -230,7 +230,7 @@ def test_table_full(lab, veth):
     assert totals["takeovers"] == totals["takeovers_failed"] == 1
 
 
-# --- where it cannot be done ---
+# --- where it is not possible ---
 
 
 @pytest.mark.parametrize("options, why", [(("--no-bypass",), "no connection goes directly to the web server"),
@@ -246,7 +246,7 @@ def test_asked_for_where_it_cannot_be(lab, options, why):
 @pytest.mark.parametrize("rights, why", [("-net_raw", "missing CAP_NET_RAW"),
                                          ("-net_bind_service", "missing CAP_NET_BIND_SERVICE")])
 def test_without_a_right(lab, veth, rights, why):
-    """All connections are steered then, and that is said."""
+    """Then all connections are steered, which is reported."""
     web = lab.listener(host="0.0.0.0", port=443)
     prefix = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
     report = command("check", "--acme", ACME, "--https", 443, prefix=prefix)[1]
@@ -274,7 +274,7 @@ def test_without_a_cgroup(lab, veth):
 
 
 def test_a_server_bound_to_its_device(lab, veth):
-    """A reset by loopback would not reach it: its connections stay its own, and that is said."""
+    """A reset over loopback would not reach it: it keeps its connections, which is reported."""
     web = lab.listener(host="0.0.0.0", port=443)
     web.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"e2e-srv")
     metrics, front = free_port(), free_port()
@@ -300,7 +300,7 @@ def test_a_server_bound_to_its_device(lab, veth):
 @pytest.mark.parametrize("hello, piece", [(acme_hello(), 100), (record_or_records(sized(8000, b"h2")), 1000)],
                          ids=["acme", "long"])
 def test_untakable_in_pieces(lab, tun, hello, piece):
-    """A web server bound to its device: what cannot be taken over stays its own, all of it."""
+    """A web server bound to a device keeps connections that cannot be taken over, with all their bytes."""
     stream = hello + noise(500, "behind")
     web = lab.listener(host="0.0.0.0", port=443)
     web.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, tun.name.encode())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Hellos read in passing while the ACME client goes, or the program does: every connection lives on where it is."""
+"""The ACME client or the program ends while hellos are read in passing: every connection continues where it is."""
 import os
 import signal
 
@@ -13,7 +13,7 @@ from watched import H, Plain, exchange
 
 
 class Half:
-    """A connection whose hello is half there, at the web server."""
+    """A connection to the web server with half of its hello."""
 
     SEEN = 60
 
@@ -22,14 +22,14 @@ class Half:
         self.server = web.accept()
 
     def served(self):
-        """The rest comes: the web server has all of it, in the connection it had."""
+        """The rest is sent: the web server gets all of it, on the same connection."""
         self.client.send(acme_hello()[self.SEEN:])
         assert self.server.read(H) == acme_hello()
         exchange(self.client, self.server)
 
 
 def test_disarmed_in_the_midst(plain):
-    """The hello began while armed, and then nobody listens: https gets it, whether it is looked at to its end or not."""
+    """The hello began while armed, and then the ACME client stopped listening: https gets it."""
     hello = acme_hello()
     with armed(plain.router):
         client = plain.client()
@@ -52,14 +52,14 @@ def test_sessions_live_through_detaching(lab, veth):
         plain.router.terminate()
         wait_until(lambda: status(plain.router)["state"] == "draining", 5, "it to drain")
         other = plain.client()
-        other.send(acme_hello())  # nobody looks any more
+        other.send(acme_hello())  # no longer inspected
         assert plain.web.accept().read(H) == acme_hello()
         exchange(client, server)
     assert plain.totals()["end_done"] == 1
 
 
 def test_killed(lab, veth):
-    """kill -9: what was taken over is lost, the web server's connections are not."""
+    """kill -9: connections that were taken over are lost, the web server's are not."""
     plain = Plain(lab, veth)
     with armed(plain.router) as acme:
         other = plain.client()

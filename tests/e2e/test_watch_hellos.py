@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Hellos read in passing, and the ways in which they come: in pieces, long, with more behind, cut and lost by a network."""
+"""Hellos read in passing, in all forms: in pieces, long, with bytes after them, cut and lost by a network."""
 import pytest
 
 from hellos import ACME as ACME_NAME
@@ -14,7 +14,7 @@ def plain(shared_plain):
     return shared_plain
 
 
-# --- how hellos come ---
+# --- forms of hellos ---
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
@@ -34,7 +34,7 @@ def test_pieces(plain, size):
 @pytest.mark.parametrize("length", [2000, 3600, 6000, 9000, 15000])
 @pytest.mark.parametrize("route", ["acme", "https"])
 def test_long_hellos(plain, length, route):
-    """What does not fit what is kept is taken over undecided; the bytes are the same."""
+    """A hello that is too long to store is taken over before it is decided; the bytes are the same."""
     hello = record(message(ACME_NAME if route == "acme" else b"h2", extra=[padding(length)]))
     with armed(plain.router) as acme:
         client = plain.client()
@@ -51,7 +51,7 @@ def test_long_hellos(plain, length, route):
 
 
 def test_more_behind_the_hello(plain):
-    """What a client sends in the same breath is not lost, however much it is."""
+    """Bytes that a client sends right after the hello are not lost, however many."""
     with armed(plain.router) as acme:
         for count in (1, 4096, 100000):
             client = plain.client()
@@ -124,7 +124,7 @@ def test_crafted_segments(plain, raw, route, case):
 
 
 def test_handshake_without_its_last_packet(plain, raw):
-    """The client's acknowledgement is lost: the hello comes to a server that has no socket for it yet."""
+    """The client's acknowledgement is lost: the server has no socket yet when the hello arrives."""
     stream = acme_hello()
     with armed(plain.router) as acme:
         raw.connect(443, acknowledge=False)
@@ -140,7 +140,7 @@ def test_handshake_without_its_last_packet(plain, raw):
 
 
 def test_reset_between_pieces(plain, raw):
-    """The client gives up: nothing of it is left, and the next is served."""
+    """The client gives up: nothing is left of it, and the next one is served."""
     with armed(plain.router) as acme:
         raw.connect(443)
         raw.segment(acme_hello(), 0, 100)

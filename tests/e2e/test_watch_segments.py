@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Segments that a network cuts, loses, doubles and spoils, before the watch on hellos: a TCP peer in user space sends
-what no well-behaved kernel does, and repeats what is not acknowledged, as every client would. And the same ends again.
+Segments that a network cuts, loses, duplicates and corrupts, in the watch: a TCP peer in user space sends what no normal
+kernel does, and retransmits what is not acknowledged, as every client does. And reused addresses and ports.
 """
 import socket
 
@@ -45,7 +45,7 @@ def nothing_left(plain, takeovers):
 
 
 def served(plain, acme, route):
-    """Who has that route's hello."""
+    """The side that has this route's hello."""
     if route == "https":
         return plain.served(HELLOS[route])
     server = acme.accept()
@@ -54,7 +54,7 @@ def served(plain, acme, route):
 
 
 def test_windows_for_a_client_without_scaling(plain, raw):
-    """The window field is in bytes then: scaled as for others it would be a few of them."""
+    """Without scaling, the window field is in bytes: scaled like others it would be a few bytes."""
     with armed(plain.router) as acme:
         raw.connect(443)
         before = len(raw.windows)
@@ -85,7 +85,7 @@ def test_shorter_retransmission(plain, raw, route):
 
 @pytest.mark.parametrize("start, at", [(0, 20), (50, 70), (90, H - 1)], ids=["whole", "second", "last byte"])
 def test_spoiled_segment(plain, raw, start, at):
-    """A byte changes on the way, the checksum tells: it counts for nothing, and comes again right."""
+    """A corrupted byte fails the checksum: the segment is ignored, and retransmitted correctly."""
     with armed(plain.router) as acme:
         raw.connect(443)
         if start:
@@ -142,7 +142,7 @@ def test_hello_acknowledges_the_handshake(plain, raw, cut, fin):
 
 
 def test_same_ends_again(plain):
-    """The same address and port, again and again: nothing of the one before is in its way."""
+    """The same address and port repeatedly: nothing of an earlier connection is in the way."""
     with armed(plain.router) as acme:
         for _ in range(5):
             with plain.veth.namespace.inside():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Which sockets the watch on hellos takes a connection over from, and which it leaves alone: web servers at addresses that
-are routed to this machine, servers that have spoken, MPTCP, and the program's own connections.
+The sockets whose connections the watch takes over, and those it leaves alone: web servers on addresses that are routed to
+this machine, servers that have sent data, MPTCP, and the program's own connections.
 """
 import contextlib
 import os
@@ -24,7 +24,7 @@ ROUTED = {4: "10.77.9.5", 6: "fd00:77:9::5"}
 
 @pytest.fixture
 def routed(veth):
-    """Prefixes that are this machine's, and on none of its interfaces."""
+    """Prefixes of this machine that no interface has."""
     rules = []
     for family, via in ((4, veth.server4), (6, veth.server6)):
         prefix = "10.77.9.0/24" if family == 4 else "fd00:77:9::/64"
@@ -39,7 +39,7 @@ def routed(veth):
 
 @pytest.mark.parametrize("family", ROUTED)
 def test_an_address_of_a_routed_prefix(lab, veth, routed, family):
-    """The web server has it by listening on every address; ours has to be bound to it."""
+    """The web server has it by listening on every address; our socket must bind to it."""
     host = {4: "0.0.0.0", 6: "::"}[family]
     web = lab.listener(host=host, port=443)
     router = lab.router(ACME, 443, "--inspect", "watch", listen=[(host, 443)], bypass=True)
@@ -56,7 +56,7 @@ def test_an_address_of_a_routed_prefix(lab, veth, routed, family):
 
 @pytest.mark.parametrize("ends", [False, True])
 def test_a_server_that_spoke_first(lab, veth, ends):
-    """The client has what it said, or its end: nobody else could go on with that connection."""
+    """The client has received bytes, or the FIN: no other socket could continue that connection."""
     plain = Plain(lab, veth)
     with armed(plain.router) as acme:
         client = plain.client()
@@ -89,7 +89,7 @@ def mptcp_web(lab, host, port=None):
 
 
 def test_mptcp_stays_the_servers(lab, veth):
-    """A subflow carries more than TCP could go on with. A client without MPTCP is served as ever."""
+    """A TCP socket cannot continue a subflow. A client without MPTCP is taken over as usual."""
     web = mptcp_web(lab, "0.0.0.0", 443)
     router = lab.router(ACME, 443, "--inspect", "watch", listen=[("0.0.0.0", 443)], bypass=True)
     with armed(router) as acme:
@@ -110,7 +110,7 @@ def test_mptcp_stays_the_servers(lab, veth):
 
 
 def test_our_own_connections_are_not_taken_over(lab, veth):
-    """In front of a server that no sockmap takes all connections are ours, hellos in pieces too."""
+    """In front of a server that a sockmap cannot hold, all connections are ours, also with hellos in pieces."""
     web = mptcp_web(lab, "127.0.0.1")
     router = lab.router(ACME, web.port, "--inspect", "watch", "--max-per-source", "1", "--no-defer-accept",
                         listen=[("0.0.0.0", free_port())], bypass=True)
@@ -132,7 +132,7 @@ def test_our_own_connections_are_not_taken_over(lab, veth):
 
 @contextlib.contextmanager
 def late_loopback(directory):
-    """What goes over loopback is delivered by the other CPU, later than the call that sent it returns (RPS)."""
+    """Packets over loopback are delivered by the other CPU, after the sending call has returned (RPS)."""
     directory.mkdir()
     run("mount", "-t", "sysfs", "sysfs", str(directory))  # that of this network namespace
     path = directory / "class/net/lo/queues/rx-0/rps_cpus"
@@ -145,7 +145,7 @@ def late_loopback(directory):
 
 
 def test_late_loopback(ground):
-    """The reset is still on its way when our socket is tried; and it must not end ours."""
+    """The reset is still under way when our socket is created, and must not close it."""
     router = ground.attach(inspect="watch")
     count = 150
     with late_loopback(ground.lab.directory / "sys"), visitors(ground) as crowd, armed(router) as acme:

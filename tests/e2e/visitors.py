@@ -30,7 +30,7 @@ def ask(address, context, path="/client", namespace=None):
 
 
 class Visitor(threading.Thread):
-    """Asks who the server thinks it is until told to stop; whatever is not its own address is a failure."""
+    """Asks the server for the client's address until told to stop; another address than its own is a failure."""
 
     def __init__(self, address, authority_file, namespace=None, path="/client"):
         super().__init__(daemon=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The ground for tests of the watch on hellos: a web server that the test plays itself, on :443, and a validation."""
+"""The set-up for tests of the watch: a web server on :443 that the test plays itself, and a validation."""
 import json
 import socket
 import subprocess
@@ -42,7 +42,7 @@ def answer(raw, server, count=20000):
 
 
 def end(raw, server, sent):
-    """Both ends in order, the client's first."""
+    """Ends both sides in order, the client's first."""
     raw.finish(sent)
     assert server.read_to_end() == b""
     server.close()
@@ -50,7 +50,7 @@ def end(raw, server, sent):
 
 
 def entries(router, name):
-    """Of a BPF map of this program."""
+    """The entries of a BPF map of this program."""
     ids = subprocess.run(f"grep -h map_id /proc/{router.pid}/fdinfo/*", shell=True, capture_output=True, text=True)
     for number in {line.split()[1] for line in ids.stdout.splitlines()}:
         if json.loads(run("bpftool", "-j", "map", "show", "id", number))["name"] == name:
@@ -74,7 +74,7 @@ class Plain:
         return self.clients[-1]
 
     def served(self, hello):
-        """The connection with that hello; one that was taken over, and perhaps had some of it, ends in a reset."""
+        """The connection with this hello; a connection that was taken over, maybe after a part of the hello, ends in a reset."""
         while True:
             connection = self.web.accept_any()
             try:
@@ -90,7 +90,7 @@ class Plain:
             return not self.router.running()
 
     def totals(self):
-        """All it has counted; it ends."""
+        """Ends the program; returns its totals."""
         wait_until(self._nothing_on_its_way, 5, "nothing on its way to us")
         self.router.finish()
         return self.router.totals()
@@ -105,7 +105,7 @@ class Plain:
         self.before = self._counters()
 
     def counted(self):
-        """What it has counted in this test."""
+        """The counters' increase in this test."""
         wait_until(self._nothing_on_its_way, 5, "nothing on its way to us")
         return {name: value - self.before[name] for name, value in self._counters().items()}
 
@@ -117,7 +117,7 @@ class Plain:
         return now["sessions"]["now"] == 0 and not now["armed"]["now"] and self._nothing_on_its_way()
 
     def end(self):
-        """Nothing of this test is left for the next one."""
+        """Checks that this test leaves nothing for the next one."""
         for client in self.clients:
             client.close()
         self.clients.clear()

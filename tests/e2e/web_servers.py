@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Real web servers on a port of their own choice, on every address, IPv4 and IPv6, configured as anybody would: nothing in
-them knows of the program. Each answers /client with the address it sees, and logs it.
+Real web servers on a given port, on every IPv4 and IPv6 address, with usual configurations that know nothing of alpnbpf.
+Each answers /client with the address it sees, and logs it.
 """
 from children import wait_port
 from netns import run

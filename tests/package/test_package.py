@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-The Debian package: built, then installed, configured, upgraded, removed and purged in a copy-on-write view of this
-machine, whose upper layer shows each file that was touched. `make check-package`; needs root.
+The Debian package: built, then installed, configured, upgraded, removed and purged in a copy-on-write view of this machine,
+whose upper layer shows each file that was touched. `make check-package`; needs root.
 """
 import ctypes
 import glob
@@ -18,7 +18,7 @@ CONFIG = "etc/alpnbpf/alpnbpf.conf"
 UNITS = sorted(os.path.basename(name).removesuffix(".in") for kind in ("service", "socket")
                for name in glob.glob(os.path.join(ROOT, "tools/systemd", f"*.{kind}*")))
 SYSUSERS = ["alpnbpf.conf"] if os.path.exists(os.path.join(ROOT, "tools/systemd/alpnbpf.sysusers")) else []
-# What dpkg, adduser and the triggers of other packages write on their own behalf.
+# Files that dpkg, adduser and triggers of other packages write themselves.
 NOT_OURS = re.compile(r"(var/(lib/(dpkg|man-db|systemd/deb-systemd-helper-enabled)|log|cache|tmp|backups)|tmp|root|run|proc|sys|dev)(/|$)"
                       r"|etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|etc/\.pwd\.lock$")
 
@@ -41,7 +41,7 @@ def package():
 
 
 class View:
-    """This machine, as `root`; what is written goes to `upper`."""
+    """This machine, as `root`; all writes go to `upper`."""
 
     def __init__(self, directory):
         libc = ctypes.CDLL(None, use_errno=True)
@@ -56,17 +56,17 @@ class View:
         for kind, where in (("proc", "proc"), ("sysfs", "sys"), ("tmpfs", "run")):
             run("mount", "-t", kind, kind, self.root / where)
         run("mount", "--bind", "/dev", self.root / "dev")
-        # Services start nowhere but on a machine of their own.
+        # No services start in the view.
         policy = self.root / "usr/sbin/policy-rc.d"
         policy.write_text("#!/bin/sh\nexit 101\n")
         policy.chmod(0o755)
-        # It seems to run systemd: what would be done to services is written down.
+        # It seems to run systemd: actions on services are recorded.
         (self.root / "run/systemd/system").mkdir(parents=True)
         (self.root / "usr/bin/deb-systemd-invoke").unlink()
         invoke = self.root / "usr/bin/deb-systemd-invoke"
         invoke.write_text('#!/bin/sh\necho "$@" >>/run/invoked\n')
         invoke.chmod(0o755)
-        # A machine that never had it.
+        # A machine without the package.
         self.run("dpkg", "--purge", "alpnbpf", code=None)
         self.start = self.changes()
 
@@ -74,7 +74,7 @@ class View:
         return run("chroot", self.root, "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", *command, code=code)
 
     def invoked(self):
-        """What was asked of the service manager since the last call."""
+        """The service actions since the last call."""
         path = self.root / "run/invoked"
         asked = path.read_text().splitlines() if path.exists() else []
         path.unlink(missing_ok=True)
@@ -157,7 +157,7 @@ def test_a_life_of_the_package(view):
         view.run(*offline, "enable", unit)
     assert bool(links(view)) == bool(UNITS)
 
-    # Installed again, as an upgrade does: what was configured stays.
+    # Installed again, as an upgrade does: the configuration stays.
     config = view.root / CONFIG
     config.write_text(config.read_text() + "log-level = warn\n")
     view.run("dpkg", "--force-confold", "--install", "/tmp/alpnbpf.deb")
