@@ -77,6 +77,14 @@ static bool is_named(const struct bytes *name, enum clienthello_kind kind, const
 	return strncasecmp(offered->bytes + offered->length - length, name->bytes + suffix, length) == 0;
 }
 
+/* What a hello offers ahead of a protocol, as browsers do (RFC 8701); not ahead of one that could be GREASE itself. */
+static const struct bytes grease = {.length = 2, .bytes = "\x1a\x1a"};
+
+static bool leads_with_grease(const struct bytes *alpn)
+{
+	return alpn->length != grease.length;
+}
+
 /* NULL: the hello has no name of that kind. */
 static bool is_met(const char *rule, enum clienthello_kind kind, const struct bytes *offered)
 {
@@ -86,7 +94,9 @@ static bool is_met(const char *rule, enum clienthello_kind kind, const struct by
 
 	while (next_name(rule, kind, &at, &name)) {
 		any = true;
-		if (offered && is_named(&name, kind, offered))
+		if (offered &&
+		    (is_named(&name, kind, offered) ||
+		     (kind == CLIENTHELLO_ALPN && leads_with_grease(offered) && is_named(&name, kind, &grease))))
 			return true;
 	}
 	return !any;
@@ -152,9 +162,10 @@ static void check_hello(const struct clienthello_rules *table, const struct byte
 		put_sni(&message, host);
 	}
 	if (alpn) {
-		const struct name list[] = {NAME("\x1a\x1a"), {alpn->bytes, (uint8_t)alpn->length}, {NULL, 0}};
+		const struct name list[] = {
+			{grease.bytes, (uint8_t)grease.length}, {alpn->bytes, (uint8_t)alpn->length}, {NULL, 0}};
 
-		put_alpn(&message, list + (alpn->length == 2)); /* the first could be one of a rule's */
+		put_alpn(&message, list + !leads_with_grease(alpn));
 	}
 	hello_end(&message, open);
 	put_records(&records, &message, CLIENTHELLO_RECORD_MAX);
