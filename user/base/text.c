@@ -74,7 +74,8 @@ const char *text_time(const struct timespec *time, char out[TEXT_TIME_MAX])
 	return out;
 }
 
-size_t text_utf8_length(const char *at)
+/* Length of the well-formed UTF-8 sequence at `at` (no surrogates, no overlong forms); 0: none, or the NUL. */
+static size_t text_utf8_length(const char *at)
 {
 	const unsigned char *byte = (const unsigned char *)at;
 	unsigned char least = 0x80, most = 0xbf; /* of the second byte; the others are always 80..bf */
@@ -106,7 +107,8 @@ size_t text_utf8_length(const char *at)
 	return length;
 }
 
-bool text_is_control(const char *at, size_t length)
+/* Is the sequence of that length a control character (C0, DEL, C1)? */
+static bool text_is_control(const char *at, size_t length)
 {
 	const unsigned char *byte = (const unsigned char *)at;
 

@@ -34,12 +34,4 @@ enum text_escape { TEXT_ESCAPE_LINE, TEXT_ESCAPE_JSON };
  */
 size_t text_escape(const char **at, enum text_escape how, char out[TEXT_ESCAPED_MAX]);
 
-/*
- * Length of the well-formed UTF-8 sequence at `at` (no surrogates, no overlong forms); 0 if there is none, or at the
- * NUL.
- */
-size_t text_utf8_length(const char *at);
-/* Is the sequence of that length a control character (C0, DEL, C1)? */
-bool text_is_control(const char *at, size_t length);
-
 #endif

@@ -45,15 +45,6 @@ static bool all_answered(const struct watchdog *watchdog, const struct engine *e
 	return true;
 }
 
-int watchdog_wait_ms(const struct watchdog *watchdog)
-{
-	uint64_t now = monotonic_us();
-
-	if (!watchdog->interval)
-		return -1;
-	return watchdog->next > now ? (int)((watchdog->next - now) / US_PER_MS + 1) : 0;
-}
-
 void watchdog_look(struct watchdog *watchdog, struct engine *engine)
 {
 	uint64_t now = monotonic_us();

@@ -20,8 +20,6 @@ struct watchdog {
 
 /* Reads WATCHDOG_USEC and WATCHDOG_PID. Without memory it stays off, and the service manager will restart us. */
 void watchdog_open(struct watchdog *watchdog, unsigned int workers);
-/* Milliseconds until watchdog_look() is due; -1: never. */
-int watchdog_wait_ms(const struct watchdog *watchdog);
 /* Call it at watchdog->next: notifies the service manager if all workers have answered, and asks them again. */
 void watchdog_look(struct watchdog *watchdog, struct engine *engine);
 void watchdog_close(struct watchdog *watchdog);
