@@ -54,8 +54,8 @@ $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(LIBS_DOWN)
 
 # The lab replaces their clock and their log.
 $(OUT)/tests/engine/test_%: $(OUT)/tests/engine/test_%.o $(ENGINE_OBJS) $(BIN_OBJS) $(LIBS_DOWN)
-	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--wrap=monotonic_us,--wrap=log_write -o $@ $^ $$(pkg-config --libs cmocka) $(LIBBPF_LIBS) \
-		$(SECCOMP_LIBS)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--wrap=monotonic_us,--wrap=log_write,--wrap=log_limit_pass \
+		-o $@ $^ $$(pkg-config --libs cmocka) $(LIBBPF_LIBS) $(SECCOMP_LIBS)
 
 $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_OBJS) $(LIBS_DOWN)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBBPF_LIBS) $(SECCOMP_LIBS)

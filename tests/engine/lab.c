@@ -89,6 +89,16 @@ void __wrap_log_write(enum log_level level, const char *format, ...)
 		print_message("%d %s\n", (int)level, line);
 }
 
+/* Linked in the place of log_limit_pass(): each test has its lines, however short ago another one had them. */
+bool __wrap_log_limit_pass(struct log_limit *limit, unsigned long *suppressed);
+
+bool __wrap_log_limit_pass(struct log_limit *limit, unsigned long *suppressed)
+{
+	(void)limit;
+	*suppressed = 0;
+	return true;
+}
+
 bool lab_has_logged(const char *part)
 {
 	bool has;

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -264,6 +265,97 @@ static void test_a_unix_socket(void **state)
 	unlink(address.sun_path);
 }
 
+/* --- what is logged of it --- */
+
+static void test_nobody_listens(void **state)
+{
+	struct lab lab;
+
+	(void)state;
+	lab_open(&lab, NULL);
+	lab_unlisten(&lab, ROUTE_ACME);
+	begin(&lab, ROUTE_ACME);
+	lab_accept(&lab, ROUTE_HTTPS);
+	assert_true(lab_has_logged("cannot connect to --acme 127.0.0.1:"));
+	assert_true(lab_has_logged("acme.sh --tlsport"));
+	lab_close(&lab);
+}
+
+/* The usual mistake: the responder is at another address. */
+static void test_somebody_listens_elsewhere(void **state)
+{
+	static const struct {
+		int family;
+		const char *logged;
+	} cases[] = {{AF_INET, "is bound to 127.0.0.2:"}, {AF_INET6, "is bound to [::]:"}};
+	struct lab lab;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000002)};
+		struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+		int listener, on = 1;
+
+		lab_open(&lab, NULL);
+		lab_unlisten(&lab, ROUTE_ACME);
+		listener = socket(cases[i].family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (listener < 0) { /* no IPv6 here */
+			lab_close(&lab);
+			continue;
+		}
+		v4.sin_port = v6.sin6_port = htons((uint16_t)lab.backend_ports[ROUTE_ACME]);
+		if (cases[i].family == AF_INET6)
+			assert_int_equal(setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)), 0);
+		assert_int_equal(cases[i].family == AF_INET ? bind(listener, (const struct sockaddr *)&v4, sizeof(v4))
+							    : bind(listener, (const struct sockaddr *)&v6, sizeof(v6)),
+				 0);
+		assert_int_equal(listen(lab_keep(&lab, listener), 1), 0);
+		begin(&lab, ROUTE_ACME);
+		lab_accept(&lab, ROUTE_HTTPS);
+		assert_true(lab_has_logged(cases[i].logged));
+		lab_close(&lab);
+	}
+}
+
+/* A server that does not say a byte to a whole hello expects something else. */
+static void test_a_server_that_does_not_answer(void **state)
+{
+	struct lab_pair pair;
+	char header[28];
+	struct lab lab;
+	int client, backend;
+
+	(void)state;
+	lab_open(&lab, NULL);
+	pair = lab_pair(&lab, ROUTE_HTTPS);
+	lab_reset(&lab, pair.backend);
+	lab_expect_reset(&lab, pair.client);
+	assert_true(lab_has_logged("use --proxy-protocol"));
+	lab_close(&lab);
+
+	lab_open(&lab, LAB("--proxy-protocol", "https=v2"));
+	client = begin(&lab, ROUTE_HTTPS);
+	backend = lab_accept(&lab, ROUTE_HTTPS);
+	lab_until(&lab, recv(backend, header, sizeof(header), 0) == sizeof(header));
+	expect_hello(&lab, backend, ROUTE_HTTPS);
+	lab_hang_up(&lab, backend);
+	lab_expect_end(&lab, client);
+	lab_hang_up(&lab, client);
+	lab_until(&lab, lab_live(&lab) == 0);
+	assert_true(lab_has_logged("right after a PROXY header"));
+	lab_close(&lab);
+
+	/* one that answers is none of them */
+	lab_open(&lab, NULL);
+	pair = lab_pair(&lab, ROUTE_HTTPS);
+	lab_send(&lab, pair.backend, "x", 1);
+	lab_expect(&lab, pair.client, "x", 1);
+	lab_reset(&lab, pair.backend);
+	lab_expect_reset(&lab, pair.client);
+	assert_false(lab_has_logged("without sending a byte"));
+	lab_close(&lab);
+}
+
 /* --- validations --- */
 
 static void test_what_becomes_of_a_validation(void **state)
@@ -416,6 +508,9 @@ int main(void)
 		cmocka_unit_test(test_the_next_address_is_tried),
 		cmocka_unit_test(test_an_address_that_does_not_answer),
 		cmocka_unit_test(test_a_unix_socket),
+		cmocka_unit_test(test_nobody_listens),
+		cmocka_unit_test(test_somebody_listens_elsewhere),
+		cmocka_unit_test(test_a_server_that_does_not_answer),
 		cmocka_unit_test(test_what_becomes_of_a_validation),
 		cmocka_unit_test(test_a_header_comes_before_the_hello),
 		cmocka_unit_test(test_a_header_of_one_route_alone),

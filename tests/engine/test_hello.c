@@ -259,6 +259,122 @@ static void test_silence_stays_in_the_kernel(void **state)
 	lab_close(&lab);
 }
 
+/* --- in the kernel: the web server is connected ahead of the hello --- */
+
+/* The next connection to the web server, with a byte in it or without. */
+static int accept_ahead(struct lab *lab)
+{
+	int fd;
+
+	lab_until(lab, (fd = accept(lab->backends[ROUTE_HTTPS], NULL, NULL)) >= 0);
+	return lab_keep(lab, fd);
+}
+
+static void test_the_first_connection_is_the_one(void **state)
+{
+	struct lab_hello hello = lab_hello_for(ROUTE_HTTPS);
+	int client, backend;
+	struct lab lab;
+
+	(void)state;
+	lab_open(&lab, NULL);
+	client = lab_dial(&lab);
+	lab_send(&lab, client, hello.bytes, 20);
+	backend = accept_ahead(&lab);
+	lab_settle(&lab);
+	lab_send(&lab, client, hello.bytes + 20, hello.length - 20);
+	lab_expect(&lab, backend, hello.bytes, hello.length);
+	assert_int_equal(lab.worker->counters.connected[ROUTE_HTTPS], 1);
+	assert_int_equal(lab_session(&lab)->state, SESSION_OPEN);
+	lab_close(&lab);
+}
+
+static void test_a_validation_leaves_it_unused(void **state)
+{
+	struct lab_hello hello = lab_hello_for(ROUTE_ACME);
+	int client, backend;
+	struct lab lab;
+
+	(void)state;
+	lab_open(&lab, NULL);
+	client = lab_dial(&lab);
+	lab_send(&lab, client, hello.bytes, 20);
+	backend = accept_ahead(&lab);
+	lab_expect_nothing(&lab, backend);
+	lab_send(&lab, client, hello.bytes + 20, hello.length - 20);
+	lab_expect(&lab, lab_accept(&lab, ROUTE_ACME), hello.bytes, hello.length);
+	lab_expect_end(&lab, backend);
+	lab_close(&lab);
+}
+
+/* One that is gone before it was of use is made anew. */
+static void test_it_goes_before_the_hello(void **state)
+{
+	struct lab_hello hello = lab_hello_for(ROUTE_HTTPS);
+	struct lab lab;
+	int client;
+
+	(void)state;
+	lab_open(&lab, NULL);
+	for (int i = 0; i < 2; i++) {
+		client = lab_dial(&lab);
+		lab_send(&lab, client, hello.bytes, 20);
+		if (i)
+			lab_reset(&lab, accept_ahead(&lab));
+		else
+			lab_hang_up(&lab, accept_ahead(&lab));
+		lab_settle(&lab);
+		lab_send(&lab, client, hello.bytes + 20, hello.length - 20);
+		lab_expect(&lab, lab_accept(&lab, ROUTE_HTTPS), hello.bytes, hello.length);
+		lab_reset(&lab, client);
+		lab_until(&lab, lab_live(&lab) == 0);
+	}
+	lab_close(&lab);
+}
+
+/* With nobody there it is tried again once the route is known. */
+static void test_it_is_refused_ahead(void **state)
+{
+	struct lab_hello hello = lab_hello_for(ROUTE_HTTPS);
+	struct lab lab;
+	int client;
+
+	(void)state;
+	lab_open(&lab, NULL);
+	lab_unlisten(&lab, ROUTE_HTTPS);
+	client = lab_dial(&lab);
+	lab_send(&lab, client, hello.bytes, 20);
+	lab_until(&lab, lab_live(&lab) == 1);
+	lab_settle(&lab);
+	assert_int_equal(lab.worker->counters.connect_failed[ROUTE_HTTPS], 0);
+	lab_listen(&lab, ROUTE_HTTPS);
+	lab_send(&lab, client, hello.bytes + 20, hello.length - 20);
+	lab_expect(&lab, lab_accept(&lab, ROUTE_HTTPS), hello.bytes, hello.length);
+	lab_close(&lab);
+}
+
+/* A web server that is one of many, or that is told who the client is, is not bothered for nothing. */
+static void test_when_it_is_not_made_ahead(void **state)
+{
+	static const char *const words[][2] = {{"--route", "sni=route-1 -> LAB"}, {"--proxy-protocol", "https=v2"}};
+	struct lab_hello hello = lab_hello_for(ROUTE_ACME);
+	struct lab lab;
+	int client;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		lab_open(&lab, LAB(words[i][0], words[i][1]));
+		client = lab_dial(&lab);
+		lab_send(&lab, client, hello.bytes, 20);
+		lab_until(&lab, lab_live(&lab) == 1);
+		lab_settle(&lab);
+		assert_int_equal(accept(lab.backends[ROUTE_HTTPS], NULL, NULL), -1);
+		lab_send(&lab, client, hello.bytes + 20, hello.length - 20);
+		lab_expect(&lab, lab_accept(&lab, ROUTE_ACME), hello.bytes, hello.length);
+		lab_close(&lab);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -276,6 +392,13 @@ int main(void)
 		cmocka_unit_test(test_silence_is_reset),
 		cmocka_unit_test(test_silence_stays_in_the_kernel),
 	};
+	const struct CMUnitTest sockmap_tests[] = {
+		cmocka_unit_test(test_the_first_connection_is_the_one),
+		cmocka_unit_test(test_a_validation_leaves_it_unused),
+		cmocka_unit_test(test_it_goes_before_the_hello),
+		cmocka_unit_test(test_it_is_refused_ahead),
+		cmocka_unit_test(test_when_it_is_not_made_ahead),
+	};
 
-	return lab_run_tests(tests);
+	return lab_run_tests(tests) + lab_run_tests_with(DATAPLANE_SOCKMAP, sockmap_tests);
 }
