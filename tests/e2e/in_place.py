@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The set-up for in-place tests: a web server on :443, clients behind a veth pair, a listener on the ACME port."""
 import contextlib
-import subprocess
+import os
 
+from netns import run
 from sockets import Listener, connect
 from visitors import Visitor, ask, client_context
 from waiting import wait_until
@@ -77,15 +78,26 @@ def proxied(router, route="https"):
 def switches(router):
     """Context switches of all threads: each wake-up is one."""
     total = 0
-    for line in subprocess.run(["cat"] + [f"/proc/{router.pid}/task/{task}/status" for task in tasks(router)],
-                               capture_output=True, text=True, check=True).stdout.splitlines():
+    for line in run("cat", *[f"/proc/{router.pid}/task/{task}/status" for task in tasks(router)]).splitlines():
         if "ctxt_switches" in line:
             total += int(line.split()[1])
     return total
 
 
+def switches_at_rest(router):
+    """The same, once all of them sleep: it has just started, or has just been told something."""
+    seen = []
+
+    def at_rest():
+        seen.append(switches(router))
+        return len(seen) > 2 and seen[-3] == seen[-1]
+
+    wait_until(at_rest, 5, "its threads to sleep", poll=0.05)
+    return seen[-1]
+
+
 def tasks(router):
-    return subprocess.run(["ls", f"/proc/{router.pid}/task"], capture_output=True, text=True, check=True).stdout.split()
+    return os.listdir(f"/proc/{router.pid}/task")
 
 
 def slow_request(ground):
@@ -105,8 +117,24 @@ def answer(tls):
     return data.decode().strip()
 
 
-def descriptors(router):
-    """Established connections of the program to the web server."""
-    lines = subprocess.run(["ss", "-Htnp", "state", "established", "dport = 443"], capture_output=True, text=True,
-                           check=True).stdout.splitlines()
-    return sum(f"pid={router.pid}," in line for line in lines)
+def established(where):
+    """(local end, peer, owners) of connections, as ss has them."""
+    return [line.split(maxsplit=4)[2:] for line in run("ss", "-Htnp", "state", "established", where).splitlines()]
+
+
+def own_ends(router, port=443):
+    """(host, port) of each connection of the program to the web server."""
+    ends = [local.rpartition(":") for local, _, *owner in established(f"dport = {port}") if f"pid={router.pid}," in str(owner)]
+    return [(host, int(number)) for host, _, number in ends]
+
+
+def descriptors(router, port=443):
+    return len(own_ends(router, port))
+
+
+def is_the_servers_own(client):
+    """The other end is a socket of the web server, and there is nobody in between."""
+    name = f"{client.local[0]}:{client.local[1]}"
+    wait_until(lambda: "nginx" in str([owner for _, peer, *owner in established("sport = 443") if peer == name]), 5,
+               "nginx to have accepted it")
+    return len(established("sport = 443")) == 1

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Backends: that refuse, reset, close early or come back; every form of their address. All on both data planes."""
 import re
-import subprocess
 import threading
 
 import pytest
 
 from control import status
 from hellos import acme_hello, https_hello
+from netns import run
 from pattern import Pattern
 from sockets import Listener, Peer, free_port
 from stream_thread import exchange, sending
@@ -153,6 +153,5 @@ def test_no_pacing_on_this_machine(lab, plane):
     acme, https = lab.backends()
     router = lab.router(acme, https, plane=plane)
     lab.session(router, HELLO, https)
-    shown = subprocess.run(["ss", "-Htin", "state", "established", f"dport = {https.port}"], capture_output=True,
-                           text=True, check=True).stdout
+    shown = run("ss", "-Htin", "state", "established", f"dport = {https.port}")
     assert re.search(rf"\b{'reno' if default.startswith('bbr') else default}\b", shown), shown

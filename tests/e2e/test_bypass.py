@@ -5,12 +5,11 @@ ACME client listens. And the ways to show it the client's address while connecti
 """
 import contextlib
 import signal
-import subprocess
 
 import pytest
 
 from hellos import acme_hello, https_hello
-from in_place import ACME, descriptors, proxied, responder, slow_request, switches
+from in_place import ACME, descriptors, is_the_servers_own, proxied, responder, slow_request, switches, switches_at_rest
 from netns import run
 from sockets import Listener, free_port
 from visitors import Visitor, ask, client_context
@@ -52,7 +51,7 @@ def test_bypass(lab, authority, veth, kind):
     """Directly to the server while not armed, through alpnbpf while armed; both with the client's own address."""
     front = Front(lab, authority, veth, kind)
     router = front.attach()
-    before = switches(router)
+    before = switches_at_rest(router)
     for family in (4, 6):
         for _ in range(5):
             seen, own = front.ask(family)
@@ -76,9 +75,7 @@ def test_bypass(lab, authority, veth, kind):
 def test_bypassed_connection_is_the_servers_own(front):
     front.attach()
     client = front.lab.connect((front.server(), 443), namespace=front.veth.namespace)
-    lines = subprocess.run(["ss", "-Htnp", "state", "established", "sport = 443"], capture_output=True, text=True,
-                           check=True).stdout.splitlines()
-    assert len(lines) == 1 and f"{client.local[0]}:{client.local[1]}" in lines[0] and "nginx" in lines[0], lines
+    assert is_the_servers_own(client)
 
 
 def test_no_bypass(front):
@@ -97,12 +94,6 @@ def test_what_rules_a_bypass_out(front, options):
     client.close()
     wait_until(lambda: len(router.sessions()) == 1, 5, "the session in the log")
     assert "bypass" not in router.find("ready: .*").group(0)
-
-
-def descriptors_to(router, port):
-    lines = subprocess.run(["ss", "-Htnp", "state", "established", f"dport = {port}"], capture_output=True, text=True,
-                           check=True).stdout.splitlines()
-    return sum(f"pid={router.pid}," in line for line in lines)
 
 
 def test_server_that_restarts(front):
@@ -310,9 +301,9 @@ def test_sessions_outlive_the_bypass(front):
     router = front.attach()
     with responder():
         tls = slow_request(front)
-        wait_until(lambda: descriptors_to(router, front.port) == 1, 5, "a session")
+        wait_until(lambda: descriptors(router, front.port) == 1, 5, "a session")
     front.ask()
-    assert descriptors_to(router, front.port) == 1 and descriptors(router) == 0
+    assert descriptors(router, front.port) == 1 and descriptors(router) == 0
     tls.sendall(b"\r\n")
     assert tls.recv(4096).decode().strip().endswith(front.veth.client4)
     tls.close()

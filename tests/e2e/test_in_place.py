@@ -16,8 +16,8 @@ import pytest
 from acme_client import AcmeClient
 from control import UNPRIVILEGED, command
 from hellos import acme_hello, https_hello
-from in_place import (ACME, WITHOUT_CGROUP, Ground, answer, descriptors, proxied, responder, slow_request, switches,
-                      visitors)
+from in_place import (ACME, WITHOUT_CGROUP, Ground, answer, descriptors, is_the_servers_own, proxied, responder, slow_request,
+                      switches, switches_at_rest, visitors)
 from netns import Namespace, run
 from services import Pebble, need
 from sockets import connect
@@ -110,9 +110,7 @@ def test_a_connection_is_the_servers_own_while_unarmed(ground):
     """One connection from client to server: no loopback hop, no proxy."""
     router = ground.attach()
     client = ground.lab.connect((ground.server(), 443), namespace=ground.veth.namespace)
-    lines = subprocess.run(["ss", "-Htnp", "state", "established", "sport = 443"], capture_output=True, text=True,
-                           check=True).stdout.splitlines()
-    assert len(lines) == 1 and f"{client.local[0]}:{client.local[1]}" in lines[0] and "nginx" in lines[0], lines
+    assert is_the_servers_own(client)
     client.close()
     assert router.sessions() == []
 
@@ -121,7 +119,7 @@ def test_a_connection_is_the_servers_own_while_unarmed(ground):
 @pytest.mark.long
 def test_no_wake_up_in_ten_thousand_requests(ground):
     router = ground.attach()
-    before = switches(router)
+    before = switches_at_rest(router)
     output = ground.lab.child(need("h2load"), "--h1", "-n", "10000", "-c", "50", "-m", "1",
                               f"https://{ground.server()}/client")
     assert output.wait(60) == 0 and "10000 succeeded" in output.text(), output.text()

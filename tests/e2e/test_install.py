@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from router import BINARY, ROOT
+from control import command
+from router import ROOT
 from static_build import make
 
 # What is there where this tree has units for systemd.
@@ -51,8 +52,14 @@ def test_the_example_configuration(tmp_path):
     assert len(options) >= 6
     front = next(option for option in options if option.startswith("https"))
     in_front = [front if line.startswith("https") else line for line in lines]
-    for config in [lines, in_front, *([*in_front, option] for option in options if option != front)]:
-        path = tmp_path / "alpnbpf.conf"
+    path = tmp_path / "alpnbpf.conf"
+
+    def run(name, config):
         path.write_text("\n".join(config) + "\n")
-        result = subprocess.run([BINARY, "check", "--config", path], capture_output=True, text=True)
-        assert result.returncode in (0, 1) and "check: " in result.stdout, (config[-1], result.stderr)
+        return command(name, "--config", path)
+
+    for config in lines, in_front:
+        code, out, error = run("check", config)
+        assert code in (0, 1) and "check: " in out, error
+    for option in options:  # read in full, though but for the routes nothing of it is used
+        assert option == front or run("inspect", [*in_front, option])[0] == 0, option

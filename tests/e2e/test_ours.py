@@ -7,12 +7,12 @@ import contextlib
 import errno
 import socket
 import struct
-import subprocess
 
 import pytest
 
 from hellos import acme_hello, https_hello
-from in_place import ACME, Ground, answer, armed, descriptors, proxied, responder, slow_request
+from in_place import ACME, Ground, answer, armed, descriptors, own_ends, proxied, responder, slow_request
+from netns import run
 from sockets import Listener, connect
 from visitors import ask
 from waiting import SCALE, wait_until
@@ -37,7 +37,7 @@ def test_client_on_the_same_host(ground):
 def test_private_port_leads_nowhere(ground):
     """A client that connects to it is reset, not connected to itself."""
     router = ground.attach()
-    lines = subprocess.run(["ss", "-Htlnp"], capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = run("ss", "-Htlnp").splitlines()
     ports = {int(line.split()[3].rsplit(":", 1)[1]) for line in lines if f"pid={router.pid}," in line}
     assert len(ports) == 2  # one a family
     for port in ports:
@@ -65,16 +65,6 @@ def from_port(ground, local):
     return data.decode().splitlines()[-1]
 
 
-def our_end(router):
-    """The program's end of its one connection to the web server."""
-    lines = subprocess.run(["ss", "-Htnp", "state", "established", "dport = 443"], capture_output=True, text=True,
-                           check=True).stdout.splitlines()
-    mine = [line.split()[2] for line in lines if f"pid={router.pid}," in line]
-    assert len(mine) == 1, lines
-    host, _, port = mine[0].rpartition(":")
-    return host, int(port)
-
-
 def test_the_same_port_from_another_address(ground):
     """A local client with our port and another address is a normal client: steered, and shown unchanged."""
     router = ground.attach()
@@ -82,7 +72,7 @@ def test_the_same_port_from_another_address(ground):
         for attempt in range(20):
             tls = slow_request(ground)
             wait_until(lambda: descriptors(router) == 1, 5, "a session")
-            _, port = our_end(router)
+            (_, port), = own_ends(router)
             try:
                 seen = from_port(ground, ("127.0.0.1", port))
                 break
@@ -101,7 +91,7 @@ def test_the_same_ends_later(ground):
     with responder():
         tls = slow_request(ground)
         wait_until(lambda: descriptors(router) == 1, 5, "a session")
-        local = our_end(router)
+        local, = own_ends(router)
         tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         tls.close()
         wait_until(lambda: len(proxied(router)) == 1, 5, "its end in the log")

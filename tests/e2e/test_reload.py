@@ -5,13 +5,12 @@ import os
 import re
 import signal
 import socket
-import subprocess
 
 import pytest
 
 from control import command
 from hellos import acme_hello, https_hello
-from in_place import proxied, responder
+from in_place import own_ends, proxied, responder
 from pattern import Pattern
 from reloading import Config, slow_names
 from router import is_sanitized
@@ -70,9 +69,7 @@ def test_who_is_shown_to_the_server_of_before(lab, config, veth):
         client = connect((veth.server4, config.port), namespace=veth.namespace).send(https_hello())
         server = old.accept()
         assert server.sock.getpeername() == client.local
-        lines = subprocess.run(["ss", "-Htnp", "state", "established", f"dport = {port}"], capture_output=True, text=True,
-                               check=True).stdout.splitlines()
-        local, = {int(line.split()[2].rpartition(":")[2]) for line in lines if f"pid={router.pid}," in line}
+        (_, local), = own_ends(router, port)
         client.reset()
         assert server.outcome() in ("end", "reset")
         server.close()

@@ -6,7 +6,6 @@ this machine, servers that have sent data, MPTCP, and the program's own connecti
 import contextlib
 import os
 import socket
-import subprocess
 
 import pytest
 
@@ -66,8 +65,7 @@ def test_a_server_that_spoke_first(lab, veth, ends):
         else:
             server.send(b"welcome")
             assert client.read(7) == b"welcome"
-        wait_until(lambda: "unacked" not in subprocess.run(["ss", "-Htin", "sport = 443"], capture_output=True,
-                                                           text=True).stdout, 5, "it to be acknowledged")
+        wait_until(lambda: "unacked" not in run("ss", "-Htin", "sport = 443"), 5, "it to be acknowledged")
         client.send(acme_hello() + noise(5000))
         assert server.read(H + 5000) == acme_hello() + noise(5000)
         assert acme.untouched()
