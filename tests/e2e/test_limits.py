@@ -106,7 +106,7 @@ def test_max_per_source(lab, plane):
     client.close()
     server.read_to_end()
     server.close()
-    router.closed(client)
+    wait_until(lambda: status(router)["sessions"]["now"] == 3, 5, "the end of one")
     lab.session(router, HELLO, https)
     for client, server in sessions:
         works(client, server)

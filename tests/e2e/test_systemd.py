@@ -16,6 +16,7 @@ import pytest
 
 from as_service import allowed_by
 from hellos import acme_hello, https_hello
+from netns import run
 from router import BINARY, ROOT, is_sanitized
 from sockets import free_port
 from static_build import make
@@ -135,7 +136,8 @@ def test_connections_wait_for_the_next_one(lab):
         old, served = lab.session(first, HELLO, https)
         first.terminate()
         first.wait_line("draining", 5)
-        wait_until(lambda: len(workers_of(first)) <= 1, 5, "the listeners to be closed")
+        wait_until(lambda: f"pid={first.pid}," not in run("ss", "-Htlnp", f"sport = :{sock.getsockname()[1]}"), 5,
+                   "the program to have closed its listeners")
         client = lab.connect(first)
         client.send(HELLO)
         served.close()

@@ -115,15 +115,14 @@ def test_our_own_connections_are_not_taken_over(lab, veth):
     with armed(router) as acme:
         address = (veth.server4, router.address()[1])
         for split in (None, 60):
-            validator = lab.connect(address, namespace=veth.namespace)
-            validate(validator, acme, acme_hello(), split)
-            router.closed(validator)  # of one source there may be one
+            validate(lab.connect(address, namespace=veth.namespace), acme, acme_hello(), split)
+            wait_until(lambda: status(router)["sessions"]["now"] == 0, 5, "the end of the only one this source may have")
             client = lab.connect(address, namespace=veth.namespace)
             client.send_split(https_hello(), split) if split else client.send(https_hello())
             server = web.accept()
             assert server.read(len(https_hello())) == https_hello()
             exchange(client, server)
-            router.closed(client)
+            wait_until(lambda: status(router)["sessions"]["now"] == 0, 5, "its end")
     router.finish()
     assert router.totals()["sessions"] == 4 and router.totals()["takeovers"] == 0
 
