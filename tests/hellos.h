@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ClientHellos for the unit, BPF and fuzz tests: a builder that writes one wire field a line, and the table of cases
- * with the result that each must have. A case is a handshake message, to be cut into any records, or a whole stream.
+ * ClientHellos for the unit, BPF and fuzz tests: a builder that writes one wire field per line, and the table of cases
+ * with the expected results. A case is a handshake message, to be cut into any records, or a whole stream.
  */
 #ifndef HELLOS_H
 #define HELLOS_H
@@ -12,7 +12,7 @@
 
 #include "clienthello.h"
 
-/* Room for the longest message in records of one byte, and for a little behind it. */
+/* Room for the longest message in records of one byte, and a few bytes more. */
 struct wire {
 	uint32_t length;
 	uint8_t bytes[CLIENTHELLO_WIRE_MAX + 4096];
@@ -38,7 +38,7 @@ static inline void put_number(struct wire *w, unsigned int width, uint32_t value
 		put_fill(w, (uint8_t)(value >> (8 * width)), 1);
 }
 
-/* A vector with a length in front: `at = begin(w, width)`, its content, `end(w, width, at)`. */
+/* A vector with its length in front: `at = begin(w, width)`, its content, `end(w, width, at)`. */
 static inline uint32_t begin(struct wire *w, unsigned int width)
 {
 	put_fill(w, 0, width);
@@ -54,7 +54,7 @@ static inline void end(struct wire *w, unsigned int width, uint32_t at)
 	w->length = end_length;
 }
 
-/* Cut a handshake message into records of at most `fragment` bytes, RFC 8446 section 5.1. */
+/* Cuts a handshake message into records of at most `fragment` bytes, RFC 8446 section 5.1. */
 static inline void put_records(struct wire *w, const struct wire *message, uint32_t fragment)
 {
 	for (uint32_t at = 0; at < message->length; at += fragment) {
@@ -191,7 +191,7 @@ static const struct name only_web[] = {NAME("h2"), NAME("http/1.1"), {NULL, 0}};
 
 /* --- handshake messages ------------------------------------------------------------------------------------- */
 
-/* What a CA sends, RFC 8737 section 3: the SNI of the validated name and a list of the one protocol. */
+/* What a CA sends, RFC 8737 section 3: the validated name as SNI, and an ALPN list of one protocol. */
 static inline void message_acme(struct wire *w)
 {
 	struct hello_open open = hello_begin(w);
@@ -218,7 +218,7 @@ static inline void message_no_alpn(struct wire *w)
 {
 	struct hello_open open = hello_begin(w);
 
-	put_sni(w, "acme-tls/1"); /* the name in another extension means nothing */
+	put_sni(w, "acme-tls/1"); /* the name does not count in another extension */
 	put_extension(w, 10, 0x1d, 8);
 	hello_end(w, open);
 }
@@ -310,7 +310,7 @@ static inline void message_alpn(struct wire *w, const struct name *names)
 	hello_end(w, open);
 }
 
-/* One message function for each list: MESSAGE_ALPN(suffix, names...). */
+/* A message function for each list: MESSAGE_ALPN(suffix, names...). */
 #define MESSAGE_ALPN(suffix, ...)                                                                                      \
 	static inline void message_##suffix(struct wire *w)                                                            \
 	{                                                                                                              \
@@ -332,7 +332,7 @@ MESSAGE_ALPN(wrong_middle, NAME("acme-tlsv1"))
 MESSAGE_ALPN(wrong_dash, NAME("acme_tls/1"))
 MESSAGE_ALPN(wrong_end, NAME("acme-tls/2"))
 MESSAGE_ALPN(upper_case, NAME("ACME-TLS/1"))
-/* The ten bytes stand in the list, but across two names: lengths decide, not a search. */
+/* The list contains the ten bytes, but across two names: the lengths count. */
 MESSAGE_ALPN(inside_names, NAME("h2\nacme-tls/1"), NAME("acme"), NAME("-tls/1"))
 MESSAGE_ALPN(longest_name, {"........................................................................................"
 			    "........................................................................................"
@@ -358,7 +358,7 @@ static inline void message_first_acme(struct wire *w)
 	message_two_lists(w, only_acme, only_web);
 }
 
-/* Only the first list is read: what a second one holds, even nonsense, changes nothing. */
+/* Only the first list is read; a second one, even a malformed one, changes nothing. */
 static inline void message_second_nonsense(struct wire *w)
 {
 	struct hello_open open = hello_begin(w);
@@ -397,7 +397,7 @@ static inline void message_16_mib(struct wire *w)
 	put_fill(w, 0, 64);
 }
 
-/* --- messages whose lengths contradict each other ------------------------------------------------------------ */
+/* --- messages with inconsistent lengths ------------------------------------------------------------ */
 
 static inline void message_empty_body(struct wire *w)
 {
@@ -492,7 +492,7 @@ static inline void message_no_compressions(struct wire *w)
 	message_ciphers_compressions(w, 2, 0);
 }
 
-/* An extension block that says `difference` bytes more than the body has. */
+/* An extension block whose length is `difference` bytes more than the body has. */
 static inline void message_extensions_off(struct wire *w, int difference)
 {
 	struct hello_open open = hello_begin(w);
@@ -517,7 +517,7 @@ static inline void message_extensions_long(struct wire *w)
 	message_extensions_off(w, 1);
 }
 
-/* An acme list, and behind it an extension block that ends badly: must not be reported as ACME. */
+/* An acme list, and after it a malformed extension block: must not be reported as ACME. */
 static inline void message_acme_then_overrun(struct wire *w)
 {
 	struct hello_open open = hello_begin(w);
@@ -596,7 +596,7 @@ static inline void message_alpn_beyond_body(struct wire *w)
 	hello_end(w, open);
 }
 
-/* The same with a last name that alone reaches beyond: nothing after its length would show it. */
+/* The same, where only the last name is too long: no later length would show it. */
 static inline void message_alpn_web_beyond_body(struct wire *w)
 {
 	struct hello_open open = hello_begin(w);
@@ -613,7 +613,10 @@ static inline void message_server_hello(struct wire *w)
 	w->bytes[0] = 2;
 }
 
-/* --- streams: what a message in records cannot express -------------------------------------------------------- */
+/*
+ * --- streams: cases that a message cut into records cannot express
+ * --------------------------------------------------------
+ */
 
 #define STREAM(suffix, literal)                                                                                        \
 	static inline void stream_##suffix(struct wire *w)                                                             \
@@ -656,7 +659,7 @@ STREAM_BETWEEN(empty_between, "\x16\x03\x01\x00\x00")
 STREAM_BETWEEN(long_between, "\x16\x03\x01\xff\xff")
 STREAM_BETWEEN(version_between, "\x16\x04\x01\x00\x01\x00")
 
-/* Bytes behind the hello, in its record and after it, belong to whoever gets the connection. */
+/* Bytes after the hello, in its record and in the next, belong to the backend. */
 static inline void stream_acme_and_more(struct wire *w)
 {
 	struct wire message = {0};
@@ -762,7 +765,7 @@ static const struct hello_case hello_cases[] = {
 };
 #define HELLO_CASES (sizeof(hello_cases) / sizeof(hello_cases[0]))
 
-/* The case as it travels: its stream, or its message in records of at most `fragment` bytes. */
+/* The bytes of the case: its stream, or its message in records of at most `fragment` bytes. */
 static inline void hello_stream(struct wire *w, const struct hello_case *c, uint32_t fragment)
 {
 	static struct wire message;

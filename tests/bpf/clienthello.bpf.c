@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The ClientHello parser as a program that BPF_PROG_TEST_RUN can run (sk_skb cannot be): feeds the frame's payload to
- * the state in `state`, so several runs are several segments. test_clienthello.c owns the map's content.
+ * The ClientHello parser in a program type that BPF_PROG_TEST_RUN supports, which sk_skb is not: feeds the frame's
+ * payload to the state in `state`, so several runs are several segments. test_clienthello.c owns the map's content.
  */
 #include <linux/bpf.h>
 #include <linux/types.h>
@@ -28,7 +28,7 @@ struct {
 /* The entry of `rules` to use, + 1; 0: none. */
 __u32 rules_entry = 0;
 
-/* The Ethernet header that a test run of tc needs, and payload bytes to leave out before and behind. */
+/* The Ethernet header that a test run of tc needs, and how many payload bytes to skip at the start and the end. */
 __u32 payload_offset = 14;
 __u32 payload_trailer = 0;
 

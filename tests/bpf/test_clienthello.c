@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The ClientHello parser as BPF against the same parser natively: each case of hellos.h, cut in many ways, without
- * rules and with some, must leave the same result and the same state after each segment. Needs CAP_BPF and
- * CAP_NET_ADMIN; skipped without them.
+ * The ClientHello parser as BPF against the same parser natively: each case of hellos.h, cut in many ways, with and
+ * without rules, must give the same result and the same state after each segment. Needs CAP_BPF and CAP_NET_ADMIN;
+ * skipped without them.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -14,7 +14,7 @@
 #include <cmocka.h>
 #include <bpf/bpf.h>
 
-/* bpftool's output is not written for -Wconversion. */
+/* bpftool's output does not compile with -Wconversion. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 #include "bpf/clienthello.skel.h"
@@ -23,7 +23,7 @@
 #include "hello/rules.h"
 
 #define ETHERNET    14
-#define SEGMENT_MAX 3000 /* a test run takes less than a page, headroom and skb_shared_info taken off */
+#define SEGMENT_MAX 3000 /* a test run takes at most a page, less headroom and skb_shared_info */
 
 static struct alpnbpf_clienthello *skel;
 static int program, map;
@@ -46,7 +46,7 @@ static struct clienthello get_state(void)
 	return ch;
 }
 
-/* One segment through the program, with `before` bytes in front of it and `behind` after it that are not its own. */
+/* One segment through the program, between `before` and `behind` bytes that do not belong to it. */
 static enum clienthello_result feed(const uint8_t *bytes, uint32_t length, uint32_t before, uint32_t behind)
 {
 	uint8_t frame[ETHERNET + SEGMENT_MAX + 64];
@@ -61,7 +61,7 @@ static enum clienthello_result feed(const uint8_t *bytes, uint32_t length, uint3
 	return (enum clienthello_result)opts.retval;
 }
 
-/* The stream in segments of `chunk` bytes, the first of `first`, through both; they agree after each. */
+/* The stream through both parsers, in segments of `chunk` bytes, the first of `first`; they agree after each. */
 static void compare(const struct hello_case *c, uint32_t first, uint32_t chunk, uint32_t before, uint32_t behind)
 {
 	struct clienthello native = {0};
@@ -94,7 +94,7 @@ static void test_whole(void **state)
 	}
 }
 
-/* Every cut in two; for what exceeds two segments, the cuts near its start, where the fields are. */
+/* Every cut in two; for longer streams than two segments, the cuts near the start, where the fields are. */
 static void test_splits(void **state)
 {
 	(void)state;
@@ -131,7 +131,7 @@ static void test_records(void **state)
 	}
 }
 
-/* Bytes outside [offset, offset + length) are another's: never looked at, though the skb holds them. */
+/* Bytes outside [offset, offset + length) are never read, though the skb contains them. */
 static void test_window(void **state)
 {
 	(void)state;
@@ -166,7 +166,7 @@ static void test_nothing(void **state)
 	}
 }
 
-/* Two tables; the second has a rule that most of the cases meet. */
+/* Two tables; the second has a rule that matches most of the cases. */
 static void use_rules(__u32 entry)
 {
 	static const char *const texts[2] = {"sni=*.example alpn=nobody -> 1",

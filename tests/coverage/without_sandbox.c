@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * For coverage builds alone, where counters are written when the process ends: Landlock would not let it open their
- * files, nor the filter of system calls lock them. Linked in the place of both; their own lines are tests/unit's.
+ * For coverage builds only, which write their counters when the process ends: Landlock would not let it open the files,
+ * nor the filter of system calls lock them. Linked in place of both; tests/unit covers their own lines.
  */
 #include "system/sandbox.h"
 

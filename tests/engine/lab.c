@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The laboratory of the engine's tests: one thread, which is the worker's and its peers'. See lab.h. */
+/* The lab of the engine's tests: one thread, for the worker and for its peers. See lab.h. */
 #include "engine/lab.h"
 
 #include <arpa/inet.h>
@@ -26,8 +26,8 @@
 #include "operate/operate.h"
 #include "hellos.h"
 
-#define TURN_US  500  /* the clock moves so much in a round, … */
-#define PATIENCE 1000 /* … which waits so long for events; us */
+#define TURN_US  500  /* how far the clock moves in a round */
+#define PATIENCE 1000 /* us; how long a round waits for events */
 #define SESSIONS 16
 
 /* --- the clock --- */
@@ -35,7 +35,7 @@
 static uint64_t now = 1000000;
 static bool is_command; /* this is a process of lab_run() */
 
-/* Linked in the place of monotonic_us(). */
+/* Linked in place of monotonic_us(). */
 uint64_t __real_monotonic_us(void);
 uint64_t __wrap_monotonic_us(void);
 
@@ -61,11 +61,11 @@ uint64_t lab_real_ms(void)
 
 static struct {
 	pthread_mutex_t lock;
-	char text[65536]; /* the first lines there is room for */
+	char text[65536]; /* the first lines, as many as fit */
 	size_t length;
 } lines = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* Linked in the place of log_write(): what a test is about is no news. */
+/* Linked in place of log_write(): a test logs only with LAB_LOG. */
 void __wrap_log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void __wrap_log_write(enum log_level level, const char *format, ...)
@@ -144,7 +144,7 @@ bool lab_use(enum dataplane_choice choice)
 	if (!sockmap)
 		return true;
 	if (dataplane_open_sockmap(&dataplane, 1, 1, false, &why)) {
-		print_message("SKIPPED: with the sockmap: %s\n", why.text);
+		print_message("SKIPPED: sockmap: %s\n", why.text);
 		return false;
 	}
 	dataplane_close(&dataplane);
@@ -195,7 +195,7 @@ static unsigned int port_of(int fd)
 	return ntohs(address.sin_port);
 }
 
-/* Bound to that port, 0: to any that is free. */
+/* A socket bound to the port; 0: to a free one. */
 static int bound_socket(unsigned int port)
 {
 	struct sockaddr_in address = loopback(port);
@@ -228,7 +228,7 @@ static char *format_address(unsigned int port)
 	return text;
 }
 
-/* The word, with the address of a backend that listens now where it says LAB. */
+/* The word, with LAB replaced by the address of a backend, which listens from now on. */
 static char *fill_in(struct lab *lab, const char *word, enum route *rule)
 {
 	const char *mark = strstr(word, "LAB");
@@ -263,7 +263,7 @@ static void parse_options(struct lab *lab, const char *const *words)
 	while (words && *words && argc < LAB_WORDS_MAX - 1)
 		argv[argc++] = fill_in(lab, *words++, &rule);
 	argv[argc] = NULL;
-	close(listener); /* by now the backends have their ports */
+	close(listener); /* the backends have their ports now */
 	if (options_parse(&lab->program.options, argc, argv, &why) != OPTIONS_OK)
 		fail_msg("options: %s", why.text);
 	lab->program.argc = argc;
@@ -456,7 +456,7 @@ uint64_t lab_ended(const struct lab *lab, enum session_cause cause)
 
 /* --- commands --- */
 
-/* In the new process: nothing of the lab's is open but what it is to have. */
+/* In the new process: closes all descriptors of the lab that the command must not have. */
 static void become_command(const char *input, int output, int listener)
 {
 	int in = memfd_create("input", 0);
@@ -464,7 +464,7 @@ static void become_command(const char *input, int output, int listener)
 
 	is_command = true;
 	if (listener != NO_DESCRIPTOR) {
-		/* SD_LISTEN_FDS_START; out of the way first */
+		/* off the descriptors that are used first; it ends as SD_LISTEN_FDS_START */
 		listener = fcntl(listener, F_DUPFD, 100);
 		snprintf(number, sizeof(number), "%d", (int)getpid());
 		setenv("LISTEN_PID", number, 1);
@@ -535,7 +535,7 @@ void lab_process_says(struct lab *lab, struct lab_process *process, const char *
 		bool ended = lab_process_ends(lab, process);
 
 		if (!strstr(process->text, part) && (ended || lab_real_ms() - since > 20000))
-			fail_msg("does not say \"%s\", but: %s", part, process->text);
+			fail_msg("did not print \"%s\", but: %s", part, process->text);
 	}
 }
 
@@ -602,7 +602,7 @@ int lab_dial_from(struct lab *lab, const char *from)
 	return dial(lab, fd);
 }
 
-/* Without waiting: one that was looked at before comes first. */
+/* Does not wait. A connection that was kept in `ahead` comes first. */
 static int accept_one(struct lab *lab, enum route route)
 {
 	int fd = route == ROUTE_HTTPS ? lab->ahead : NO_DESCRIPTOR;
@@ -670,7 +670,8 @@ void lab_expect(struct lab *lab, int fd, const void *bytes, size_t length)
 
 		lab_until(lab, (count = recv(fd, buffer, most, 0)) >= 0 || errno != EAGAIN);
 		if (count <= 0)
-			fail_msg("%zu bytes more should come, and %s", length, count ? strerror(errno) : "an end did");
+			fail_msg("expected %zu more bytes, but %s", length,
+				 count ? strerror(errno) : "the peer closed");
 		assert_memory_equal(buffer, at, (size_t)count);
 		at += count;
 		length -= (size_t)count;
@@ -681,7 +682,7 @@ void lab_expect(struct lab *lab, int fd, const void *bytes, size_t length)
 
 #define CHUNK 65536
 
-/* Of a period that no buffer has. */
+/* Its period is the size of no buffer. */
 static uint8_t pattern_at(uint64_t offset)
 {
 	return (uint8_t)(offset % 251 + offset / 65521);
@@ -693,7 +694,7 @@ void lab_pattern(uint8_t *out, size_t length, uint64_t offset)
 		out[i] = pattern_at(offset + i);
 }
 
-/* How many were sent; 0: there is no room. */
+/* Returns how many bytes were sent; 0: the socket is full. */
 static size_t send_pattern(int fd, size_t length, uint64_t offset)
 {
 	static uint8_t bytes[CHUNK];
@@ -706,7 +707,7 @@ static size_t send_pattern(int fd, size_t length, uint64_t offset)
 	return sent > 0 ? (size_t)sent : 0;
 }
 
-/* How many have come, each as it should be; 0: none yet. */
+/* Returns how many bytes came; 0: none yet. Checks each. */
 static size_t receive_pattern(int fd, size_t length, uint64_t offset)
 {
 	static uint8_t bytes[CHUNK], expected[CHUNK];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A worker in a laboratory: it has no thread and no steering, and its loop is driven round by round. Its clients and
- * backends are sockets of the test over loopback, in a network namespace of the test's own where it may have one. The
- * clock moves a little in each round and as far as lab_wait() says, so that deadlines of minutes pass at once and none
- * passes by itself.
+ * A worker without a thread and without steering: the test drives its loop round by round. Its clients and backends are
+ * sockets of the test, on loopback, in a private network namespace where the test may create one. The clock is the
+ * test's: it moves a little in each round, and by lab_wait(). So deadlines of minutes pass at once, and none passes
+ * unexpectedly.
  */
 #ifndef ALPNBPF_ENGINE_LAB_H
 #define ALPNBPF_ENGINE_LAB_H
@@ -24,38 +24,36 @@
 #define LAB_WORDS_MAX 32
 
 struct lab {
-	struct program program; /* its options, and an engine that has … */
-	struct worker *worker;  /* … this one alone */
+	struct program program; /* its engine has one worker, `worker` */
+	struct worker *worker;
 	char *argv[LAB_WORDS_MAX];
-	bool operates;        /* lab_operate() */
-	unsigned int port;    /* it listens there, on 127.0.0.1 */
-	int over;             /* what worker_turn() said last */
-	int backends[ROUTES]; /* by route: listening; NO_DESCRIPTOR: nobody does */
+	bool operates;        /* lab_operate() was called */
+	unsigned int port;    /* the worker listens there, on 127.0.0.1 */
+	int over;             /* the last result of worker_turn() */
+	int backends[ROUTES]; /* the listening sockets, by route; NO_DESCRIPTOR: none */
 	unsigned int backend_ports[ROUTES];
 	int peers[LAB_PEERS_MAX]; /* clients and backend connections that the test has not closed yet */
-	int ahead;                /* a connection to --https that has come, and that lab_accept() has not given yet */
-	unsigned int descriptors; /* of this process, before the lab was opened */
+	int ahead;                /* an accepted connection to --https that lab_accept() has not returned yet */
+	unsigned int descriptors; /* how many this process had open before lab_open() */
 };
 
-/* A ClientHello. */
 struct lab_hello {
 	const uint8_t *bytes;
 	size_t length;
 };
 
-/* A client and its backend, once the hello has gone all the way. */
+/* A client and its backend connection, after the backend has received the hello. */
 struct lab_pair {
 	int client, backend;
 };
 
 /*
- * The labs to come have that data plane: DATAPLANE_USER or DATAPLANE_SOCKMAP. False, with a line, where BPF may not be
- * used.
+ * Sets the data plane of the labs opened from now on: DATAPLANE_USER or DATAPLANE_SOCKMAP. Prints why and returns false
+ * where BPF is not permitted.
  */
 bool lab_use(enum dataplane_choice choice);
-/* Which that is. */
 enum dataplane_choice lab_used(void);
-/* Tests for one data plane, and for both in turn: how many failed. */
+/* Run the tests with one data plane, and with each in turn; return how many failed. */
 #define lab_run_tests_with(choice, tests)                                                                              \
 	(lab_use(choice)                                                                                               \
 		 ? cmocka_run_group_tests_name((choice) == DATAPLANE_USER ? "user" : "sockmap", tests, NULL, NULL)     \
@@ -63,115 +61,119 @@ enum dataplane_choice lab_used(void);
 #define lab_run_tests(tests) (lab_run_tests_with(DATAPLANE_USER, tests) + lab_run_tests_with(DATAPLANE_SOCKMAP, tests))
 
 /*
- * A lab with the options LAB(...), NULL: none, beside --acme, --https, --listen and --dataplane; the last may be the
- * first of them. Backends listen for all routes that the options have; that of a rule is written as -> LAB.
+ * A lab with the options LAB(...) (NULL: none) added to --acme, --https, --listen and --dataplane. To choose another
+ * data plane, give --dataplane first. A backend listens for each route; write the backend of a rule as "-> LAB".
  */
 void lab_open(struct lab *lab, const char *const *words);
 #define LAB(...) ((const char *const[]){__VA_ARGS__, NULL})
-/* From now on the option and its value are not on the command line any more, which a reload reads again. */
+/* Removes the option and its value from the command line, which each reload reads again. */
 void lab_drop_option(struct lab *lab, const char *option);
-/* With the control socket, and the metrics if the options have them: their part of the main loop is run in each round.
+/*
+ * Opens the control socket, and the metrics server if the options have it; each round then runs their part of the main
+ * loop.
  */
 void lab_operate(struct lab *lab);
-/* Backends alone, without a worker: for programs that lab_run() begins. `port` is one that nobody has. */
+/* Backends only, without a worker: for programs that lab_run() starts. `port` is a free one. */
 void lab_open_bare(struct lab *lab);
-/* The worker is told to stop, and has to: no session and no descriptor may be left. */
+/* Stops the worker and checks that no session and no descriptor is left. */
 void lab_close(struct lab *lab);
 
 /* --- the worker --- */
 
 void lab_turn(struct lab *lab);
-/* As many rounds as it takes to do all that is due: before what must not have happened is looked at. */
+/* Rounds until nothing is left to do: before a check that something did not happen. */
 void lab_settle(struct lab *lab);
-/* The clock goes on, and what is due then is done. */
+/* Moves the clock, and runs what is due then. */
 void lab_wait(struct lab *lab, uint64_t ms);
 uint64_t lab_now(void); /* us */
 
-/* Rounds until the condition holds; the test fails if it does not come true in time. */
+/* Rounds until the condition holds; the test fails after 10 s. */
 #define lab_until(lab, condition)                                                                                      \
 	do {                                                                                                           \
 		for (uint64_t lab_since = lab_real_ms(); !(condition); lab_turn(lab))                                  \
 			if (lab_real_ms() - lab_since > 10000)                                                         \
-				fail_msg("%s:%d: does not come true: %s", __FILE__, __LINE__, #condition);             \
+				fail_msg("%s:%d: not true within 10 s: %s", __FILE__, __LINE__, #condition);           \
 	} while (0)
-/* The same, while the clock goes on by `ms` a round: the kernel may move bytes late, which puts deadlines off. */
+/* The same, and the clock moves by `ms` in each round: the kernel may move bytes late, which postpones deadlines. */
 #define lab_wait_until(lab, ms, condition) lab_until(lab, (lab_advance(ms), condition))
 void lab_advance(uint64_t ms);
 uint64_t lab_real_ms(void);
 
-/* Has a line with `part` in it been logged since the lab was opened? With LAB_LOG in the environment they are shown. */
+/* Whether a line with `part` in it was logged since lab_open(). With LAB_LOG in the environment the log is printed. */
 bool lab_has_logged(const char *part);
 
 unsigned int lab_live(const struct lab *lab);
-/* The only session there is. */
+/* Fails unless there is exactly one session. */
 struct session *lab_session(struct lab *lab);
-/* How many sessions have ended so. */
+/* How many sessions have ended for that cause. */
 uint64_t lab_ended(const struct lab *lab, enum session_cause cause);
 
 /* --- commands: another process, with the kernel's clock --- */
 
 struct lab_process {
 	pid_t pid;
-	int output;        /* what it writes to stdout and stderr, the log included */
-	char text[262144]; /* so far; ends with a NUL */
+	int output;        /* a pipe: its stdout and stderr, including the log */
+	char text[262144]; /* its output so far, NUL-terminated */
 	size_t length;
-	int code; /* of its exit, or 128 and the signal; -1: it runs */
+	int code; /* its exit code, or 128 + signal; -1: still running */
 };
 
 /*
- * Begins main(argc, argv) in a process of its own, which inherits none of the lab's descriptors; input: its stdin, and
- * listener, if it is not NO_DESCRIPTOR, a socket of the service manager's for it.
+ * Starts main(argc, argv) in a new process, which inherits none of the lab's descriptors. input: its stdin. listener:
+ * the socket that a service manager would pass to it, or NO_DESCRIPTOR.
  */
 void lab_run(struct lab *lab, struct lab_process *process, int (*main)(int argc, char **argv), const char *const *words,
 	     const char *input, int listener);
-/* Reads what it has written, in a round. True once it has ended. */
+/* One round, which also reads its output. True once it has ended. */
 bool lab_process_ends(struct lab *lab, struct lab_process *process);
-/* Rounds until it has written `part`. */
+/* Rounds until its output contains `part`. */
 void lab_process_says(struct lab *lab, struct lab_process *process, const char *part);
-/* Its whole life: the exit code. */
+/* From its start to its end; returns the exit code. */
 int lab_run_to_end(struct lab *lab, struct lab_process *process, int (*main)(int argc, char **argv),
 		   const char *const *words);
 
-/* --- clients and backends: sockets that do not block --- */
+/* --- clients and backends: non-blocking sockets --- */
 
-/* A socket of the test's becomes one of the lab's: it does not block, and lab_close() closes it. */
+/* Gives a socket to the lab: it becomes non-blocking, and lab_close() closes it. */
 int lab_keep(struct lab *lab, int fd);
 int lab_dial(struct lab *lab);
-/* From that address of this machine. */
+/* From that local address. */
 int lab_dial_from(struct lab *lab, const char *address);
 /*
- * The next connection to the backend of a route; not one that ends without a byte: made ahead of a hello that is for
- * another one, or taken over from the web server.
+ * The next connection to the backend of a route. Skips those that end without a byte: made before a hello that then
+ * went elsewhere, or taken over from the web server.
  */
 int lab_accept(struct lab *lab, enum route route);
-/* It does not get one; but that of --https may get one ahead of the hello, without a byte, where the kernel moves them.
+/*
+ * The backend gets no connection. With the sockmap, --https may get one without a byte, made before the hello is
+ * complete.
  */
 void lab_expect_no_connection(struct lab *lab, enum route route);
-/* The backend goes away, and comes back to the same port. */
+/* The backend closes its listener, and opens it again on the same port. */
 void lab_unlisten(struct lab *lab, enum route route);
 void lab_listen(struct lab *lab, enum route route);
 
 void lab_send(struct lab *lab, int fd, const void *bytes, size_t length);
-/* The next bytes that come are these. */
+/* The next bytes received are these. */
 void lab_expect(struct lab *lab, int fd, const void *bytes, size_t length);
 void lab_expect_nothing(struct lab *lab, int fd);
-/* The pattern of a stream that lab_move() and the others send, from there on. */
+/* The pattern that lab_move() and the others send, from `offset` on. */
 void lab_pattern(uint8_t *out, size_t length, uint64_t offset);
-/* So many bytes of a pattern, which goes on from where the stream is by now; each is looked at where it arrives. */
+/* Moves `length` bytes of the pattern, from *offset on, and checks each where it arrives. */
 void lab_move(struct lab *lab, int from, int to, size_t length, uint64_t *offset);
-/* As much of the pattern as goes, until nobody has room for more. How much that was. */
+/* Sends the pattern until all buffers on the way are full; returns how many bytes that were. */
 size_t lab_fill(struct lab *lab, int from, uint64_t offset);
-/* The next bytes that come are those of the pattern from there on. */
+/* The next bytes received are those of the pattern from `offset` on. */
 void lab_expect_pattern(struct lab *lab, int fd, size_t length, uint64_t offset);
-/* An end comes next, or a reset. */
+/* The next event is an end of stream, or a reset. */
 void lab_expect_end(struct lab *lab, int fd);
 void lab_expect_reset(struct lab *lab, int fd);
 void lab_hang_up(struct lab *lab, int fd);
 void lab_reset(struct lab *lab, int fd);
 
-/* server_name, alpn: NULL: without. Valid until the next one is made. */
+/* server_name, alpn: NULL for none. Valid until the next call. */
 struct lab_hello lab_hello(const char *server_name, const char *alpn);
-/* One that goes to that route; to a rule if it has sni=route-N. */
+/* A hello for that route; for a rule if the rule is sni=route-N. */
 struct lab_hello lab_hello_for(enum route route);
 struct lab_pair lab_pair(struct lab *lab, enum route route);
 

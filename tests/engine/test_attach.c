@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* attach as a process, from its options to its exit code: signals, its command, the service manager, what it refuses.
- */
+/* attach as a process, from its options to its exit code: signals, its command, the service manager, refusals. */
 #include "engine/lab.h"
 
 #include <arpa/inet.h>
@@ -17,12 +16,12 @@
 #include "base/descriptor.h"
 #include "options/command_line.h"
 
-static struct lab_process process; /* large */
+static struct lab_process process; /* too large for the stack */
 
 static void expect_in(const char *text, const char *part)
 {
 	if (!strstr(text, part))
-		fail_msg("\"%s\" is not in: %s", part, text);
+		fail_msg("no \"%s\" in: %s", part, text);
 }
 
 static char acme[32], https[32], listen_at[32];
@@ -35,7 +34,7 @@ static void open_lab(struct lab *lab)
 	snprintf(listen_at, sizeof(listen_at), "127.0.0.1:%u", lab->port);
 }
 
-/* In front, without BPF, in two threads; what follows is the test's own. */
+/* In the front, without BPF, with two workers; then the test's own options. */
 #define ATTACH(...)                                                                                                    \
 	LAB("attach", "--acme", acme, "--https", https, "--listen", listen_at, "--dataplane", "user", "--no-bypass",   \
 	    "--workers", "2", __VA_ARGS__)
@@ -53,7 +52,7 @@ static int wait_for_end(struct lab *lab)
 	return process.code;
 }
 
-/* Is a new connection refused? One that is not is reset, so that nothing of it is left. */
+/* Whether a new connection is refused; if not, it is reset, so that it leaves nothing behind. */
 static bool refuses(struct lab *lab)
 {
 	int client = lab_dial(lab);
@@ -173,7 +172,7 @@ static void test_the_exit_code_of_a_command(void **state)
 	lab_close(&lab);
 }
 
-/* SIGUSR1 is the command's alone; at the end it is told to end, and does so in its own time. */
+/* SIGUSR1 goes to the command only. At the end the command gets SIGTERM, and may take its time. */
 static void test_signals_of_a_command(void **state)
 {
 	static const char script[] = "trap 'echo usr1 came' USR1; trap 'echo term came; exit 3' TERM\n"
@@ -195,7 +194,7 @@ static void test_signals_of_a_command(void **state)
 
 /* --- the service manager --- */
 
-/* Rounds until a message with `part` in it has come. */
+/* Rounds until a message that contains `part` arrives. */
 static void expect_message(struct lab *lab, int manager, const char *part)
 {
 	char message[1024] = "";
@@ -245,7 +244,7 @@ static void test_a_socket_of_the_service_manager(void **state)
 
 	(void)state;
 	open_lab(&lab);
-	lab_listen(&lab, ROUTE_RULE); /* that is the one */
+	lab_listen(&lab, ROUTE_RULE); /* the socket to pass */
 	listener = lab.backends[ROUTE_RULE];
 	lab_run(&lab, &process, attach_main,
 		LAB("attach", "--acme", acme, "--https", https, "--dataplane", "user", "--no-bypass", "--workers", "2"),
@@ -260,7 +259,7 @@ static void test_a_socket_of_the_service_manager(void **state)
 	lab_close(&lab);
 }
 
-/* --- what it refuses --- */
+/* --- refusals --- */
 
 static void test_what_cannot_be(void **state)
 {
@@ -271,7 +270,7 @@ static void test_what_cannot_be(void **state)
 	assert_int_equal(lab_run_to_end(&lab, &process, attach_main, LAB("attach", "--help")), EXIT_DONE);
 	assert_int_equal(lab_run_to_end(&lab, &process, attach_main, LAB("attach", "--version")), EXIT_DONE);
 	assert_int_equal(lab_run_to_end(&lab, &process, attach_main, LAB("attach", "--acme", acme)), EXIT_USAGE);
-	/* a port that is taken */
+	/* a port in use */
 	snprintf(listen_at, sizeof(listen_at), "127.0.0.1:%u", lab.backend_ports[ROUTE_HTTPS]);
 	snprintf(https, sizeof(https), "127.0.0.1:%u", lab.port);
 	assert_int_equal(lab_run_to_end(&lab, &process, attach_main, ATTACH(PLAIN)), EXIT_FAILED);
@@ -308,7 +307,7 @@ static void test_metrics_and_a_unix_backend(void **state)
 
 /* --- as root: in place, a bypass, transparent --- */
 
-/* A web server that is told of nothing: what it gets comes from the client. */
+/* The web server gets the client's connection itself. */
 static void expect_direct(struct lab *lab, enum route route)
 {
 	struct lab_hello hello = lab_hello_for(route);
@@ -334,7 +333,7 @@ static void expect_validation(struct lab *lab)
 	lab_hang_up(lab, pair.backend);
 }
 
-/* Armed while the ACME client listens. */
+/* It is armed while the ACME client listens. */
 static void check_in_place(const char *inspect)
 {
 	struct lab lab;
@@ -372,7 +371,7 @@ static void test_in_place_watched(void **state)
 	check_in_place("auto");
 }
 
-/* While it is not armed the web server's own listener gets them. */
+/* While disarmed, connections go to the web server's own listener. */
 static void test_a_bypass(void **state)
 {
 	struct lab lab;
@@ -421,7 +420,7 @@ static void test_armed_always(void **state)
 	lab_close(&lab);
 }
 
-/* The web server sees who the client is, and its answers come back. */
+/* The web server sees the client's address, and its answers reach the client. */
 static void test_transparent(void **state)
 {
 	struct sockaddr_in peer = {0};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Connecting to backends: refused, retried, given up; several addresses; a dead ACME responder; PROXY headers. */
+/* Connections to backends: refused, retried, given up; several addresses; a dead ACME responder; PROXY headers. */
 #include "engine/lab.h"
 
 #include <arpa/inet.h>
@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* A client that has said its hello. */
+/* A client that has sent its hello. */
 static int begin(struct lab *lab, enum route route)
 {
 	struct lab_hello hello = lab_hello_for(route);
@@ -70,7 +70,7 @@ static void test_a_web_server_that_is_gone_is_given_up(void **state)
 	lab_close(&lab);
 }
 
-/* A validation is for whoever answers: the web server may have the certificate of another tool. */
+/* A validation then goes to the web server: it may hold the certificate, of another ACME client. */
 static void test_a_dead_responder_leaves_the_web_server(void **state)
 {
 	struct lab lab;
@@ -84,7 +84,7 @@ static void test_a_dead_responder_leaves_the_web_server(void **state)
 	expect_hello(&lab, backend, ROUTE_ACME);
 	assert_int_equal(lab.worker->counters.acme_fallbacks, 1);
 	assert_int_equal(lab.worker->counters.connect_failed[ROUTE_ACME], 1);
-	/* it lives as long as others of the web server */
+	/* no other limit than for any session of the web server */
 	lab_wait(&lab, 60000);
 	assert_int_equal(lab_live(&lab), 1);
 	lab_hang_up(&lab, client);
@@ -139,7 +139,7 @@ static void test_a_backend_that_resets_at_once(void **state)
 	lab_close(&lab);
 }
 
-/* The client leaves while its backend is being tried. */
+/* The client closes while alpnbpf still connects to the backend. */
 static void test_a_client_that_leaves_meanwhile(void **state)
 {
 	struct lab lab;
@@ -155,7 +155,7 @@ static void test_a_client_that_leaves_meanwhile(void **state)
 
 /* --- addresses --- */
 
-/* Listens on ::1, at a port that nobody has on 127.0.0.1. */
+/* Listens on ::1, on a port that is free on 127.0.0.1. */
 static int listen_v6(unsigned int *port)
 {
 	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
@@ -171,7 +171,7 @@ static int listen_v6(unsigned int *port)
 	return fd;
 }
 
-/* What answered last is tried first the next time. */
+/* The address that answered last is tried first the next time. */
 static void test_the_next_address_is_tried(void **state)
 {
 	struct lab lab;
@@ -198,8 +198,8 @@ static void test_the_next_address_is_tried(void **state)
 }
 
 /*
- * A backend that does not answer, since its queue is full: 127.0.0.1 has half of the time, ::1 the rest. Then there is
- * room again.
+ * A backend does not answer because its queue is full: 127.0.0.1 gets half of the time, ::1 the rest. Then the queue
+ * has room again.
  */
 static void test_an_address_that_does_not_answer(void **state)
 {
@@ -473,7 +473,7 @@ static void test_a_header_says_what_the_hello_does(void **state)
 	lab_close(&lab);
 }
 
-/* The header is not counted as the client's, and an idle session ends no later for it. */
+/* The header does not count as bytes of the client, and does not postpone the idle timeout. */
 static void test_a_header_is_no_byte_of_the_session(void **state)
 {
 	struct lab_hello hello = lab_hello_for(ROUTE_HTTPS);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The commands that ask a running instance, and inspect: what they print, and their exit codes. */
+/* The commands that query a running instance, and inspect: their output and exit codes. */
 #include "engine/lab.h"
 
 #include <signal.h>
@@ -13,12 +13,12 @@
 #include "operate/operate.h"
 #include "options/command_line.h"
 
-static struct lab_process process; /* large */
+static struct lab_process process; /* too large for the stack */
 
 static void expect_in(const char *text, const char *part)
 {
 	if (!strstr(text, part))
-		fail_msg("\"%s\" is not in: %s", part, text);
+		fail_msg("no \"%s\" in: %s", part, text);
 }
 
 /* --- an instance --- */
@@ -57,10 +57,10 @@ static void test_status_goes_on(void **state)
 	lab_run(&lab, &process, status_main, LAB("status", "--watch", "--json"), NULL, NO_DESCRIPTOR);
 	lab_process_says(&lab, &process, "{\"version\":");
 	process.text[process.length = 0] = '\0';
-	lab_process_says(&lab, &process, "{\"version\":"); /* a second later */
+	lab_process_says(&lab, &process, "{\"version\":"); /* the second report, 1 s after the first */
 	operate_close(&lab.program);
 	lab.operates = false;
-	lab_until(&lab, lab_process_ends(&lab, &process)); /* there is nobody any more */
+	lab_until(&lab, lab_process_ends(&lab, &process)); /* the instance is gone */
 	assert_int_equal(process.code, EXIT_FAILED);
 	lab_close(&lab);
 }
@@ -186,7 +186,7 @@ static void test_inspect(void **state)
 	expect_in(process.text, "\"rule\":\"sni=*.route-1\"");
 	assert_int_equal(inspect(&lab, "GET / HTTP/1.1", LAB("inspect")), EXIT_DONE);
 	expect_in(process.text, "route     https\n");
-	hex[100] = '\0'; /* half of it */
+	hex[100] = '\0'; /* half of the hello */
 	assert_int_equal(inspect(&lab, hex, LAB("inspect")), EXIT_DONE);
 	expect_in(process.text, "incomplete");
 	assert_int_equal(inspect(&lab, "00000000  16 03 01\n*\n00000030  01\n", LAB("inspect")), EXIT_FAILED);
@@ -219,7 +219,7 @@ static void test_check(void **state)
 					    "--dataplane", "user", "--route", "sni=a -> unix:/no/such/socket")),
 			 EXIT_FAILED);
 	expect_in(process.text, "/no/such/socket");
-	/* the address to listen on is taken */
+	/* the address to listen on is in use */
 	lab_listen(&lab, ROUTE_HTTPS);
 	lab_listen(&lab, ROUTE_RULE);
 	snprintf(listen_at, sizeof(listen_at), "127.0.0.1:%u", lab.backend_ports[ROUTE_RULE]);

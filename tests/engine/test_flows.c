@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Bytes of an open session, both ways: exact, held up, ended by either side in any order, reset, idle. */
+/* Bytes of an open session, both ways: exact, blocked, ended by either side in any order, reset, idle. */
 #include "engine/lab.h"
 
 #include <string.h>
@@ -76,7 +76,7 @@ static void test_the_backend_ends_first(void **state)
 	lab_close(&lab);
 }
 
-/* An end waits its turn behind bytes that have no room yet. */
+/* The end of a stream waits until the bytes before it have been sent. */
 static void test_an_end_comes_after_the_last_byte(void **state)
 {
 	struct lab_pair pair;
@@ -126,7 +126,10 @@ static void test_a_reset_of_the_backend_is_passed_on(void **state)
 	lab_close(&lab);
 }
 
-/* An upload is refused: an answer, and a close with the rest unread, which is a reset. The client has the answer. */
+/*
+ * A backend refuses an upload: it answers, and closes with bytes unread, which resets. The client gets the answer
+ * first.
+ */
 static void test_an_answer_goes_before_the_reset(void **state)
 {
 	struct lab_pair pair;
@@ -145,7 +148,7 @@ static void test_an_answer_goes_before_the_reset(void **state)
 	lab_close(&lab);
 }
 
-/* One that does not take the last bytes of a side that is gone does not keep the session for ever. */
+/* One side is gone, the other does not read the last bytes: the session ends all the same. */
 static void test_last_bytes_have_their_time(void **state)
 {
 	struct lab_pair pair;
@@ -194,10 +197,10 @@ static void test_a_peer_that_does_not_read_stops_the_other(void **state)
 	lab_open(&lab, LAB("--buffer", "256K"));
 	pair = lab_pair(&lab, ROUTE_HTTPS);
 	filled = lab_fill(&lab, pair.client, 0);
-	/* ours, the client's send buffer and the backend's receive buffer, which are the kernel's to size */
+	/* our buffer, the client's send buffer and the backend's receive buffer; the kernel chooses their sizes */
 	assert_true(filled < (size_t)16 << 20);
 	assert_true(filled > (size_t)64 << 10);
-	/* the other way nothing is held up */
+	/* the other direction is not blocked */
 	lab_move(&lab, pair.backend, pair.client, MANY, &down);
 	lab_expect_pattern(&lab, pair.backend, filled, 0);
 	up = filled;
@@ -205,7 +208,7 @@ static void test_a_peer_that_does_not_read_stops_the_other(void **state)
 	lab_close(&lab);
 }
 
-/* Of a pattern, in sips, so that short reads are what they are moved with. How many went. */
+/* Sends bytes of the pattern a few at a time, so that the worker's reads are short. Returns how many. */
 static size_t sip(struct lab *lab, int fd, size_t offset)
 {
 	uint8_t bytes[1000];
@@ -217,7 +220,7 @@ static size_t sip(struct lab *lab, int fd, size_t offset)
 	return sent > 0 ? (size_t)sent : 0;
 }
 
-/* A few bytes that were read, and that the other side has no room for, are kept and sent first. */
+/* A few bytes were read, and the other side has no room: they are held, and sent first. */
 static void test_a_few_bytes_are_held(void **state)
 {
 	struct lab_pair pair;
@@ -260,7 +263,7 @@ static void converse(struct lab *lab, struct lab_pair pair, int turns)
 	}
 }
 
-/* What turns out to be a conversation goes on in the kernel; its ends and its bytes are as they were. */
+/* A session with many turns is promoted to the kernel; no byte and no end is lost. */
 static void test_a_conversation_is_promoted(void **state)
 {
 	uint64_t up = 0, down = 0;
@@ -287,7 +290,7 @@ static void test_a_conversation_is_promoted(void **state)
 	lab_close(&lab);
 }
 
-/* One way alone is no conversation: user space moves it as cheaply. */
+/* Bytes in one direction only: user space moves those as cheaply. */
 static void test_a_download_is_not_promoted(void **state)
 {
 	struct lab_pair pair;
@@ -327,7 +330,7 @@ static void test_an_idle_session_ends(void **state)
 	lab_close(&lab);
 }
 
-/* Bytes that nobody takes are lost, and the other end has to know. */
+/* Bytes that the peer did not read are lost: the sender must see a reset. */
 static void test_an_idle_session_that_holds_bytes_is_reset(void **state)
 {
 	struct lab_pair pair;
@@ -373,9 +376,9 @@ int main(void)
 		cmocka_unit_test(test_without_a_timeout_idle_sessions_live),
 	};
 	const struct CMUnitTest user_tests[] = {
-		/* in the map they stay in the kernel */
+		/* not with the sockmap: there the bytes stay in the kernel */
 		cmocka_unit_test(test_a_few_bytes_are_held),
-		/* nor may the clock outrun the kernel while it has bytes to deliver */
+		/* nor this one: the clock must not move while the kernel has bytes to deliver */
 		cmocka_unit_test(test_an_idle_session_that_holds_bytes_is_reset),
 	};
 	const struct CMUnitTest sockmap_tests[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* From the first byte of a client to its route: whole, in pieces, late, ended early, reset, silent. */
+/* From a client's first byte to its route: a hello whole, in pieces, late, cut off, reset, never sent. */
 #include "engine/lab.h"
 
 #include <string.h>
@@ -40,7 +40,7 @@ static void test_what_the_hello_says_is_kept(void **state)
 	lab_close(&lab);
 }
 
-/* Nothing goes to a backend before the byte that decides, and then all of it does. */
+/* The backend gets nothing before the byte that decides the route, and then all bytes. */
 static void check_pieces(struct lab *lab, enum route route, size_t piece)
 {
 	struct lab_hello hello = lab_hello_for(route);
@@ -92,7 +92,7 @@ static void test_nobody_is_asked_before_it_is_decided(void **state)
 	lab_close(&lab);
 }
 
-/* What follows it in the same segment comes with it. */
+/* Bytes that follow the hello in its segment reach the backend with it. */
 static void test_more_than_a_hello_at_once(void **state)
 {
 	struct lab_hello hello = lab_hello_for(ROUTE_HTTPS);
@@ -107,7 +107,7 @@ static void test_more_than_a_hello_at_once(void **state)
 	lab_close(&lab);
 }
 
-/* All that is no good hello is the web server's. */
+/* Everything that is not a valid hello goes to the web server. */
 static void check_other(const char *bytes, size_t length, enum clienthello_result result)
 {
 	struct lab lab;
@@ -130,7 +130,7 @@ static void test_what_is_no_hello_goes_to_https(void **state)
 	check_other(malformed, sizeof(malformed) - 1, CLIENTHELLO_MALFORMED);
 }
 
-/* The web server has the last word with a client that ends its side in the middle of a hello. */
+/* A client that closes its side in the middle of a hello goes to the web server. */
 static void test_an_end_within_the_hello(void **state)
 {
 	struct lab_hello hello = lab_hello_for(ROUTE_ACME);
@@ -222,7 +222,7 @@ static void test_half_a_hello_has_its_time(void **state)
 	lab_wait(&lab, 100);
 	backend = lab_accept(&lab, ROUTE_HTTPS);
 	assert_int_equal(lab.worker->counters.hello_timeout, 1);
-	/* whatever it turns out to be: it is the web server's now */
+	/* the rest of the hello no longer matters: the session is the web server's */
 	lab_send(&lab, client, hello.bytes + 20, hello.length - 20);
 	lab_expect(&lab, backend, hello.bytes, hello.length);
 	lab_close(&lab);
@@ -246,7 +246,7 @@ static void test_silence_is_reset(void **state)
 	lab_close(&lab);
 }
 
-/* Nothing of it reaches the worker before its first byte does. */
+/* The worker does not see a connection before its first byte. */
 static void test_silence_stays_in_the_kernel(void **state)
 {
 	struct lab lab;

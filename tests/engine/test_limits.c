@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* How many sessions there may be: of the worker, of a source, of descriptors. And none: draining, stopping. */
+/* Limits of sessions: per worker, per source, by descriptors; draining and stopping, when none may begin. */
 #include "engine/lab.h"
 
 #include <errno.h>
@@ -53,7 +53,7 @@ static void test_a_source_has_its_share(void **state)
 	client = lab_dial_from(&lab, "127.0.0.2");
 	lab_send(&lab, client, hello.bytes, hello.length);
 	lab_expect(&lab, lab_accept(&lab, ROUTE_HTTPS), hello.bytes, hello.length);
-	/* the first has room again */
+	/* the first source again */
 	lab_hang_up(&lab, pair.client);
 	lab_hang_up(&lab, pair.backend);
 	lab_until(&lab, lab_live(&lab) == 1);
@@ -61,7 +61,7 @@ static void test_a_source_has_its_share(void **state)
 	lab_close(&lab);
 }
 
-/* Without a descriptor for a connection it waits a moment, and does not ask again and again. */
+/* Without a descriptor for accept() the worker waits a moment, instead of retrying at once. */
 static void test_without_descriptors_it_backs_off(void **state)
 {
 	struct lab_hello hello = lab_hello_for(ROUTE_HTTPS);
@@ -88,7 +88,7 @@ static void test_without_descriptors_it_backs_off(void **state)
 	lab_close(&lab);
 }
 
-/* A client without a backend for want of a descriptor is reset, once the time to connect is over. */
+/* Without a descriptor for the backend the client is reset when the connect timeout ends. */
 static void test_without_a_descriptor_for_the_backend(void **state)
 {
 	struct lab_hello hello = lab_hello_for(ROUTE_HTTPS);
@@ -127,7 +127,7 @@ static void test_draining_serves_those_there_are(void **state)
 	lab_open(&lab, NULL);
 	pair = lab_pair(&lab, ROUTE_HTTPS);
 	hello = lab_hello_for(ROUTE_ACME);
-	/* the kernel has accepted this one by then */
+	/* the kernel has completed this handshake before the drain */
 	waiting = lab_dial(&lab);
 	lab_send(&lab, waiting, hello.bytes, hello.length);
 	worker_tell(lab.worker, WORKER_DRAIN);

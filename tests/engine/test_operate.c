@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A running program from outside: the control socket, metrics, traces; who may stay, and who has to go. */
+/* A running program from outside: the control socket, metrics, traces, and the limits of their clients. */
 #include "engine/lab.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ static int dial_control(struct lab *lab)
 	return dial_unix(lab, lab->program.control.path);
 }
 
-/* All that comes, up to the end. Valid until the next call. */
+/* Everything up to the end of the stream. Valid until the next call. */
 static const char *read_all(struct lab *lab, int fd)
 {
 	static char answer[65536];
@@ -59,7 +59,7 @@ static const char *ask(struct lab *lab, const char *request)
 static void expect_in(const char *text, const char *part)
 {
 	if (!strstr(text, part))
-		fail_msg("\"%s\" is not in: %s", part, text);
+		fail_msg("no \"%s\" in: %s", part, text);
 }
 
 /* --- status, sessions --- */
@@ -129,7 +129,7 @@ static void test_sessions(void **state)
 	lab_close(&lab);
 }
 
-/* A worker that does not come round leaves an answer that says so, once the time for it is over. */
+/* A worker does not answer: after the time for it the report says so. */
 static void test_a_worker_that_does_not_answer(void **state)
 {
 	static const char request[] = "status text\n", other[] = "sessions text\n";
@@ -144,7 +144,7 @@ static void test_a_worker_that_does_not_answer(void **state)
 	lab_settle(&lab);
 	assert_true(send(fds[0], request, strlen(request), 0) > 0);
 	assert_true(send(fds[1], other, strlen(other), 0) > 0);
-	operate_run(&lab.program); /* it is asked */
+	operate_run(&lab.program); /* asks the worker */
 	lab_advance(999);
 	operate_run(&lab.program);
 	assert_true(operate_next(&lab.program) <= lab_now() + 1000);
@@ -152,7 +152,7 @@ static void test_a_worker_that_does_not_answer(void **state)
 	operate_run(&lab.program);
 	expect_in(read_all(&lab, fds[1]), "error: a worker did not answer in time, or memory ran out\n");
 	expect_in(read_all(&lab, fds[0]), "incomplete   a worker did not answer in time\n");
-	/* and the next one is complete again */
+	/* the next answer is complete again */
 	expect_in(ask(&lab, "status json\n"), "\"complete\":true");
 	lab_close(&lab);
 }
@@ -175,13 +175,13 @@ static void test_requests_that_are_none(void **state)
 	fd = dial_control(&lab);
 	lab_send(&lab, fd, long_one, sizeof(long_one));
 	assert_string_equal(read_all(&lab, fd), "error: request too long\n");
-	/* in pieces, and with more behind it */
+	/* in pieces, with bytes after its end */
 	fd = dial_control(&lab);
 	lab_send(&lab, fd, "rea", 3);
 	lab_settle(&lab);
 	lab_send(&lab, fd, "dy\nand more\n", 12);
 	assert_string_equal(read_all(&lab, fd), "ok\n");
-	/* without a question */
+	/* closed without a request */
 	fd = dial_control(&lab);
 	lab_settle(&lab);
 	lab_hang_up(&lab, fd);
@@ -220,7 +220,7 @@ static void test_detach_asks_for_the_end(void **state)
 	lab_send(&lab, now, "detach now\n", 11);
 	lab_expect(&lab, now, "ok\n", 3);
 	assert_int_equal(lab.program.end_asked, END_NOW);
-	/* they stay until it has ended */
+	/* the answer comes when the program has ended */
 	lab_wait(&lab, 60000);
 	lab_expect_nothing(&lab, drains);
 	lab_expect_nothing(&lab, now);
@@ -246,7 +246,7 @@ static void test_clients_have_their_time(void **state)
 	lab_close(&lab);
 }
 
-/* The oldest of those that only hold a place makes room for who asks. */
+/* The oldest client without a request makes room for a new one. */
 static void test_places_are_bounded(void **state)
 {
 	int silent[SERVER_CLIENTS];
@@ -300,7 +300,7 @@ static void test_a_trace_follows_hellos(void **state)
 	expect_in(line, "\"hello\":\"acme\",\"sni\":\"www.example.org\",\"alpn\":[\"acme-tls/1\"],\"route\":\"acme\"");
 	lab_expect_nothing(&lab, https);
 
-	/* one that ends before it says anything of itself is a line as well */
+	/* a connection that ends before its first byte gets a line as well */
 	lab_reset(&lab, all);
 	lab_reset(&lab, acme);
 	lab_hang_up(&lab, https);
@@ -362,7 +362,7 @@ static void test_followers_are_bounded(void **state)
 	lab_close(&lab);
 }
 
-/* One that does not read loses lines, and is told how many once it reads again. */
+/* A client that does not read loses lines; when it reads again, a line says how many. */
 static void test_a_follower_that_does_not_read(void **state)
 {
 	static char text[1 << 20];
@@ -438,7 +438,7 @@ static void test_metrics(void **state)
 	assert_int_equal(access(METRICS, F_OK), -1);
 }
 
-/* Counters of some workers alone would seem to go back. */
+/* The counters of some workers only would look like counters that decrease. */
 static void test_no_metrics_rather_than_half_of_them(void **state)
 {
 	static const char request[] = "GET /metrics HTTP/1.1\r\n\r\n";
@@ -473,7 +473,7 @@ static void test_names(void **state)
 	expect_in(why.text, "the name \"taken\" is in use by another alpnbpf");
 	lab_close(&lab);
 
-	/* without a name it is the port's, or the port's and the process's where that is taken */
+	/* without --name the name is the port, or, where that is in use, the port and the PID */
 	lab_open(&lab, NULL);
 	lab_operate(&lab);
 	lab_open(&other, NULL);
@@ -484,7 +484,7 @@ static void test_names(void **state)
 	lab_close(&other);
 	lab_close(&lab);
 
-	/* what a killed one has left is no obstacle */
+	/* a socket that a killed instance left behind is replaced */
 	lab_open(&lab, LAB("--name", "killed"));
 	lab_operate(&lab);
 	close(lab.program.control.fd);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A new configuration, as the worker adopts it: for new sessions, while the others go on with what they began with. */
+/* How the worker adopts a new configuration: new sessions use it, the others keep the one they began with. */
 #include "engine/lab.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 
 #include "engine/configuration.h"
 
-/* What the main thread does of a reload, but for the listeners. */
+/* The main thread's part of a reload, without the listeners. */
 static struct configuration *publish(struct lab *lab, const struct options *options, unsigned int sessions)
 {
 	struct configuration *configuration = configuration_new(options, sessions, 1);
@@ -71,7 +71,7 @@ static void test_a_backend_moves(void **state)
 	lab_open(&lab, NULL);
 	pair = lab_pair(&lab, ROUTE_HTTPS);
 	options = lab.program.options;
-	lab_listen(&lab, ROUTE_RULE); /* where the web server is from now on */
+	lab_listen(&lab, ROUTE_RULE); /* the web server's new address */
 	snprintf(text, sizeof(text), "127.0.0.1:%u", lab.backend_ports[ROUTE_RULE]);
 	assert_true(endpoint_parse(&options.backends[ROUTE_HTTPS], text, &why));
 	assert_int_not_equal(lab.worker->backends[ROUTE_HTTPS].connected_at, 0);
@@ -106,7 +106,7 @@ static void test_fewer_sessions(void **state)
 	lab_close(&lab);
 }
 
-/* An address more, then another one instead: who waits at one that goes is served. */
+/* A listener is added, then replaced by another. Clients in the queue of one that closes are served. */
 static void test_listeners_come_and_go(void **state)
 {
 	struct configuration *configuration;
@@ -135,12 +135,12 @@ static void test_listeners_come_and_go(void **state)
 	assert_int_equal(lab.worker->accepting.count, 1);
 	lab_expect(&lab, lab_accept(&lab, ROUTE_HTTPS), "GET", 3);
 
-	client = lab_dial(&lab); /* at the address that is gone */
+	client = lab_dial(&lab); /* the address whose listener was closed */
 	lab_until(&lab, send(client, "", 1, MSG_NOSIGNAL) < 0 && errno == ECONNREFUSED);
 	lab_close(&lab);
 }
 
-/* Two tables of rules: a hello is held against the one it began with. */
+/* Two tables of rules: a hello is matched against the one it began with. */
 static void test_rules_change_within_a_hello(void **state)
 {
 	struct configuration *configuration;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The turns of a reload: the file is read, what it says is held against what runs, and takes effect or does not. */
+/* The steps of a reload: the file is read, compared with the running options, and adopted or refused. */
 #include "engine/lab.h"
 
 #include <arpa/inet.h>
@@ -21,7 +21,7 @@ static void write_file(const char *text)
 {
 	FILE *file;
 
-	unlink(path); /* it may be a pipe */
+	unlink(path); /* may be the pipe of another test */
 	file = fopen(path, "we");
 
 	assert_non_null(file);
@@ -43,7 +43,7 @@ static void close_lab(struct lab *lab)
 	unlink(path);
 }
 
-/* Its turn, from the question to the end. */
+/* One reload, from the request to its result. */
 static void reload(struct lab *lab)
 {
 	uint64_t turn = reload_ask(&lab->program.reload);
@@ -62,7 +62,7 @@ static void expect_done(struct lab *lab, const char *text, const char *result)
 static void expect_failed(struct lab *lab, const char *part)
 {
 	if (!strstr(lab->program.reload.result.text, part))
-		fail_msg("\"%s\" is not in: %s", part, lab->program.reload.result.text);
+		fail_msg("no \"%s\" in: %s", part, lab->program.reload.result.text);
 	assert_true(lab->program.reload.failed);
 }
 
@@ -88,7 +88,7 @@ static void test_what_changes_is_said(void **state)
 	assert_int_equal(lab.program.options.idle_timeout_ms, 120000);
 	assert_int_equal(atomic_load(&lab.worker->configuration)->options.idle_timeout_ms, 120000);
 	assert_non_null(atomic_load(&lab.program.engine.sources));
-	assert_null(atomic_load(&lab.program.engine.configuration)->older); /* nobody uses it */
+	assert_null(atomic_load(&lab.program.engine.configuration)->older); /* no session uses the old one */
 	expect_done(&lab, "", "changed for new sessions: idle-timeout, max-per-source");
 	expect_done(&lab, "max-connections = 3\n", "changed for new sessions: max-connections");
 	assert_int_equal(atomic_load(&lab.worker->configuration)->max_sessions, 3);
@@ -182,7 +182,7 @@ static void test_rules(void **state)
 	lab_until(&lab, lab_live(&lab) == 1);
 	expect_done(&lab, rules[0], "changed for new sessions: route");
 	assert_int_equal(atomic_load(&lab.program.engine.configuration)->rules, 2);
-	/* the first table is still in use by that hello */
+	/* that hello still uses the first table */
 	expect_refused(&lab, rules[1], "connections are still being matched against the rules of two reloads ago");
 	lab_hang_up(&lab, half);
 	lab_until(&lab, lab_live(&lab) == 0 || lab_session(&lab)->state == SESSION_OPEN);
@@ -202,7 +202,7 @@ static void test_a_worker_that_does_not_come_round(void **state)
 	open_lab(&lab, "");
 	write_file("idle-timeout = 5m\n");
 	turn = reload_ask(&lab.program.reload);
-	/* the worker is not driven; the thread that reads the file is another one */
+	/* drives the main thread only, not the worker; a third thread reads the file */
 	for (uint64_t since = lab_real_ms();
 	     lab.program.reload.state != RELOAD_ADOPTED && lab_real_ms() - since < 10000;) {
 		operate_run(&lab.program);
@@ -217,7 +217,7 @@ static void test_a_worker_that_does_not_come_round(void **state)
 	assert_int_equal(lab.program.reload.state, RELOAD_IDLE);
 	assert_int_equal(lab.program.reload.turn, turn);
 	assert_false(lab.program.reload.failed);
-	/* the next has to wait for it */
+	/* the next reload is refused until the worker has adopted this one */
 	reload_ask(&lab.program.reload);
 	operate_run(&lab.program);
 	expect_failed(&lab, "a worker has not adopted the last reload yet");
@@ -226,7 +226,7 @@ static void test_a_worker_that_does_not_come_round(void **state)
 	close_lab(&lab);
 }
 
-/* Reading takes as long as it takes, here at a pipe that nobody writes to: the loop goes on, and gives it up. */
+/* The file is a pipe without a writer, so the read does not end: the main loop keeps running, and gives up. */
 static void test_reading_that_does_not_end(void **state)
 {
 	struct lab lab;
@@ -248,7 +248,7 @@ static void test_reading_that_does_not_end(void **state)
 	expect_failed(&lab, "took longer than 8 s");
 	reload(&lab);
 	expect_failed(&lab, "an earlier reload");
-	/* it ends, and is nobody's any more */
+	/* the read ends, and its result is dropped */
 	assert_true((writer = open(path, O_WRONLY | O_CLOEXEC)) >= 0);
 	close(writer);
 	lab_until(&lab, !lab.program.reload.parsing);

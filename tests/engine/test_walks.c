@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Random walks of a session: both ends send, read, end and reset as a seed says. Whatever the order, each end has what
- * the other sent, from the first byte on and without a gap; an end comes after the last byte, and a reset is a reset.
- * In the environment, WALK=seed repeats one, WALKS=n makes so many.
+ * Random walks of a session: both ends send, read, close and reset in an order drawn from a seed. In any order, each
+ * end gets what the other sent, without a gap; the end comes after the last byte, and a reset arrives as a reset.
+ * Environment: WALK=seed repeats one walk, WALKS=n runs n of them.
  */
 #include "engine/lab.h"
 
@@ -18,10 +18,10 @@
 /* One of the two ends, as the test plays it. */
 struct player {
 	int fd;
-	uint64_t sent, received;   /* of the pattern, in the stream of each direction */
-	bool has_ended, has_reset; /* by itself */
-	bool cannot_send;          /* the kernel tells of a reset once; then recv() says that it is the end */
-	bool saw_end, saw_reset;   /* of the other */
+	uint64_t sent, received;   /* bytes of the pattern, for each direction */
+	bool has_ended, has_reset; /* what this end did */
+	bool cannot_send;          /* the kernel reports a reset once; after that recv() returns 0 */
+	bool saw_end, saw_reset;   /* what came from the other end */
 };
 
 static uint64_t random_state;
@@ -51,7 +51,7 @@ static void send_some(struct player *player)
 		player->cannot_send = true;
 }
 
-/* False: there is nothing. */
+/* False: nothing to read. */
 static bool read_some(struct player *player, size_t most)
 {
 	static uint8_t bytes[PIECE_MAX], expected[PIECE_MAX];
@@ -106,7 +106,7 @@ static void step(struct lab *lab, struct player *player)
 	}
 }
 
-/* Both end what they have not ended, and read to the end. */
+/* Both close their side if they have not, and read to the end. */
 static void finish(struct lab *lab, struct player players[2])
 {
 	for (int i = 0; i < 2; i++)
@@ -127,10 +127,10 @@ static void check(const struct player *player, const struct player *other)
 	if (player->has_reset)
 		return;
 	assert_true(player->received <= other->sent);
-	/* an end is an end: nothing is missing before it */
+	/* nothing is missing before an end of stream */
 	if (player->saw_end)
 		assert_int_equal(player->received, other->sent);
-	/* a reset comes from somebody */
+	/* a reset was sent by one of the two */
 	if (player->saw_reset)
 		assert_true(other->has_reset || other->saw_reset);
 	else
@@ -144,7 +144,7 @@ static void walk(uint64_t number)
 	struct lab lab;
 
 	random_state = number * 0x9e3779b97f4a7c15 + 1;
-	/* some begin in user space, and are promoted */
+	/* some begin in user space and are promoted */
 	lab_open(&lab, LAB("--dataplane",
 			   lab_used() == DATAPLANE_USER ? "user"
 			   : pick(2)                    ? "auto"
@@ -162,7 +162,7 @@ static void walk(uint64_t number)
 	lab_close(&lab);
 }
 
-static uint64_t seed; /* of the walk under way; 0: all are over */
+static uint64_t seed; /* of the current walk; 0: none */
 
 static void test_walks(void **state)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What has to hold of options that were accepted. See check_options.h. */
+/* Checks of accepted options. See check_options.h. */
 #include "fuzz/check_options.h"
 
 #include <assert.h>

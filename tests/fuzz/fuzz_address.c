@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Fuzzes the parsers of BACKEND and of ADDR:PORT. What they accept is within its bounds, and as it is printed it is
- * accepted again, as the same address.
+ * Fuzzes the parsers of BACKEND and of ADDR:PORT. An accepted address is within its bounds, and parses to the same
+ * address when it is printed.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "base/address.h"
 #include "fuzz/inputs.h"
 
-/* A refusal says why, in a sentence. */
+/* A refusal has an error text. */
 static void check_refusal(const struct sentence *why)
 {
 	assert(why->text[0]);

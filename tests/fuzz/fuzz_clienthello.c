@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Fuzzes the ClientHello parser, without rules and with some, and what describes a hello. The first byte says how the
- * rest is to be cut; the answer must not depend on it. hello_describe() is a second, differently made parser: where
- * both know, they must agree; and the rule that is met is looked up in its names once more, by comparing strings.
+ * Fuzzes the ClientHello parser, with and without rules, and hello_describe(). The first byte chooses how the rest is
+ * cut; the result must not depend on it. hello_describe() is a second, independent parser: where both have a result,
+ * they must agree. The rule that matches is checked again by comparing strings.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -15,7 +15,7 @@
 
 static uint8_t records[CLIENTHELLO_WIRE_MAX];
 
-/* Of names in the corpus, and of short ones, which are found. */
+/* Names from the corpus, and short ones, which the fuzzer finds. */
 static const char *const rule_texts[] = {"sni=www.example.org alpn=h2 -> 1", "sni=*.example.org,a -> 1",
 					 "alpn=http/1.1,\\x00,h3 -> 1", "sni=*.e,*.example -> 1"};
 static struct routes routes;
@@ -67,8 +67,8 @@ static bool meets(const struct hello *hello, unsigned int rule, int kind)
 }
 
 /*
- * With rules a hello is read to its end. One that is whole and well-formed has a name the describer read, unless that
- * is not printable or the list was too long for it.
+ * With rules a hello is read to its end. In a complete, well-formed one hello_describe() has read the matching name,
+ * unless it is not printable or the list was too long.
  */
 static void check_rules(const uint8_t *bytes, size_t length)
 {
@@ -97,7 +97,7 @@ static bool alpn_holds_acme(const struct hello *hello)
 	return false;
 }
 
-/* The stream at once, and in segments whose sizes come from `cuts` in turn. */
+/* The stream in one piece, and in segments whose sizes come from `cuts` in turn. */
 static enum clienthello_result check_segments(const uint8_t *bytes, size_t length, const uint8_t *cuts,
 					      size_t cut_count, const struct clienthello_rules *table)
 {
@@ -116,7 +116,7 @@ static enum clienthello_result check_segments(const uint8_t *bytes, size_t lengt
 	return (enum clienthello_result)whole.result;
 }
 
-/* The input as a handshake message: in records of `fragment` bytes it has the same result as in the largest ones. */
+/* The input as a handshake message: the same result in records of `fragment` bytes as in the largest ones. */
 static void check_records(const uint8_t *message, size_t length, size_t fragment, const struct clienthello_rules *table)
 {
 	enum clienthello_result results[2];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Fuzzes the configuration file. What is accepted is within its bounds; and the same options, read from the lines here
- * and given on the command line, are accepted and mean the same.
+ * Fuzzes the configuration file. Accepted options are within their bounds; the same lines, converted here to
+ * command-line options, are accepted and give the same options.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@ static void write_file(int fd, const uint8_t *bytes, size_t size)
 	assert(pwrite(fd, bytes, size, 0) == (ssize_t)size);
 }
 
-/* A # at the start of a line, or behind a blank, begins a comment. */
+/* A # at the start of a line, or after a blank, begins a comment. */
 static void cut_comment(char *line)
 {
 	for (char *at = line; *at; at++) {
@@ -42,7 +42,7 @@ static char *trimmed(char *text)
 	return text;
 }
 
-/* The word of the command line that says what the line does; NULL: none is needed. */
+/* The command-line word for the line; NULL: none is needed. */
 static char *word_of(char *line)
 {
 	char *equals, *name, *value, *word = NULL;
@@ -55,7 +55,7 @@ static char *word_of(char *line)
 	value = equals ? trimmed(equals + 1) : NULL;
 	if (!*name && !value)
 		return NULL;
-	if (strncmp(name, "no-", 3) == 0) { /* the flags are all so called */
+	if (strncmp(name, "no-", 3) == 0) { /* the names of all flags */
 		if (value && strcmp(value, "no") == 0)
 			return NULL;
 		value = NULL;

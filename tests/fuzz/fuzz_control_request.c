@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Fuzzes requests to the control socket. There are few that mean something, and all of them are made here: what is
- * accepted is one of them, with the blanks it may have, and all of them are.
+ * Fuzzes requests to the control socket. There are few valid ones, and all are listed here: the parser must accept
+ * each, with the permitted blanks, and nothing else.
  */
 #include <assert.h>
 #include <stdbool.h>
@@ -69,7 +69,7 @@ static void make_known(void)
 	}
 }
 
-/* Blanks behind the command count as one, or as none where nothing follows. */
+/* Blanks after the command count as one, or as none at the end. */
 static bool is_line(const char *line, const char *known_line)
 {
 	size_t length = strcspn(known_line, " ");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Fuzzes what stands between names that strangers send and the log, JSON and terminals. A line stays one line of valid
- * UTF-8 without a control character; a JSON string, read back here, is the text, with U+FFFD for what was no UTF-8.
+ * Fuzzes the escaping of names from the network for the log, JSON and terminals. A line stays one line of valid UTF-8
+ * without a control character; a JSON string, read back here, is the text, with U+FFFD for invalid UTF-8.
  */
 #include <assert.h>
 #include <iconv.h>
@@ -13,7 +13,10 @@
 #include "base/text.h"
 #include "fuzz/inputs.h"
 
-/* Is it UTF-8? The C library's opinion. Its characters, if wanted, go to *out, and their number to *count. */
+/*
+ * Whether it is UTF-8, according to the C library. Stores its characters in *out and their number in *count, unless
+ * NULL.
+ */
 static bool is_utf8(const char *text, size_t length, uint32_t *out, size_t *count)
 {
 	static iconv_t converter;
@@ -28,7 +31,7 @@ static bool is_utf8(const char *text, size_t length, uint32_t *out, size_t *coun
 		return false;
 	*count = (size_t)(to - (char *)out) / 4;
 	for (size_t i = 0; i < *count; i++)
-		if (out[i] > 0x10ffff) /* glibc's has more than Unicode */
+		if (out[i] > 0x10ffff) /* glibc accepts more than Unicode */
 			return false;
 	return true;
 }
@@ -51,7 +54,7 @@ static void check_line(const char *text)
 	text_free(&line);
 }
 
-/* What a JSON string says, into characters; false: it is none. Escapes are those that are written here. */
+/* Decodes a JSON string; false: not a JSON string. Knows only the escapes that the writer uses. */
 static bool read_json(const char *json, size_t length, uint32_t *out, size_t *count)
 {
 	uint32_t *raw = malloc(4 * (length + 1));

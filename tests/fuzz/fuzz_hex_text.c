@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Fuzzes the reader of hex text. Any text is read without harm. The input as bytes, written in each of the forms that
- * people have hellos in, comes back.
+ * Fuzzes the reader of hex text. Any text is read safely. The input as bytes, written in each supported form, is read
+ * back as the same bytes.
  */
 #include <assert.h>
 #include <ctype.h>
@@ -17,7 +17,7 @@
 
 static void check_text(const uint8_t *text, size_t size)
 {
-	static uint8_t *out; /* of the size that the header asks for, so that a byte too far is found */
+	static uint8_t *out; /* exactly as large as the header requires, so that a sanitizer finds an overrun */
 	size_t length = 0;
 	enum hex_result result;
 
@@ -33,7 +33,7 @@ static void check_text(const uint8_t *text, size_t size)
 
 /* --- the forms --- */
 
-/* Two digits a byte, something before each, in either case. */
+/* Two digits per byte, with a prefix, in lower or upper case. */
 static size_t write_plain(char *out, const uint8_t *bytes, size_t count, const char *before, const char *format)
 {
 	size_t used = 0;
@@ -95,7 +95,7 @@ static void check_form(const char *text, size_t size, const uint8_t *bytes, size
 	assert(length == count && memcmp(out, bytes, count) == 0);
 }
 
-/* A dump begins with zeros; plain hex that does is one. A hello does not: it begins with 16. */
+/* Plain hex that begins with zeros is read as a dump. A hello is not: it begins with 16. */
 static void check_forms(const uint8_t *data, size_t size)
 {
 	static char text[8 * BYTES_MAX + 64];

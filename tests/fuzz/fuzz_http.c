@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Fuzzes the requests to the metrics server against regular expressions that say the same; and its answers, whose
- * length has to be what they say.
+ * Fuzzes the requests to the metrics server against equivalent regular expressions; and its answers, whose
+ * Content-Length must be right.
  */
 #include <assert.h>
 #include <regex.h>
@@ -37,7 +37,7 @@ static enum http_status expected_status(const char *request)
 	return MATCHES(request, "^" WORD " /metrics([?]" WORD ")? ") ? HTTP_OK : HTTP_NOT_FOUND;
 }
 
-/* The body begins behind the first empty line. */
+/* The body begins after the first empty line. */
 static size_t body_length(const struct text *answer)
 {
 	const char *end = memmem(answer->bytes, answer->length, "\r\n\r\n", 4);

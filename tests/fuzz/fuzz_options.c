@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Fuzzes the command line: each line of the input is a word. What attach accepts is within its bounds, is accepted
- * by commands that need less, and a word more that is no option is not.
+ * Fuzzes the command line: each line of the input is a word. Options that attach accepts are within their bounds;
+ * commands that need fewer accept them too; with an extra word that is not an option they are refused.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 static struct options options, again;
 
-/* Files are another fuzzer's. */
+/* fuzz_config_file fuzzes files. */
 static bool names_a_file(char *const *argv, int argc)
 {
 	for (int i = 1; i < argc; i++)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Fuzzes PROXY headers. A header is read back here, as proxy-protocol.txt has it, and has to say what it was made of;
- * in a buffer of any size it is whole or refused.
+ * Fuzzes PROXY headers. A header is read back here, as proxy-protocol.txt defines it, and must contain what it was made
+ * from; in a buffer of any size it is complete or refused.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -14,9 +14,9 @@
 
 enum { TLV_ALPN = 1, TLV_AUTHORITY = 2 };
 
-/* What a header says. */
+/* The content of a header. */
 struct said {
-	sa_family_t family; /* AF_UNSPEC: nothing of addresses */
+	sa_family_t family; /* AF_UNSPEC: no addresses */
 	uint8_t source[16], destination[16];
 	unsigned int source_port, destination_port;
 	const uint8_t *tlv[3]; /* by type; NULL: none */
@@ -37,7 +37,7 @@ static void read_v1(const uint8_t *header, size_t length, struct said *said)
 		return;
 	assert(sscanf(line, "PROXY %4s %63s %63s %u %u", family, source, destination, &said->source_port,
 		      &said->destination_port) == 5);
-	/* single blanks, and no zeros before a number */
+	/* single blanks, and numbers without leading zeros */
 	snprintf(again, sizeof(again), "PROXY %s %s %s %u %u", family, source, destination, said->source_port,
 		 said->destination_port);
 	assert(strcmp(line, again) == 0);
@@ -86,7 +86,7 @@ static void read_v2(const uint8_t *header, size_t length, struct said *said)
 	}
 }
 
-/* --- what it has to say --- */
+/* --- its expected content --- */
 
 static void check_end(const struct address *address, sa_family_t family, const uint8_t *bytes, unsigned int port)
 {
@@ -138,12 +138,12 @@ static struct address read_address(struct input *input)
 	} else {
 		address.len = sizeof(address.un);
 	}
-	if (kind < 3) /* the port is at the same place in both */
+	if (kind < 3) /* both have the port at the same offset */
 		address.in.sin_port = (in_port_t)input_number(input, 2);
 	return address;
 }
 
-/* Memory of its own size; NULL: none. */
+/* A copy of exactly that size, so that a sanitizer finds an overrun; NULL: none. */
 static uint8_t *read_value(struct input *input, size_t *length)
 {
 	uint8_t *value;

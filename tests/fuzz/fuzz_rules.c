@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Fuzzes the rules of --route. The input's lines are rules, and after an empty line names for hellos. A rule that is
- * accepted is accepted again as it is printed. Where its text says that a hello goes, read here word by word and
- * compared as strings, the tables that are made of it send it.
+ * Fuzzes the rules of --route. The input's lines are rules, and after an empty line names for hellos. An accepted rule
+ * is accepted again as it is printed. Its text is also read here, word by word; the tables made from it must route each
+ * hello as a comparison of strings does.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -15,8 +15,8 @@
 #include "hello/rules.h"
 #include "hellos.h"
 
-#define HELLO_NAMES 12 /* of each kind, for an input */
-/* A rule as it is printed, at its longest: each name with its escapes and a comma. */
+#define HELLO_NAMES 12 /* of each kind, per input */
+/* The longest rule as it is printed: each name with its escapes and a comma. */
 #define PRINTED_MAX (CLIENTHELLO_KINDS * (CLIENTHELLO_NAMES_MAX * (4 * ROUTE_NAME_MAX + 2) + 16))
 
 struct bytes {
@@ -26,12 +26,12 @@ struct bytes {
 
 static char *rules[CLIENTHELLO_RULES_MAX]; /* as they were accepted */
 static struct routes routes;
-static struct bytes names[CLIENTHELLO_KINDS][HELLO_NAMES]; /* that hellos are made with */
+static struct bytes names[CLIENTHELLO_KINDS][HELLO_NAMES]; /* for the hellos */
 static unsigned int name_count[CLIENTHELLO_KINDS];
 
-/* --- the text of a rule, read by itself --- */
+/* --- a second reader of rules --- */
 
-/* The next name of a kind in the rule, from *at on; false after the last. The word of a kind is there once at most. */
+/* The next name of a kind in the rule, from *at on; false after the last. A rule has at most one word of a kind. */
 static bool next_name(const char *rule, enum clienthello_kind kind, const char **at, struct bytes *name)
 {
 	const char *word = kind == CLIENTHELLO_ALPN ? "alpn=" : "sni=";
@@ -125,7 +125,7 @@ static void add_hello_name(enum clienthello_kind kind, const char *bytes, size_t
 	name_count[kind]++;
 }
 
-/* Each name of a rule; and of a *. one a host that it stands for, and the one nearest to it that it does not. */
+/* Each name of a rule; for *.NAME, a host that it matches, and the nearest one that it does not. */
 static void add_names_of(const char *rule)
 {
 	for (int kind = 0; kind < CLIENTHELLO_KINDS; kind++) {
@@ -191,7 +191,7 @@ static void check_hellos(void)
 
 /* --- an input --- */
 
-/* As they are printed they are accepted again, and printed so again. */
+/* Printed rules are accepted again, and printed alike. */
 static void check_printed(void)
 {
 	static char text[PRINTED_MAX + sizeof(" -> backend")], again[PRINTED_MAX];
@@ -228,7 +228,7 @@ static void read_rules(struct input *input)
 		}
 		assert(why.text[0]);
 		free(line);
-		return; /* what a refused rule has left behind is never used */
+		return; /* the remains of a refused rule are never used */
 	}
 	free(line);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Fuzzes records of takeovers, as the kernel half writes them. One that cannot be is found out; from any other comes
- * a socket with all that the client has said in its receive queue, and segments that are well-formed. The system calls
- * are made up here: they note what they are asked, and fail where the input says.
+ * Fuzzes records of takeovers, which the BPF programs write. An invalid one is refused; any other gives a socket whose
+ * receive queue has all bytes of the client, and well-formed segments. The system calls are replaced here: they record
+ * their arguments, and fail where the input says.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -22,9 +22,9 @@
 
 enum { REPAIR = 19, REPAIR_QUEUE = 20, QUEUE_SEQ = 21, REPAIR_OPTIONS = 22, REPAIR_WINDOW = 29 };
 
-/* What the calls were told. */
+/* The arguments of the calls. */
 static struct {
-	unsigned int calls, failing; /* of the calls that may fail: which one does; 0: none */
+	unsigned int calls, failing; /* which of the calls that may fail does; 0: none */
 	int error, fd;
 	bool repair, repaired;
 	int queue;
@@ -130,7 +130,7 @@ int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
 	return fails() ? -1 : 0;
 }
 
-/* Into the queue of repair, some of it or all. */
+/* Into the queue under repair, some of it or all. */
 ssize_t send(int fd, const void *bytes, size_t length, int flags)
 {
 	size_t count = 1 + input_number(calls_input, 2) % length;
@@ -195,7 +195,7 @@ static uint32_t sum(const uint8_t *bytes, size_t length)
 	return total;
 }
 
-/* With its pseudo header it adds up to all ones: RFC 9293 section 3.1. Returns the header. */
+/* Checks the checksum: with the pseudo header the sum is all ones (RFC 9293 section 3.1). Returns the header. */
 static struct tcphdr check_packet(const struct address *from, const struct address *to)
 {
 	bool v4 = from->sa.sa_family == AF_INET;
@@ -225,7 +225,7 @@ static void check_segments(const struct steer_takeover *takeover)
 	struct tcphdr tcp;
 
 	if (client.sa.sa_family != server.sa.sa_family)
-		return; /* there is no such connection */
+		return; /* no connection mixes the two families */
 	assert(takeover_reset_server(0, takeover, takeover->passed) == 0);
 	tcp = check_packet(&client, &server);
 	assert(tcp.th_flags == TH_RST && ntohl(tcp.th_seq) == takeover->passed);
@@ -240,7 +240,10 @@ static void check_segments(const struct steer_takeover *takeover)
 
 /* --- an input --- */
 
-/* Of its own size, so that a byte too far is found. What the client said is made up: only its length matters. */
+/*
+ * Exactly as large as needed, so that a sanitizer finds an overrun. The client's bytes are made up: only their length
+ * counts.
+ */
 static struct steer_takeover *read_record(struct input *input, size_t size)
 {
 	const size_t head = offsetof(struct steer_takeover, piece);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Takes inputs apart. See inputs.h. */
+/* Splits inputs. See inputs.h. */
 #include "fuzz/inputs.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* An input of a fuzzer, taken apart from its front. */
+/* Splits an input of a fuzzer, from its front. */
 #ifndef ALPNBPF_FUZZ_INPUTS_H
 #define ALPNBPF_FUZZ_INPUTS_H
 
@@ -11,19 +11,19 @@ struct input {
 	size_t left;
 };
 
-/* The next bytes, up to 4, as a number; what is not there is 0. */
+/* The next bytes, up to 4, as a number; missing bytes are 0. */
 uint32_t input_number(struct input *input, size_t bytes);
-/* The next `size` bytes; what is not there is 0. */
+/* The next `size` bytes; missing bytes are 0. */
 void input_bytes(struct input *input, void *out, size_t size);
 /*
- * What comes before the next newline, or all that is left; in memory of its very size, so that a byte too far is found.
- * The caller's to free. NULL: nothing is left. A NUL in it ends it for most.
+ * The bytes before the next newline, or the rest, in memory of exactly that size, so that a sanitizer finds an overrun.
+ * The caller frees it. NULL: nothing is left. It may contain a NUL, which ends it as a string.
  */
 char *input_line(struct input *input);
-/* All that is left, likewise. */
+/* The rest of the input, likewise. */
 char *input_text(struct input *input);
 
-/* What libFuzzer calls. */
+/* Called by libFuzzer. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A resolver and a machine for parsers of addresses, in the place of the C library's: no fuzzer asks a name server, and
- * the same name always has the same answer. Names have none, one or many addresses, some of them twice, in families
- * nobody expects, or cannot be resolved.
+ * Replaces the C library's resolver and list of interfaces for the parsers of addresses: no fuzzer asks a name server,
+ * and a name always has the same answer. Names have none, one or many addresses, some of them twice, in unexpected
+ * families, or cannot be resolved.
  */
 #include <arpa/inet.h>
 #include <assert.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Traffic for the guests of tests/kernels/run: sessions through the program with both directions full at once, every
- * end reading in bursts, so that flows are redirected, passed, and come back into the kernel all the time. Both ends of
- * every session are here, and every byte is compared.
+ * Traffic for the guests of tests/kernels/run: sessions through the program with both directions full, where each end
+ * reads in bursts, so that flows leave the kernel and return to it all the time. Both ends of each session are here,
+ * and every byte is compared.
  *
- *   duplex PORT BACKEND_PORT SESSIONS BYTES     (BYTES each way; exits with 1 and a reason when any of it is wrong)
+ *   duplex PORT BACKEND_PORT SESSIONS BYTES     (BYTES each way; exits with 1 and a message if anything is wrong)
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,7 +23,7 @@
 #define SESSIONS 64
 #define BURST    (256 * 1024)
 #define LIMIT_S  90
-#define NO_HELLO 'G' /* the first byte is no TLS record: https, at once */
+#define NO_HELLO 'G' /* not a TLS record: the route is https, at the first byte */
 
 struct end {
 	int fd;
@@ -39,7 +39,7 @@ static void die(const char *what, uint64_t at)
 	exit(1);
 }
 
-/* Byte `at` of a stream; the streams of both directions are the same but for the first byte, which is checked too. */
+/* Byte `at` of a stream; both directions have the same bytes, of which every one is checked. */
 static unsigned char byte_at(uint64_t at)
 {
 	uint64_t x = (at >> 3) * 0x9E3779B97F4A7C15ULL;
@@ -107,7 +107,7 @@ static void read_burst(struct end *end)
 	}
 }
 
-/* One turn for everybody: send what goes; now and then, by chance, read a burst. Returns how many are not done. */
+/* One round over all ends: sends as much as possible; at random, reads a burst. Returns how many are not done. */
 static int turn(struct end *ends, int count)
 {
 	int open = 0;

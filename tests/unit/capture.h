@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a test writes to stderr, as text: in a file in memory, so that a failing test can still report on the real one.
+/*
+ * What a test writes to stderr, as text. It goes to a file in memory; a failing test still reports on the real stderr.
  */
 #ifndef ALPNBPF_UNIT_CAPTURE_H
 #define ALPNBPF_UNIT_CAPTURE_H
@@ -18,7 +19,7 @@ static void capture_begin(void)
 	real_stderr = dup(STDERR_FILENO);
 	file = memfd_create("stderr", 0);
 	assert_true(real_stderr >= 0 && file >= 0);
-	/* A file in memory, unlike one on disk, does not serialise its position between threads. */
+	/* Unlike a file on disk, a file in memory does not serialise its position between threads. */
 	assert_int_equal(fcntl(file, F_SETFL, O_APPEND), 0);
 	assert_true(dup2(file, STDERR_FILENO) == STDERR_FILENO);
 }

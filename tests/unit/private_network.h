@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A network namespace of its own for a test, with loopback up, so that nobody else takes its ports. */
+/* A private network namespace for a test, with loopback up, so that no other process uses its ports. */
 #ifndef ALPNBPF_UNIT_PRIVATE_NETWORK_H
 #define ALPNBPF_UNIT_PRIVATE_NETWORK_H
 
@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* False: without the right to one, the test stays where it is. */
+/* False: not permitted; the test stays in the namespace it is in. */
 static inline bool enter_private_network(void)
 {
 	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Sockets of a service manager: which are taken, which are refused and in which words, and how they compare with what
- * --listen says. What activation_get() finds it remembers, so each case has a process of its own.
+ * Sockets from a service manager: accepted, refused with which message, and compared with --listen. activation_get()
+ * remembers its result, so each case has a process of its own.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +24,7 @@
 
 static struct sentence why;
 
-/* What a child says of itself: 0, or the line that went wrong. */
+/* Exits with 0, or with the line of the check that failed. */
 #define EXPECT(condition)                                                                                              \
 	do {                                                                                                           \
 		if (!(condition)) {                                                                                    \
@@ -56,7 +56,7 @@ static void give(const char *fds, pid_t pid)
 	setenv("LISTEN_FDS", fds, 1);
 }
 
-/* A listener as descriptor `fd`: of 127.0.0.1, ::1 or, dual, of [::] for both families. */
+/* A listener as descriptor `fd`: on 127.0.0.1, on ::1, or, dual, on [::] for both families. */
 static struct address put_listener(int fd, sa_family_t family, bool dual)
 {
 	struct address at = {.len = family == AF_INET ? sizeof(at.in) : sizeof(at.in6)};
@@ -87,12 +87,12 @@ static void taken(void)
 	EXPECT(address_equal(&activation->sockets[0].address, &at) && !activation->sockets[0].dual_stack);
 	EXPECT(fcntl(FIRST, F_GETFD) == FD_CLOEXEC && fcntl(FIRST, F_GETFL) & O_NONBLOCK);
 	EXPECT(activation_get(&why) == activation);
-	/* Nothing was asked for by --listen: the socket is what there is. */
+	/* Without --listen the socket is the listener. */
 	EXPECT(activation_replace(activation, listeners, &count, &why));
 	EXPECT(count == 1 && address_equal(&listeners[0], &at));
-	/* The same was asked for. */
+	/* --listen has the same address. */
 	EXPECT(activation_replace(activation, listeners, &count, &why) && count == 1);
-	/* Another was. */
+	/* --listen has another address. */
 	listeners[0].in.sin_port = (in_port_t)~listeners[0].in.sin_port;
 	EXPECT(!activation_replace(activation, listeners, &count, &why));
 	EXPECT(strstr(why.text, "none of them listens on 127.0.0.1:"));
@@ -110,7 +110,7 @@ static void dual(void)
 	EXPECT(activation_replace(activation, listeners, &count, &why));
 	EXPECT(count == 2 && address_equal(&listeners[0], &at) && listeners[1].sa.sa_family == AF_INET);
 	EXPECT(address_is_wildcard(&listeners[1]) && address_port(&listeners[1]) == address_port(&at));
-	/* --listen names one of the two families only. */
+	/* --listen has one of the two families only. */
 	count = 1;
 	EXPECT(!activation_replace(activation, listeners, &count, &why));
 	EXPECT(strstr(why.text, "listens on 0.0.0.0:") && strstr(why.text, "--listen does not name"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Addresses: every way to write one, every way to get it wrong, and that printing and parsing agree. */
+/* Addresses: every valid form, every kind of mistake; what is printed parses to the same address. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -175,7 +175,7 @@ static void test_format_unix(void **state)
 	char text[ADDRESS_TEXT_MAX], small[8];
 
 	(void)state;
-	address.un.sun_family = AF_UNIX; /* as accept() fills it for a client without a name */
+	address.un.sun_family = AF_UNIX; /* as accept() returns it for an unnamed client */
 	assert_string_equal(text_of(&address), "unix:");
 	memcpy(address.un.sun_path, "\0name", 5);
 	address.len += 5;

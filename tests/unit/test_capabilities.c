@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Missing capabilities: which are named, in one wording, and only where the kernel refused for want of them. */
+/* Missing capabilities: which are named, and only where the kernel refused because of them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@
 
 static char text[CAPABILITIES_TEXT_MAX];
 
-/* In a process of its own, with no other effective capabilities than these. */
+/* In a process of its own, with these effective capabilities only. */
 static bool says(uint64_t effective, int error, uint64_t wanted, const char *expected)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -61,7 +61,7 @@ static void test_there(void **state)
 {
 	(void)state;
 	if (geteuid() != 0 || capabilities_missing(CAPABILITIES_BPF | CAPABILITY(CAP_SYS_ADMIN), text, sizeof(text)))
-		skip(); /* without the capabilities there is nothing to keep */
+		skip(); /* this process has none to keep */
 	assert_true(says(CAPABILITIES_BPF, 0, CAPABILITIES_BPF, NULL));
 	assert_true(says(CAPABILITY(CAP_NET_ADMIN), 0, CAPABILITIES_BPF, "missing CAP_BPF, CAP_PERFMON"));
 	/* CAP_SYS_ADMIN includes the two newer ones, not the older. */
@@ -74,12 +74,12 @@ static void test_strerror(void **state)
 	assert_true(says(0, -EPERM, CAPABILITY(CAP_NET_RAW), "Operation not permitted (missing CAP_NET_RAW)"));
 	assert_true(
 		says(0, -EACCES, CAPABILITIES_BPF, "Permission denied (missing CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON)"));
-	/* It is not for want of a capability. */
+	/* An error with another cause. */
 	assert_true(says(0, -EPERM, 0, "Operation not permitted"));
 	assert_true(says(0, -ENOMEM, CAPABILITIES_BPF, "Cannot allocate memory"));
 }
 
-/* A short buffer is cut, not overrun. */
+/* A short buffer: the text is cut. */
 static void test_short(void **state)
 {
 	char small[12];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The rules of a reload: each option that differs is named, it alone, and as one that can change or one that cannot;
- * and no option of the table is left out.
+ * The rules of a reload, for each option of the table: a changed option is named, and no other, as one that a reload
+ * can change or cannot.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,7 @@
 
 static struct options old, new;
 
-/* "--name=value ..." as options; backends are given where the words do not name them. */
+/* "--name=value ..." as options; adds backends unless the words have them. */
 static void parse(struct options *options, const char *words)
 {
 	static char copy[1024];
@@ -49,7 +49,7 @@ static const char *changes(bool fixed)
 	return names;
 }
 
-/* From `before` to `after` and back: what is named as changed, and what as fixed. */
+/* From `before` to `after` and back: the names of the changed and of the fixed options. */
 static void differ(const char *before, const char *after, const char *changed, const char *fixed)
 {
 	for (int back = 0; back < 2; back++) {
@@ -107,12 +107,12 @@ static void test_each(void **state)
 			       cases[i].fixed ? cases[i].name : "");
 }
 
-/* An option that is new in the table needs a row here, and so an answer to what a reload does with it. */
+/* A new option needs a row in the table above, which says what a reload does with it. */
 static void test_all_of_the_table(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < option_spec_count; i++) {
-		bool known = option_specs[i].not_in_file; /* the command line alone has it: a reload cannot change it */
+		bool known = option_specs[i].not_in_file; /* only on the command line: a reload cannot change it */
 
 		for (size_t j = 0; j < CASES; j++)
 			known = known || strcmp(cases[j].name, option_specs[i].name) == 0;
@@ -121,7 +121,7 @@ static void test_all_of_the_table(void **state)
 	}
 }
 
-/* A default that is written out is no change, nor is another order or another spelling of the same. */
+/* No change: a default written out, another order, another spelling of the same value. */
 static void test_the_same(void **state)
 {
 	static const char *const same[][2] = {
@@ -173,7 +173,7 @@ static void test_several(void **state)
 	(void)state;
 	differ("--workers=1 --idle-timeout=1s", "--arm=always --workers=2 --log-level=debug --acme=unix:/a",
 	       "acme, idle-timeout, log-level", "arm, workers");
-	/* Cut, and counted all the same. */
+	/* The list is cut; the count is not. */
 	assert_int_equal(options_list_changes(&old, &new, false, names, sizeof(names)), 3);
 	assert_string_equal(names, "acme, idle-");
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The ClientHello parser, natively: every case of hellos.h gives its result however the bytes are cut, into feeds or
- * into records, and gives it at the earliest byte that can tell.
+ * The ClientHello parser, compiled natively: each case of hellos.h has its result for every cut of the bytes into feeds
+ * or records, and has it at the earliest possible byte.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,7 +26,7 @@ static void feed_in_chunks(struct clienthello *ch, const struct wire *w, uint32_
 				 (int)(expected));                                                                     \
 	} while (0)
 
-/* How many bytes of the stream the decision takes; the stream's length + 1 if it never falls. */
+/* How many bytes of the stream the decision needs; the stream's length + 1 if there is none. */
 static uint32_t decided_after(const struct wire *w)
 {
 	struct clienthello ch = {0};
@@ -49,7 +49,7 @@ static void test_whole(void **state)
 	}
 }
 
-/* A prefix is undecided up to one byte, and has the final result from there on. */
+/* Prefixes are undecided up to some byte, and have the final result from there on. */
 static void test_truncations(void **state)
 {
 	(void)state;
@@ -69,7 +69,7 @@ static void test_truncations(void **state)
 	}
 }
 
-/* Any cut of the stream in two, and any chunk size, leaves the very same state. */
+/* Any cut of the stream in two, and any chunk size, leaves the same state. */
 static void test_segments(void **state)
 {
 	static const uint32_t chunks[] = {1, 2, 3, 4, 5, 7, 64, 1000, 1460};
@@ -99,7 +99,7 @@ static void test_segments(void **state)
 	}
 }
 
-/* Records of any size, of one byte included, alone and together with segments of one byte. */
+/* Records of any size, from one byte on, in one feed and in feeds of one byte. */
 static void test_records(void **state)
 {
 	static const uint32_t fragments[] = {1, 2, 3, 4, 5, 7, 64, 255, 1000, 4096};
@@ -146,7 +146,7 @@ static void test_two_records(void **state)
 	}
 }
 
-/* A decision is final: nothing fed later is looked at. */
+/* A decision is final: later bytes are not read. */
 static void test_sticky(void **state)
 {
 	(void)state;
@@ -169,7 +169,7 @@ static void test_nothing(void **state)
 	(void)state;
 	assert_int_equal(clienthello_feed(&ch, NULL, 0, NULL), CLIENTHELLO_MORE);
 	assert_memory_equal(&ch, &start, sizeof(ch));
-	assert_true(sizeof(ch) <= 48); /* a line, with what the worker writes of a flow */
+	assert_true(sizeof(ch) <= 48); /* a cache line, with the worker's fields of a flow */
 }
 
 static const struct hello_case *case_named(const char *name)
@@ -191,7 +191,7 @@ static void test_earliest(void **state)
 		{"http", 1},              /* record type */
 		{"major_2", 2},           /* record version */
 		{"server_hello", 5 + 1},  /* msg_type */
-		{"one_too_large", 5 + 4}, /* message length: nothing of the body is waited for */
+		{"one_too_large", 5 + 4}, /* message length: does not wait for the body */
 		{"16_mib", 5 + 4},
 		{"empty_record", 5}, /* record length */
 		{"long_record", 5},
@@ -209,7 +209,7 @@ static void test_earliest(void **state)
 	}
 }
 
-/* A responder is connected after a whole hello only: ACME falls at the last byte of the message, not before. */
+/* The responder gets complete hellos only, so the result ACME comes at the last byte of the message. */
 static void test_acme_needs_all(void **state)
 {
 	(void)state;

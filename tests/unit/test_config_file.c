@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The configuration file: what a line means, what the command line does to it, and that errors name file, line, and
- * what would be right.
+ * The configuration file: what a line means, how the command line overrides it; errors name the file, the line and the
+ * remedy.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,7 @@
 static char path[] = "/tmp/alpnbpf-test-config-XXXXXX";
 static struct sentence why;
 
-/* attach --config FILE and up to four more words, NULL ends them. */
+/* attach --config FILE and up to four more words, NULL-terminated. */
 static enum options_result parse(struct options *options, const void *text, size_t length, const char *const *more)
 {
 	char *words[8] = {(char[]){"attach"}, (char[]){"--config"}, path};
@@ -93,7 +93,7 @@ static void test_command_line_comes_first(void **state)
 	assert_int_equal(o.listener_count, 2);
 }
 
-/* A rule has = signs and a comma of its own; what only all options tell is still said with the line it is about. */
+/* A rule contains = signs and a comma. A conflict that only all options together show names its line as well. */
 static void test_routes(void **state)
 {
 	static const char text[] = "acme = 10443\nhttps = 8443\n\nroute = sni=a.example alpn=h2 -> 9443   # first\n"
@@ -110,7 +110,7 @@ static void test_routes(void **state)
 	accepted(&o, text, (const char *const[]){"--route", "sni=b -> 1", "--route=sni=c -> 2", NULL});
 	assert_int_equal(o.routes.count, 2);
 	assert_string_equal(o.backends[ROUTE_RULE + 1].text, "2");
-	/* Fewer than before: what the file says of the second is about nothing now. */
+	/* Fewer lines than before: the second has no line in the file any more. */
 	assert_int_equal(parse(&o, text, strlen(text), (const char *const[]){"--route", "sni=b -> 1", NULL}),
 			 OPTIONS_USAGE);
 	assert_non_null(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Requests to the control socket: every command with the words it takes, and what it says to others. */
+/* Requests to the control socket: every command with its words, and the messages for others. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

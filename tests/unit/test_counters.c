@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The table of counters: it has every field once, and each of its rows is in every output. */
+/* The table of counters has every field once, and each row is in every output. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 #define FIELDS (sizeof(struct counters) / sizeof(uint64_t))
 
-/* Every element has a value of its own, which no other number of the output begins or ends with. */
+/* Each element gets a value that is no prefix or suffix of another number in the output. */
 static uint64_t value_of(size_t field)
 {
 	return 7000000 + field;
@@ -59,7 +59,9 @@ static void test_every_row_has_its_names(void **state)
 		assert_true(counter->name || counter->element_name);
 		assert_int_equal(counter_count(counter) > 1, counter->element_name != NULL);
 		assert_true(!counter->element_name || counter->label);
-		/* One without help is another sample of the metric before: samples of a metric stand together. */
+		/*
+		 * A row without help is another sample of the metric before it: the samples of a metric are adjacent.
+		 */
 		if (!counter->help)
 			assert_string_equal(counter->metric, counter_table[row - 1].metric);
 		else
@@ -67,7 +69,7 @@ static void test_every_row_has_its_names(void **state)
 	}
 }
 
-/* "name value" followed by something that goes on with neither. */
+/* "name value", not as part of a longer name or value. */
 static void __attribute__((format(printf, 2, 0)))
 assert_has(const struct text *text, const char *format, const char *name, const char *element, size_t field)
 {
@@ -77,7 +79,7 @@ assert_has(const struct text *text, const char *format, const char *name, const 
 	snprintf(wanted, sizeof(wanted), format, name, element, (unsigned long long)value_of(field));
 	found = strstr(text->bytes, wanted);
 	if (!found || !strchr(", \n}", found[strlen(wanted)]))
-		fail_msg("\"%s\" is not in: %s", wanted, text->bytes);
+		fail_msg("no \"%s\" in: %s", wanted, text->bytes);
 }
 
 static bool is_route_in_use(const struct counter *counter, unsigned int at)
@@ -130,7 +132,7 @@ static void test_each_is_in_every_output(void **state)
 	text_free(&json_text);
 }
 
-/* A row is added up as itself. */
+/* Sums are per row. */
 static void test_sums(void **state)
 {
 	struct counters sum = {0}, one = all_counted();
@@ -144,7 +146,7 @@ static void test_sums(void **state)
 					 2 * value_of(field_of(&counter_table[row], at)));
 }
 
-/* What is zero is left out where there are many, and the lines of the log stay short. */
+/* Counters with many rows omit those that are zero: log lines stay short. */
 static void test_zeros(void **state)
 {
 	struct counters none = {0}, all = all_counted();

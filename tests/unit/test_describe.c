@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * hello_describe(): what it reads from whole, cut and contradictory hellos, and that its result is the parser's. Also
- * the hex text that `inspect` reads.
+ * hello_describe(): what it reads from complete, cut and malformed hellos; its result is the parser's. Also the hex
+ * text that `inspect` reads.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -94,7 +94,7 @@ static void test_without_extensions(void **state)
 	assert_alpn((const char *const[]){NULL});
 }
 
-/* GREASE is told of, and kept out of the versions; a GREASE protocol name is a name as any other. */
+/* GREASE is reported, and left out of the versions; a GREASE protocol name is listed like any other. */
 static void test_grease(void **state)
 {
 	(void)state;
@@ -105,7 +105,7 @@ static void test_grease(void **state)
 	assert_alpn((const char *const[]){"\x1a\x1a", "h2", "http/1.1", NULL});
 }
 
-/* The first ALPN extension counts here as well, also where it is not well-formed. */
+/* The first ALPN extension counts, even if it is malformed. */
 static void test_first_list(void **state)
 {
 	(void)state;
@@ -116,7 +116,7 @@ static void test_first_list(void **state)
 	assert_alpn((const char *const[]){NULL});
 }
 
-/* Several names of 60 bytes: whole names are kept, as many as fit. */
+/* Several names of 60 bytes: as many whole names as fit. */
 static void message_long_list(struct wire *w)
 {
 	static const char name[] = "............................................................";
@@ -183,7 +183,7 @@ static void test_sizes(void **state)
 	assert_int_equal(hello.legacy_version, 0);
 }
 
-/* For every prefix of every case: the parser's result, and no name that the parser contradicts. */
+/* For every prefix of every case: the parser's result, and no name that contradicts it. */
 static void test_agreement(void **state)
 {
 	(void)state;
@@ -237,7 +237,7 @@ static void test_escape(void **state)
 	assert_int_equal(hello_escape(NULL, 0, bytes, sizeof(bytes)), 0);
 }
 
-/* All spellings of the same bytes. */
+/* The same bytes in every supported form. */
 static void test_hex(void **state)
 {
 	static const char *const spellings[] = {

@@ -39,7 +39,7 @@ static void test_requests(void **state)
 	check_request("GET /metrics HTTP/2.0", HTTP_BAD_REQUEST, false);
 	check_request("", HTTP_BAD_REQUEST, false);
 	check_request("\r\n", HTTP_BAD_REQUEST, false);
-	/* the version of another line is not that of the request */
+	/* the version in another line is not the request's */
 	check_request("GET /metrics?\r\nX: HTTP/1.1", HTTP_BAD_REQUEST, false);
 	check_request("GET\r\n/metrics HTTP/1.1", HTTP_BAD_REQUEST, false);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The JSON writer: commas, escapes, bytes that are no text; and the growing text below it. */
+/* The JSON writer: commas, escapes, invalid UTF-8; and the growing text below it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

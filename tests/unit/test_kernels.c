@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Which kernels lose data, by versions as distributions write them. */
+/* Kernels that lose data, by version strings of distributions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

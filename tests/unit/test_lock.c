@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The lock of a network namespace: taken once, said who has it, free again when its descriptor closes. */
+/* The lock of a network namespace: one holder, which is named; free again when its descriptor closes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,7 +37,7 @@ static void test_taken_once(void **state)
 	close(again);
 }
 
-/* Each question waits in the queue until it is taken out; any number of them is answered. */
+/* Each connection stays in the queue until it is accepted; any number of them is answered. */
 static void test_asked_often(void **state)
 {
 	int lock = lock_take(name, &why);

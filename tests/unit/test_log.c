@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Log lines as they arrive on stderr: their form, that hostile names cannot break it, that threads do not tear it, and
- * the one-a-second limit.
+ * Log lines as they arrive on stderr: their form, with hostile names, with several threads, and the limit of one line
+ * per second.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -114,7 +114,7 @@ static void test_journal(void **state)
 	line = capture_end();
 	assert_string_equal(line, "<3>a\n<4>b\n<6>c\n<7>d\n");
 
-	/* Inherited, but stderr is something else by now. */
+	/* JOURNAL_STREAM is set, but stderr is another file. */
 	capture_begin();
 	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)status.st_dev + 1,
 		 (unsigned long long)status.st_ino);
@@ -134,7 +134,7 @@ static void test_journal(void **state)
 	unsetenv("JOURNAL_STREAM");
 }
 
-/* A message, and what stands for it in a text line and inside a JSON string. */
+/* A message, as it is written in a text line and in a JSON string. */
 static const struct hostile {
 	const char *message, *text, *json;
 } hostile[] = {
@@ -285,7 +285,7 @@ static void test_limit(void **state)
 	assert_int_equal(suppressed, 1);
 
 	run_threads(hammer_limit);
-	/* Every call was counted once, as a pass or as left out; a slow machine may see a second pass. */
+	/* Each call counts once, as logged or as suppressed; a slow machine may log a second one. */
 	assert_in_range(passed, 1, 5);
 	shared_limit.last_ms -= 1000;
 	assert_true(log_limit_pass(&shared_limit, &suppressed));
@@ -293,7 +293,7 @@ static void test_limit(void **state)
 		assert_int_equal(suppressed, THREADS * LINES_A_THREAD - 1);
 }
 
-/* A reader that does not read is waited for once; when it reads again it is told how much it has missed. */
+/* A full pipe blocks the log once; when it is read again, a line says how many lines were lost. */
 static void test_reader_that_stalls(void **state)
 {
 	int pipes[2], old = dup(STDERR_FILENO);
@@ -306,11 +306,11 @@ static void test_reader_that_stalls(void **state)
 	assert_true(dup2(pipes[1], STDERR_FILENO) == STDERR_FILENO);
 	log_init(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	for (int i = 0; i < 5000; i++) /* twice what fits, at least */
+	for (int i = 0; i < 5000; i++) /* at least twice as much as fits */
 		log_info("line %d of many, which nobody reads", i);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	length = read(pipes[0], text, sizeof(text) - 1);
-	while (length > 0 && text[length - 1] != '\n') /* the rest of what there was */
+	while (length > 0 && text[length - 1] != '\n') /* what was left in the pipe */
 		length += read(pipes[0], text + length, 1);
 	log_info("now it reads");
 	length = read(pipes[0], text, sizeof(text) - 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What options need of a machine: what a descriptor limit allows. */
+/* What the options need from the machine: the descriptor limit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

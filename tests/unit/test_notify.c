@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The datagrams to the service manager: to a path, to an abstract name, to nobody. */
+/* Datagrams to the service manager: at a path, at an abstract name, or none. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,7 +53,7 @@ static void test_notify(void **state)
 	unlink(address.sun_path);
 	rmdir(directory);
 
-	/* Gone: said once, and not fatal. */
+	/* The service manager is gone: one log line, and no failure. */
 	capture_begin();
 	notify_service_manager("READY=1");
 	line = capture_end();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The command line: what is accepted and what it becomes, what is refused and that the sentence names option, value and
- * remedy. Asks no resolver but for "localhost" and a name that cannot exist.
+ * The command line: what is accepted and its meaning, what is refused; errors name option, value and remedy. Resolves
+ * only "localhost" and a name that cannot exist.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@
 
 #define WORDS_MAX 64
 
-/* The error of the last parse(). */
+/* The error of the last parse. */
 static struct sentence why;
 
 /* Parses a command line as the shell would split it at blanks; '' is an empty word. */
@@ -150,14 +150,14 @@ static void test_edges_accepted(void **state)
 	assert_int_equal(o.buffer_bytes, 64 << 20);
 	accepted(&o, "--buffer 65536");
 	accepted(&o, "--max-connections 1000000 --workers 1");
-	accepted(&o, "--listen 8080"); /* no family by name */
+	accepted(&o, "--listen 8080"); /* a family that does not exist */
 	assert_int_equal(o.listener_count, 2);
 	assert_true(o.listener_implied[0] && o.listener_implied[1]);
-	/* A mapped address is the IPv4 address it holds: its listener could not be V6ONLY. */
+	/* A mapped address becomes its IPv4 address: a listener on it could not be V6ONLY. */
 	accepted(&o, "--listen [::ffff:192.0.2.1]:443");
 	assert_string_equal(text_of(&o.listeners[0]), "192.0.2.1:443");
 	assert_int_equal(o.listeners[0].sa.sa_family, AF_INET);
-	/* In place: a port alone by its number, an address where it leads. */
+	/* In place: a port alone is compared by its number, an address by where it leads. */
 	assert_int_equal(parse(&o, "--acme 10443 --https 443"), OPTIONS_OK);
 	assert_int_equal(o.in_place_count, 2);
 	assert_true(o.in_place[0] && o.in_place[1]);
@@ -176,12 +176,12 @@ static void test_edges_accepted(void **state)
 	assert_int_equal(o.proxy[ROUTE_HTTPS], PROXY_V2);
 	accepted(&o, "--client-address proxy-v1 --proxy-protocol https=v1");
 	accepted(&o, "--client-address transparent");
-	/* Same port, but not reached by connecting to the backend. */
+	/* The same port, but the backend's address does not lead to it. */
 	assert_int_equal(parse(&o, "--acme 10443 --https 127.0.0.1:443 --listen [::]:443"), OPTIONS_OK);
 	assert_int_equal(parse(&o, "--acme 10443 --https 127.0.0.1:443 --listen 192.0.2.1:443"), OPTIONS_OK);
 	assert_int_equal(parse(&o, "--acme 10443 --https 192.0.2.77:443"), OPTIONS_OK);
 	assert_int_equal(parse(&o, "--acme 10443 --https unix:443"), OPTIONS_OK);
-	/* Both routes to one server: it may answer validations itself. */
+	/* Both routes to one server, which may answer validations itself. */
 	assert_int_equal(parse(&o, "--acme 8443 --https 8443"), OPTIONS_OK);
 }
 
@@ -198,7 +198,7 @@ static void test_command(void **state)
 	assert_null(o.command[3]);
 }
 
-/* The helper's words are split at blanks; tabs inside of one are blanks to the rule. */
+/* The test's parser splits words at blanks only; a tab within a word is a blank for the rule. */
 static void test_routes(void **state)
 {
 	struct options o;
@@ -219,10 +219,10 @@ static void test_routes(void **state)
 	assert_string_equal(options_list_rules(&o, text, sizeof(text)), ", route-1 -> 9443, route-2 -> unix:/run/x");
 	assert_string_equal(options_list_rules(&o, small, sizeof(small)), ", route-1 -> 9443 and 1 more");
 
-	/* A rule may lead to where another route does. */
+	/* A rule may have the backend of another route. */
 	accepted(&o, "--route sni=a\t->\t8443 --route sni=b\t->\t10443");
 
-	/* Only where connections would go is asked for: the backends may be missing. */
+	/* For `inspect`, which connects to no backend, the backends may be missing. */
 	assert_int_equal(options_parse_routes(&o, 3, (char *[]){"inspect", "--route", "sni=a -> 443"}, &why),
 			 OPTIONS_OK);
 	assert_int_equal(options_parse_routes(&o, 3, (char *[]){"inspect", "--route", "sni=a -> x"}, &why),
@@ -242,11 +242,11 @@ static void test_help_and_version(void **state)
 	assert_non_null(strstr(help, "\n  --acme BACKEND "));
 	assert_non_null(strstr(help, "\n  --version "));
 	assert_non_null(strstr(help, "RULE: sni="));
-	assert_non_null(strstr(help, "SIZE: bytes")); /* the last line: nothing was cut off */
+	assert_non_null(strstr(help, "SIZE: bytes")); /* the last line is there: nothing was cut off */
 	assert_int_equal(help[strlen(help) - 1], '\n');
 }
 
-/* Lines that are refused, and what the sentence must hold. */
+/* Refused lines, and what the error must contain. */
 static const struct refused {
 	const char *line, *says[3];
 } refused[] = {
@@ -283,7 +283,7 @@ static const struct refused {
 	/* loops */
 	{"--acme 443 --https 8443", {"--acme leads back to listening port 443", "ACME client", "such as 10443"}},
 	{"--acme 443 --https 443", {"--acme leads back to listening port 443"}},
-	/* rules; what one of them can be is tested in test_routes.c */
+	/* rules; their syntax is tested in test_rules.c */
 	{"--route", {"--route needs a value", "--route RULE"}},
 	{"--route sni=a", {"--route sni=a: no \"->\""}},
 	{"--route sni=a\t->\t0", {"--route sni=a\t->\t0: ", "not a port"}},
@@ -386,7 +386,7 @@ static void test_long_values(void **state)
 	snprintf(line, sizeof(line), "--https 8443 --acme %0300d:443", 0);
 	assert_int_equal(parse(&o, line), OPTIONS_USAGE);
 	assert_non_null(strstr(why.text, "is longer than 299 characters"));
-	/* A long sentence is cut, not overrun. */
+	/* A long error is cut. */
 	snprintf(line, sizeof(line), "--%01200d", 0);
 	assert_int_equal(parse(&o, line), OPTIONS_USAGE);
 	assert_int_equal(strlen(why.text), sizeof(why.text) - 1);

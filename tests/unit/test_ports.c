@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Ports, and who has them: listeners of this very process are found by both of their ways, named, told from free ports,
- * and what stands in the way of a socket is worded with its remedy.
+ * Ports and their listeners: those of this process are found in both ways (sock_diag and /proc) and named; free ports
+ * are free; a port in use is reported with its remedy.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,7 +37,7 @@ static struct address loopback(sa_family_t family, unsigned int port)
 	return address;
 }
 
-/* A listener on a port that was free; -1: this machine does not have the family. address gets the port. */
+/* A listener on a free port, which is stored in `address`; -1: this machine does not have the family. */
 static int listen_at(struct address *address)
 {
 	int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
@@ -89,7 +89,7 @@ static void test_holder(void **state)
 	}
 }
 
-/* A listener at one address is in the way of another's, or not. */
+/* Whether a listener at one address prevents one at another. */
 static void test_in_the_way(void **state)
 {
 	struct address at = loopback(AF_INET, 0), other, wildcard, six;
@@ -107,7 +107,7 @@ static void test_in_the_way(void **state)
 	close(fd);
 }
 
-/* A [::] that takes IPv4 as well holds both. */
+/* A listener on [::] without V6ONLY prevents both. */
 static void test_dual_stack(void **state)
 {
 	struct address at = {.len = sizeof(at.in6), .in6.sin6_family = AF_INET6}, four;
@@ -122,7 +122,7 @@ static void test_dual_stack(void **state)
 	assert_true(port_is_taken(&four));
 	assert_int_equal(listening_on(address_port(&at), found, 4), 1);
 	assert_true(address_equal(&found[0].address, &at));
-	if (found[0].cookie) /* sock_diag is there: /proc does not tell */
+	if (found[0].cookie) /* only sock_diag reports V6ONLY, not /proc */
 		assert_true(found[0].dual_stack);
 	close(fd);
 }
@@ -145,7 +145,7 @@ static void test_listening(void **state)
 	assert_int_equal(listening_on(address_port(&first), found, 4), 2);
 	assert_true(address_equal(&found[0].address, &first) || address_equal(&found[1].address, &first));
 	assert_true(address_equal(&found[0].address, &second) || address_equal(&found[1].address, &second));
-	/* More than there is room for: counted, not written. */
+	/* More than fit: counted, not stored. */
 	memset(found, 0xff, sizeof(found));
 	assert_int_equal(listening_on(address_port(&first), found, 1), 2);
 	assert_int_equal(found[1].address.len, UINT32_MAX);
@@ -182,7 +182,7 @@ static void test_errors(void **state)
 	assert_int_equal(port_try_bind(&at, &why), -EADDRNOTAVAIL);
 }
 
-/* TCP connects a socket to itself when it is told to connect to its own port. */
+/* TCP connects a socket to itself when it connects to its own port. */
 static void test_connected_to_itself(void **state)
 {
 	struct address at = loopback(AF_INET, 0), peer;
@@ -211,7 +211,7 @@ static void test_process(void **state)
 
 	(void)state;
 	assert_non_null(strstr(our_name(), "test_ports (pid "));
-	/* A number that no process has: pid_max is at most 2^22. */
+	/* No process has this PID: pid_max is at most 2^22. */
 	assert_string_equal(process_name(1U << 30, name, sizeof(name)), "a process (pid 1073741824)");
 	assert_false(process_find_holder(&none, 0, name, sizeof(name)));
 	assert_false(process_find_holder(&none, 1, name, sizeof(name)));

@@ -38,14 +38,14 @@ static void test_v1(void **state)
 		/* the longest there is */
 		{"[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe]:65535",
 		 "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe 65535 65535\r\n"},
-		/* mapped on both sides, or on one while the other is IPv4 anyway: a client of a [::] listener */
+		/* mapped on both sides, or on one with IPv4 on the other: a client of a [::] listener */
 		{"[::ffff:192.0.2.1]:49152", "[::ffff:198.51.100.2]:443",
 		 "PROXY TCP4 192.0.2.1 198.51.100.2 49152 443\r\n"},
 		{"[::ffff:192.0.2.1]:49152", SERVER_V4, "PROXY TCP4 192.0.2.1 198.51.100.2 49152 443\r\n"},
 		/* no dots inside an IPv6 address */
 		{"[::192.0.2.1]:49152", "[2001:db8::2]:443",
 		 "PROXY TCP6 0:0:0:0:0:0:c000:201 2001:db8::2 49152 443\r\n"},
-		/* the scope is of use to this machine alone */
+		/* the scope means something on this machine only */
 		{"[fe80::1%1]:49152", "[fe80::2%1]:443", "PROXY TCP6 fe80::1 fe80::2 49152 443\r\n"},
 		{"[::ffff:192.0.2.1]:49152", "[2001:db8::2]:443", "PROXY UNKNOWN\r\n"},
 		{"[2001:db8::1]:49152", SERVER_V4, "PROXY UNKNOWN\r\n"},
@@ -157,7 +157,7 @@ static void test_v2_tlvs(void **state)
 	expect_v2(CLIENT_V4, SERVER_V4, &tlvs, expected, sizeof(expected));
 }
 
-/* The longest values there can be fit into PROXY_HEADER_MAX; longer ones are refused, not cut. */
+/* The longest possible values fit into PROXY_HEADER_MAX; longer ones are refused, not cut. */
 static void test_v2_longest(void **state)
 {
 	static uint8_t out[PROXY_HEADER_MAX], long_value[70000];

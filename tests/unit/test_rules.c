@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The rules of --route: what is accepted, what is refused and in which words, and that the tables made of them take
- * exactly the names they should, however the bytes of a hello are cut.
+ * The rules of --route: what is accepted, what is refused with which message; the tables made from them match exactly
+ * the names they should, for every cut of a hello's bytes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,7 +28,7 @@ static bool add(const char *text)
 	return true;
 }
 
-/* The table of these rules, NULL ends them. */
+/* The table of these rules, NULL-terminated. */
 static void use(const char *const *rules)
 {
 	memset(&routes, 0, sizeof(routes));
@@ -90,7 +90,7 @@ static int ask_message(void)
 	return answer(&whole);
 }
 
-/* A hello with this server name (NULL: none) and these protocols, ALPN before it or behind it. */
+/* A hello with this server name (NULL: none) and these protocols; the ALPN extension comes before or after the name. */
 static int ask_ordered(const char *host, const struct name *names, bool alpn_first)
 {
 	struct hello_open open;
@@ -145,9 +145,9 @@ static void test_hosts(void **state)
 	assert_int_equal(ask("www.example.orgs", NULL), 0);
 	assert_int_equal(ask("www.example.org.", NULL), 0); /* RFC 6066: without the dot */
 	assert_int_equal(ask("www-example.org", NULL), 0);
-	assert_int_equal(ask("www\016example.org", NULL), 0); /* 0x20 apart is another case of letters only */
+	assert_int_equal(ask("www\016example.org", NULL), 0); /* a difference of 0x20 means case for letters only */
 	assert_int_equal(ask(NULL, NULL), 0);
-	assert_int_equal(ask("www.example.org", only_acme), -1); /* before all rules */
+	assert_int_equal(ask("www.example.org", only_acme), -1); /* comes before all rules */
 }
 
 static void test_protocols(void **state)
@@ -162,14 +162,15 @@ static void test_protocols(void **state)
 	assert_int_equal(ask(NULL, NAMES(NAME("xh2"))), 0);
 	assert_int_equal(ask(NULL, NAMES(NAME("h2\0"))), 0);
 	assert_int_equal(ask(NULL, NAMES(NAME("\0\xff,"))), 2);
-	assert_int_equal(ask(NULL, NAMES(NAME("xmpp-client"), NAME("h2"))), 1); /* order is of the rules */
+	assert_int_equal(ask(NULL, NAMES(NAME("xmpp-client"), NAME("h2"))),
+			 1); /* the order of the rules counts, not of the names in the hello */
 	assert_int_equal(ask(NULL, NAMES(NAME("acme-tls/1.1"))), 3);
 	assert_int_equal(ask(NULL, NAMES(NAME("acme-tls/1.1"), NAME("acme-tls/1"))), -1);
 	assert_int_equal(ask(NULL, NULL), 0);
-	assert_int_equal(ask("h2", NULL), 0); /* a host is no protocol */
+	assert_int_equal(ask("h2", NULL), 0); /* a host name does not match a protocol name */
 }
 
-/* Of two words both must hold, of several names one. */
+/* Both words of a rule must match; of a word's names, one. */
 static void test_both(void **state)
 {
 	(void)state;
@@ -182,7 +183,7 @@ static void test_both(void **state)
 	assert_int_equal(ask(NULL, NAMES(NAME("h2"))), 0);
 }
 
-/* The longest and the shortest names, and a byte more. */
+/* The longest and the shortest names, and one byte longer. */
 static void test_lengths(void **state)
 {
 	static char rule[2][1200], name[300];
@@ -214,11 +215,11 @@ static void test_lengths(void **state)
 	memcpy(name + 253, ".z", 3);
 	assert_int_equal(ask(name, NULL), 1); /* 255 bytes */
 	memcpy(name + 254, ".z", 3);
-	assert_int_equal(ask(name, NULL), 0); /* 256: no host has that */
+	assert_int_equal(ask(name, NULL), 0); /* 256: too long for a host name */
 	assert_int_equal(ask("y.z", NULL), 1);
 }
 
-/* server_name extensions that contradict themselves, or hold more than one host_name. */
+/* server_name extensions that are malformed, or have more than one host_name. */
 static void test_server_name_list(void **state)
 {
 	static const struct {
@@ -229,7 +230,7 @@ static void test_server_name_list(void **state)
 		{"", 0, -2},
 		{"\0", 1, -2},
 		{"\0\0", 2, -2},                /* an empty list */
-		{"\0\4\0\0\1a", 6, 1},          /* as it should be */
+		{"\0\4\0\0\1a", 6, 1},          /* well-formed */
 		{"\0\3\0\0\1a", 6, -2},         /* the list is shorter than the extension */
 		{"\0\5\0\0\1a", 6, -2},         /* longer */
 		{"\0\4\0\0\2a", 6, -2},         /* the name is longer than the list */
@@ -238,7 +239,7 @@ static void test_server_name_list(void **state)
 		{"\0\6\0\0\1a\0\0", 8, -2},     /* half of an entry behind it */
 		{"\0\10\0\0\1a\0\0\1b", 10, 1}, /* two: the first counts */
 		{"\0\10\0\0\1b\0\0\1a", 10, 0},
-		{"\0\10\7\0\1b\0\0\1a", 10, 1}, /* another type is passed over */
+		{"\0\10\7\0\1b\0\0\1a", 10, 1}, /* a name of another type is skipped */
 		{"\0\7\7\0\0\0\0\1a", 9, 1},
 	};
 
@@ -253,7 +254,7 @@ static void test_server_name_list(void **state)
 		put_number(&message, 2, 0);
 		put_number(&message, 2, cases[i].length);
 		put_bytes(&message, cases[i].bytes, cases[i].length);
-		put_sni(&message, "a"); /* a second extension is not looked at */
+		put_sni(&message, "a"); /* a second extension is ignored */
 		hello_end(&message, open);
 		got = ask_message();
 		if (got != cases[i].answer)
@@ -261,7 +262,7 @@ static void test_server_name_list(void **state)
 	}
 }
 
-/* All the cases of the parser have the same result with a table in hand that holds none of their names. */
+/* With a table that contains none of their names, all cases of the parser have the same result. */
 static void test_cases_with_rules(void **state)
 {
 	(void)state;
@@ -277,7 +278,7 @@ static void test_cases_with_rules(void **state)
 	}
 }
 
-/* Full tables: as many rules and names as there may be, each met by its own name alone. */
+/* Full tables: as many rules and names as possible; each rule matches its own name only. */
 static void test_full(void **state)
 {
 	char text[64], name[32];
@@ -325,7 +326,7 @@ static void test_format(void **state)
 	assert_string_equal(routes_format(&routes, 0, small, sizeof(small)), "sni=*.example.org...");
 }
 
-/* What is refused, behind which rules, and what the sentence holds. */
+/* Refused rules, the rules before them, and what the error must contain. */
 static void test_refused(void **state)
 {
 	static const struct {

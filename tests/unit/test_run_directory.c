@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The run directory: its default, what a service manager sets, and names that are too long. */
+/* The run directory: its default, the one a service manager sets, and names that are too long. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * user/system/sandbox*.c: a child takes the stages and then tries what must fail, and what must go on working. Each
- * attempt is reported by its error; the parent knows which is right. Stages that this kernel lacks are SKIPPED.
+ * user/system/sandbox*.c: a child enters the stages, then tries what must fail and what must still work. It reports the
+ * error of each attempt, and the parent compares. Stages that this kernel lacks are SKIPPED.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -126,7 +126,7 @@ static int try_packet(void)
 	return try_socket(AF_PACKET, SOCK_DGRAM, 0);
 }
 
-/* In some containers every port is for everybody. */
+/* In some containers every port is unprivileged. */
 static bool has_low_ports(void)
 {
 	FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
@@ -247,7 +247,7 @@ static int try_make_executable(void)
 	return mprotect(memory, 4096, PROT_READ | PROT_EXEC) ? errno : 0;
 }
 
-/* How many lines of a thread's status are not as they should be. */
+/* How many lines of a thread's status are wrong. */
 static void *count_wrong(void *count)
 {
 	static const char *const expected[] = {"CapInh:\t0000000000000000\n", "CapPrm:\t0000000000000000\n",
@@ -274,7 +274,7 @@ static int try_thread(void)
 	return error ? error : pthread_join(thread, NULL) ? EINVAL : wrong;
 }
 
-/* --- what is right --- */
+/* --- the expected results --- */
 
 enum needs { NOTHING, LANDLOCK, SECCOMP };
 
@@ -343,8 +343,8 @@ static int run_job(void *argument)
 }
 
 /*
- * A coverage build's counters are written by the parent: a child in a sandbox may not open their files, so there it has
- * the parent's memory, not a copy.
+ * In a coverage build the child shares the parent's memory, and the parent writes the counters: a sandboxed child
+ * cannot open their files.
  */
 static pid_t start_job(struct job *job)
 {
@@ -361,7 +361,7 @@ static pid_t start_job(struct job *job)
 #endif
 }
 
-/* Runs in a child: a sandbox is for good. What it writes is the result. */
+/* Runs in a child, since a sandbox cannot be left. Its output is the result. */
 static void in_child(int (*run)(int result), void *results, size_t size)
 {
 	int pipes[2], status;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Sentences: how they are returned, what happens to a long one, and one that is made from itself. */
+/* Sentences: how they are returned, long ones, and one that is built from itself. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Counting sessions by source: limits, what one source is, and a table that is full and emptied in any order. */
+/* Sessions counted by source: limits, what one source is, and a full table emptied in any order. */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,7 +37,7 @@ static void test_limit(void **state)
 	(void)state;
 	assert_non_null(table);
 	assert_true(source_table_enter(table, &one));
-	one.in.sin_port = htons(1234); /* the port does not matter */
+	one.in.sin_port = htons(1234); /* the port does not count */
 	assert_true(source_table_enter(table, &one));
 	assert_false(source_table_enter(table, &one));
 	assert_true(source_table_enter(table, &other));
@@ -65,7 +65,7 @@ static void test_what_one_source_is(void **state)
 	source_table_free(table);
 }
 
-/* As many sources as sessions, out again in another order, many times: no entry is lost, none is left. */
+/* As many sources as sessions, removed in another order, many times: no entry is lost, none is left. */
 static void test_churn(void **state)
 {
 	enum { SOURCES = 500 };

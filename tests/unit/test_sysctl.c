@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Kernel settings: text without its newline, a number, and what is there when there is none. */
+/* Kernel settings: text without its newline, a number, and a setting that does not exist. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

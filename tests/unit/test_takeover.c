@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Records of takeovers: which of them can be, and whose connection they are of. */
+/* Records of takeovers: which are valid, and which connection they describe. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,7 +84,7 @@ static void test_ends(void **state)
 	(void)state;
 	check_ends("::ffff:192.0.2.1", "::ffff:198.51.100.2", 3, "192.0.2.1:50000", "198.51.100.2:443");
 	check_ends("2001:db8::1", "2001:db8::2", 3, "[2001:db8::1]:50000", "[2001:db8::2]:443");
-	/* such an address means something on its interface alone */
+	/* such an address is unique on its interface only */
 	check_ends("fe80::1", "fe80::2", 3, "[fe80::1%3]:50000", "[fe80::2%3]:443");
 }
 

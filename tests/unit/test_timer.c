@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The heap of deadlines against a plain sort: random sets, moves and cancellations, always out in order. */
+/* The heap of deadlines, compared with a sort: random sets, moves and cancellations; deadlines come out in order. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,13 +51,13 @@ static void test_move_and_cancel(void **state)
 	assert_ptr_equal(timers_expired(&heap, 25), &late);
 	assert_null(timers_expired(&heap, 25));
 	timer_cancel(&heap, &early);
-	timer_cancel(&heap, &early); /* twice, and one never set: nothing happens */
+	timer_cancel(&heap, &early); /* cancelling twice, or one that was never set: no effect */
 	timer_cancel(&heap, &idle);
 	assert_null(timers_expired(&heap, 1000));
 	timers_free(&heap);
 }
 
-/* What the heap must hold at any time: a model of flags and times, searched linearly. */
+/* A model of the heap: flags and times, searched linearly. */
 static const struct timer *model_first(const struct timer *timers, const int *set)
 {
 	const struct timer *first = NULL;

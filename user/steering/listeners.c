@@ -163,7 +163,8 @@ void listeners_forget(struct listener_tracker *tracker, enum steer_kind kind)
 const char *listeners_why_untracked(const struct listener_tracker *tracker, enum steer_kind kind)
 {
 	if (tracker->finder.looks_up)
-		return kind == STEER_ACME ? "MPTCP?" : "MPTCP, or bound to a device?";
-	return kind == STEER_ACME ? "MPTCP, or a process outside of alpnbpf's PID namespace?"
-				  : "MPTCP, bound to a device, or a process outside of alpnbpf's PID namespace?";
+		return kind == STEER_ACME ? "possibly MPTCP" : "possibly MPTCP, or bound to a device";
+	return kind == STEER_ACME
+		       ? "possibly MPTCP, or of a process outside of alpnbpf's PID namespace"
+		       : "possibly MPTCP, bound to a device, or of a process outside of alpnbpf's PID namespace";
 }
