@@ -137,7 +137,7 @@ def test_no_gap_between_willing_ends(lab, plane, veth, path, direction):
             assert disturbed < 10, "even without the program no transfer goes through without a gap"
         else:
             seen.append(transfer.gaps())
-    pytest.fail(f"[offset, ms] of the gaps above 100 ms, run by run: {seen}")
+    pytest.fail(f"[offset, ms] of the gaps of a timer, run by run: {seen}")
 
 
 @pytest.mark.long

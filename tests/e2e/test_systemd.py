@@ -15,8 +15,8 @@ from types import SimpleNamespace
 import pytest
 
 from as_service import allowed_by
+from control import status
 from hellos import acme_hello, https_hello
-from netns import run
 from router import BINARY, ROOT, is_sanitized
 from sockets import free_port
 from static_build import make
@@ -134,10 +134,11 @@ def test_connections_wait_for_the_next_one(lab):
     with listening() as sock:
         first = activated(lab, acme, https, sock, options=["--workers", "2"])
         old, served = lab.session(first, HELLO, https)
+        wait_until(lambda: len(workers_of(first)) == 2, 5, "both workers, by their names")
         first.terminate()
         first.wait_line("draining", 5)
-        wait_until(lambda: f"pid={first.pid}," not in run("ss", "-Htlnp", f"sport = :{sock.getsockname()[1]}"), 5,
-                   "the program to have closed its listeners")
+        wait_until(lambda: len(workers_of(first)) <= 1, 5, "the end of the idle worker")
+        assert status(first)["complete"]  # the other has answered, and before it answers it closes its listener
         client = lab.connect(first)
         client.send(HELLO)
         served.close()
