@@ -10,11 +10,13 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -463,6 +465,7 @@ static void become_command(const char *input, int output, int listener)
 	char number[16];
 
 	is_command = true;
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves it */
 	if (listener != NO_DESCRIPTOR) {
 		/* off the descriptors that are used first; it ends as SD_LISTEN_FDS_START */
 		listener = fcntl(listener, F_DUPFD, 100);
