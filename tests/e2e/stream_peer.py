@@ -18,7 +18,7 @@ from hellos import acme_hello, https_hello  # noqa: E402
 from pattern import Pattern  # noqa: E402
 
 CHUNK = 1 << 18
-GAP = 0.19  # seconds without data that are told: a TCP timer takes 0.2 at least
+GAP = 0.19  # seconds without data that are reported; a TCP timer takes at least 0.2
 
 
 def arguments():

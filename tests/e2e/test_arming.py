@@ -127,7 +127,7 @@ def test_a_thousand_arms_without_a_failure(ground):
 def test_without_a_cgroup(ground, family):
     """As in a container without one: logs it, stays armed, and steers no connection back to itself."""
     router = ground.attach(prefix=WITHOUT_CGROUP)
-    router.wait_line(r"warn cannot detect when the ACME client is listening \(no cgroup v2")
+    router.wait_line(r"warn cannot detect when the ACME client listens: no cgroup v2")
     for _ in range(20):
         assert ground.ask(family, "/server")[0] == f"{ground.server(family)} 443"
     wait_until(lambda: len(proxied(router)) == 20, 5, "all in the log")

@@ -138,7 +138,7 @@ def test_connections_wait_for_the_next_one(lab):
         first.terminate()
         first.wait_line("draining", 5)
         wait_until(lambda: len(workers_of(first)) <= 1, 5, "the end of the idle worker")
-        assert status(first)["complete"]  # the other has answered, and before it answers it closes its listener
+        assert status(first)["complete"]  # so the other has answered, and before that closed its listener
         client = lab.connect(first)
         client.send(HELLO)
         served.close()

@@ -118,7 +118,7 @@ def test_more_watchers_than_there_may_be(lab, stage):
     for watcher in watchers:
         watcher.sendall(b"trace text\n")
         answers.append(watcher.recv(100).decode())
-    assert answers == ["ok\n"] * 4 + ["error: too many watchers already (limit 4)\n"]
+    assert answers == ["ok\n"] * 4 + ["error: too many traces are running; the limit is 4\n"]
     assert status(router)["state"] == "running"
     watchers[0].close()
     wait_until(lambda: command("status", "--ready", "--name", name_of(router))[0] == 0, 5)

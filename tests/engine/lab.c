@@ -91,7 +91,7 @@ void __wrap_log_write(enum log_level level, const char *format, ...)
 		print_message("%d %s\n", (int)level, line);
 }
 
-/* Linked in the place of log_limit_pass(): each test has its lines, however short ago another one had them. */
+/* Linked in place of log_limit_pass(): a test gets its lines even if the one before it has just logged the same. */
 bool __wrap_log_limit_pass(struct log_limit *limit, unsigned long *suppressed);
 
 bool __wrap_log_limit_pass(struct log_limit *limit, unsigned long *suppressed)
@@ -465,7 +465,7 @@ static void become_command(const char *input, int output, int listener)
 	char number[16];
 
 	is_command = true;
-	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves it */
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* or a failing test would leave it running */
 	if (listener != NO_DESCRIPTOR) {
 		/* off the descriptors that are used first; it ends as SD_LISTEN_FDS_START */
 		listener = fcntl(listener, F_DUPFD, 100);

@@ -281,7 +281,7 @@ static void test_nobody_listens(void **state)
 	lab_close(&lab);
 }
 
-/* The usual mistake: the responder is at another address. */
+/* A common mistake: the responder listens at another address. */
 static void test_somebody_listens_elsewhere(void **state)
 {
 	static const struct {
@@ -317,7 +317,7 @@ static void test_somebody_listens_elsewhere(void **state)
 	}
 }
 
-/* A server that does not say a byte to a whole hello expects something else. */
+/* A server that answers a complete hello with no byte probably expects a PROXY header, or none. */
 static void test_a_server_that_does_not_answer(void **state)
 {
 	struct lab_pair pair;
@@ -345,7 +345,7 @@ static void test_a_server_that_does_not_answer(void **state)
 	assert_true(lab_has_logged("right after a PROXY header"));
 	lab_close(&lab);
 
-	/* one that answers is none of them */
+	/* no hint if the server has answered */
 	lab_open(&lab, NULL);
 	pair = lab_pair(&lab, ROUTE_HTTPS);
 	lab_send(&lab, pair.backend, "x", 1);

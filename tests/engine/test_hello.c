@@ -261,7 +261,7 @@ static void test_silence_stays_in_the_kernel(void **state)
 
 /* --- in the kernel: the web server is connected ahead of the hello --- */
 
-/* The next connection to the web server, with a byte in it or without. */
+/* The next connection to the web server, with or without bytes. */
 static int accept_ahead(struct lab *lab)
 {
 	int fd;
@@ -307,7 +307,7 @@ static void test_a_validation_leaves_it_unused(void **state)
 	lab_close(&lab);
 }
 
-/* One that is gone before it was of use is made anew. */
+/* A connection that closes before it is used is replaced by another. */
 static void test_it_goes_before_the_hello(void **state)
 {
 	struct lab_hello hello = lab_hello_for(ROUTE_HTTPS);
@@ -332,7 +332,7 @@ static void test_it_goes_before_the_hello(void **state)
 	lab_close(&lab);
 }
 
-/* With nobody there it is tried again once the route is known. */
+/* If the backend refuses it, alpnbpf tries again once the route is known. */
 static void test_it_is_refused_ahead(void **state)
 {
 	struct lab_hello hello = lab_hello_for(ROUTE_HTTPS);
@@ -353,7 +353,7 @@ static void test_it_is_refused_ahead(void **state)
 	lab_close(&lab);
 }
 
-/* A web server that is one of many, or that is told who the client is, is not bothered for nothing. */
+/* No connection is made ahead with rules or with a PROXY header. */
 static void test_when_it_is_not_made_ahead(void **state)
 {
 	static const char *const words[][2] = {{"--route", "sni=route-1 -> LAB"}, {"--proxy-protocol", "https=v2"}};

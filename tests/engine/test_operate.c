@@ -354,7 +354,7 @@ static void test_followers_are_bounded(void **state)
 		lab_send(&lab, followers[i], "trace text\n", 11);
 		lab_expect(&lab, followers[i], "ok\n", 3);
 	}
-	assert_string_equal(ask(&lab, "trace text\n"), "error: too many watchers already (limit 4)\n");
+	assert_string_equal(ask(&lab, "trace text\n"), "error: too many traces are running; the limit is 4\n");
 	expect_in(ask(&lab, "status json\n"), "\"watchers\":4");
 	lab_hang_up(&lab, followers[0]);
 	lab_settle(&lab);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Steering without a worker: the programs loaded and asked, and the kernel's answer seen at sockets. Which listener a
- * connection gets, armed and not; what a reload moves; which connections are our own. Needs BPF.
+ * Steering without a worker: loads the programs, and checks with sockets what the kernel does. Which listener a
+ * connection reaches, armed and disarmed; what a reload changes; which connections are our own. Needs BPF.
  */
 #include "engine/lab.h"
 
@@ -23,9 +23,9 @@
 static struct lab lab;
 static struct steer steer;
 static struct options options;
-static int private_listener; /* of the one worker there would be */
+static int private_listener; /* the listener of the only worker */
 
-/* The options of the lab's backends, with words that a NULL ends. */
+/* The options for the lab's backends, and more words, NULL-terminated. */
 static struct options parse(unsigned int acme, unsigned int https, const char *const *words)
 {
 	char acme_text[32], https_text[32];
@@ -56,7 +56,7 @@ static int listen_on(unsigned int port)
 	return fd;
 }
 
-/* In place: the web server of the lab is at the port that is served. */
+/* In place: the served port is the one of the lab's web server. */
 static void open_in_place(const char *const *words)
 {
 	const char *all[8] = {"--listen", NULL, "--inspect", "steer"};
@@ -95,7 +95,7 @@ static void close_lab(void)
 	lab_close(&lab);
 }
 
-/* The next connection goes to that listener. */
+/* The next connection reaches that listener. */
 static void expect_at(int listener)
 {
 	int client = lab_dial(&lab), fd;
@@ -111,7 +111,7 @@ static void test_armed_while_it_listens(void **state)
 {
 	(void)state;
 	open_in_place(NULL);
-	/* it has listened before we came */
+	/* it listened before the programs were attached */
 	assert_true(arming_is_armed(&steer.arming));
 	assert_true(arming_look(&steer.arming));
 	assert_true(lab_has_logged("armed: the ACME client listens on 127.0.0.1:"));
@@ -120,7 +120,7 @@ static void test_armed_while_it_listens(void **state)
 
 	lab_unlisten(&lab, ROUTE_ACME);
 	assert_false(arming_is_armed(&steer.arming));
-	expect_at(lab.backends[ROUTE_HTTPS]); /* whether it was looked at or not */
+	expect_at(lab.backends[ROUTE_HTTPS]); /* even before user space has noticed */
 	arming_look(&steer.arming);
 	assert_true(lab_has_logged("disarmed: "));
 	assert_null(arming_reason(&steer.arming));
@@ -128,7 +128,6 @@ static void test_armed_while_it_listens(void **state)
 	lab_listen(&lab, ROUTE_ACME);
 	expect_at(private_listener);
 	assert_true(arming_look(&steer.arming));
-	/* another one of the same port, and the first goes */
 	assert_true(arming_is_armed(&steer.arming));
 	steer_stop(&steer);
 	expect_at(lab.backends[ROUTE_HTTPS]);
@@ -148,7 +147,7 @@ static void test_always(void **state)
 	close_lab();
 }
 
-/* Connections that were steered and that nobody has accepted yet. */
+/* Connections that were steered and are not accepted yet. */
 static void test_pending(void **state)
 {
 	(void)state;
@@ -163,7 +162,7 @@ static void test_pending(void **state)
 
 /* --- our own connections --- */
 
-/* It is the web server's, though we are armed; and what it is known by goes when many more have ended. */
+/* Our own connection reaches the web server, though armed; a later one that fails leaves no entry. */
 static void test_own_connections(void **state)
 {
 	struct address client, to = {0};
@@ -190,7 +189,7 @@ static void test_own_connections(void **state)
 	assert_int_not_equal(own.cookie, 0);
 	lab_until(&lab, (server = accept(lab.backends[ROUTE_HTTPS], NULL, NULL)) >= 0);
 	lab_keep(&lab, server);
-	if (steer.plan.peername) { /* the server sees the client */
+	if (steer.plan.peername) { /* the server sees the client's address */
 		struct sockaddr_in peer = {0};
 		socklen_t length = sizeof(peer);
 
@@ -201,7 +200,7 @@ static void test_own_connections(void **state)
 	own_connection_forget(&steer.own, 0, &own);
 	assert_int_equal(own.cookie, 0);
 
-	/* one that fails has no entry */
+	/* a connection that fails */
 	lab_unlisten(&lab, ROUTE_HTTPS);
 	fd = lab_keep(&lab, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP));
 	assert_int_equal(own_connection_begin(&steer.own, fd, &client, &to, &own), 0);
@@ -240,13 +239,13 @@ static void test_another_acme_port(void **state)
 	open_bypass(words);
 	assert_true(arming_is_armed(&steer.arming));
 	arming_look(&steer.arming);
-	lab_listen(&lab, ROUTE_RULE); /* where the responder is from now on */
+	lab_listen(&lab, ROUTE_RULE); /* the responder's new port */
 	new = parse(lab.backend_ports[ROUTE_RULE], lab.backend_ports[ROUTE_HTTPS], words);
 	change(&new);
 	arming_look(&steer.arming);
 	assert_true(arming_is_armed(&steer.arming));
 	assert_int_equal(steer.maps.state->acme_port, lab.backend_ports[ROUTE_RULE]);
-	/* the old port means nothing any more */
+	/* the old port no longer counts */
 	lab_unlisten(&lab, ROUTE_RULE);
 	assert_false(arming_is_armed(&steer.arming));
 	lab_unlisten(&lab, ROUTE_ACME);
@@ -291,7 +290,7 @@ static void test_addresses_come_and_go(void **state)
 	close_lab();
 }
 
-/* --- what is not there --- */
+/* --- without programs --- */
 
 static void test_nothing_to_steer(void **state)
 {

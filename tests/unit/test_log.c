@@ -307,7 +307,7 @@ static void test_reader_that_stalls(void **state)
 	log_init(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	for (int i = 0; i < 5000; i++) /* at least twice as much as fits */
-		log_info("line %d of many, which nobody reads", i);
+		log_info("line %d of many, in a pipe that is not read", i);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	length = read(pipes[0], text, sizeof(text) - 1);
 	while (length > 0 && text[length - 1] != '\n') /* what was left in the pipe */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What options mean for steering, before anything is loaded: the plan, its words, and what a reload may change. */
+/* The plan that the options give, before anything is loaded; its messages, and what a reload may change. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #include "steering/reload.h"
 #include "steering/steer.h"
 
-/* Of a command line; the words that are not given are NULL. */
+/* The options of a command line; unused words are NULL. */
 static struct options parse(const char *https, const char *first, const char *second, const char *third)
 {
 	struct options options;
@@ -61,7 +61,7 @@ static void test_plans(void **state)
 	assert_true(plan.in_place && !plan.peername);
 	plan = plan_of("127.0.0.1:8443", "--client-address", "transparent");
 	assert_true(plan.bypass && plan.transparent && !plan.peername);
-	/* on one address in place, on another one with a bypass */
+	/* one address in place, another with a bypass */
 	plan = plan_of("127.0.0.1:443", "--listen=127.0.0.1:443", "--listen=127.0.0.2:443");
 	assert_true(plan.in_place && plan.bypass);
 }
@@ -111,7 +111,7 @@ static void test_what_cannot_be_watched(void **state)
 	check_no_watch("8443", "--proxy-protocol", "https=v1", "PROXY");
 }
 
-/* --- words --- */
+/* --- messages --- */
 
 static void check_mode(const char *https, const char *first, const char *second, bool loaded, const char *expected)
 {
@@ -198,7 +198,7 @@ static void test_endpoints(void **state)
 		assert_true(address_equal(&addresses[0], &back));
 		assert_int_equal(steer_family_of(&addresses[0]), i == 1 ? STEER_V6 : STEER_V4);
 	}
-	/* a link-local address has the scope that it came by */
+	/* a link-local address gets its scope back */
 	assert_true(listen_parse(addresses, &count, "[fe80::1]:443", &why));
 	endpoint = steer_endpoint_from(&addresses[0]);
 	back = steer_endpoint_address(&endpoint, 7);

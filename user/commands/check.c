@@ -356,7 +356,7 @@ int check_main(int argc, char **argv)
 	check_rules(&findings);
 	if (options.command)
 		check_command(&findings);
-	printf("check: %u failed, %u warned, %u fine\n", findings.count[VERDICT_FAIL], findings.count[VERDICT_WARN],
+	printf("check: %u failed, %u warned, %u ok\n", findings.count[VERDICT_FAIL], findings.count[VERDICT_WARN],
 	       findings.count[VERDICT_OK]);
 	return findings.count[VERDICT_FAIL] ? EXIT_FAILED : EXIT_DONE;
 }

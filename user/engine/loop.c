@@ -95,7 +95,7 @@ static void dispatch_event(struct worker *worker, const struct epoll_event *even
 	switch ((enum source_kind)source.kind) {
 	case SOURCE_WAKE:
 		if (read(worker->wake, &value, sizeof(value)) < 0)
-			log_debug("worker %u: woken without a cause: %s", worker->index, strerror(errno));
+			log_debug("worker %u: cannot read its eventfd: %s", worker->index, strerror(errno));
 		break;
 	case SOURCE_RING:
 		ring_buffer__consume(worker->ring);
@@ -272,7 +272,7 @@ static void *worker_main(void *argument)
 		result = worker_turn(worker, UINT64_MAX);
 	while (result == 0);
 	if (result < 0)
-		log_error("worker %u: epoll: %s", worker->index, strerror(-result));
+		log_error("worker %u: cannot wait for events: epoll: %s; ending", worker->index, strerror(-result));
 	atomic_store(&worker->loops, WORKER_ENDED);
 	/* Write both, even if one fails: each makes the main thread look at all workers. */
 	worker_answered(worker);

@@ -72,7 +72,7 @@ void worker_answered(const struct worker *worker)
 	uint64_t one = 1;
 
 	if (write(worker->engine->answered, &one, sizeof(one)) < 0)
-		log_error("worker %u: cannot tell that it has answered: %s", worker->index, strerror(errno));
+		log_error("worker %u: cannot report its answer: %s", worker->index, strerror(errno));
 }
 
 void worker_tell(struct worker *worker, enum worker_command command)

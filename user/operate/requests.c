@@ -87,7 +87,8 @@ static void answer_trace(struct program *program, struct server_client *client, 
 		answer_error(client, "no such route");
 	else if (!server_follow(&program->servers, client,
 				TRACE_FOLLOWS | (request->json ? TRACE_JSON : 0U) | (uint32_t)request->route))
-		text_add(server_answer(client), "error: too many watchers already (limit %d)\n", SERVER_FOLLOWERS);
+		text_add(server_answer(client), "error: too many traces are running; the limit is %d\n",
+			 SERVER_FOLLOWERS);
 	else
 		answer_ok(client);
 }

@@ -292,7 +292,7 @@ static void accept_clients(struct servers *servers, struct server *server)
 		if (accept_client(servers, server))
 			continue;
 		if (log_limit_pass(&limit, &suppressed))
-			log_warn("%s stopped accepting connections for a moment: %s (%lu more suppressed)",
+			log_warn("cannot accept connections to %s: %s; pausing for a moment (%lu more suppressed)",
 				 server->what, strerror(errno), suppressed);
 		for (unsigned int index = 0; index < servers->count; index++)
 			epoll_ctl(servers->epoll, EPOLL_CTL_DEL, servers->servers[index]->fd, NULL);

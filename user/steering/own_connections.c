@@ -117,7 +117,10 @@ int own_connection_end(struct own_connections *own, struct own_connection *conne
 	return 0;
 }
 
-/* Unless a later connection has the same ends. Nobody may be making one: `reuse` is held, or sock_ops is not used. */
+/*
+ * Unless a later connection has the same ends. No worker may add one meanwhile: `reuse` is held, or sock_ops is not
+ * used.
+ */
 static void remove_entry(struct own_connections *own, const struct own_connection *connection)
 {
 	struct steer_client found;

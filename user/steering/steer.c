@@ -50,7 +50,7 @@ static int settle_for_less(struct steer *steer, const struct options *options, i
 	steer->watch.why_not = "the cgroup cannot be used";
 	if (!steer->own.by_sock_ops && !steer->plan.why_always) {
 		log_warn(
-			"cannot detect when the ACME client is listening (%s): every connection goes through alpnbpf, all the time",
+			"cannot detect when the ACME client listens: %s; every connection goes through alpnbpf, all the time",
 			why->text);
 		steer->plan.why_always = "the cgroup cannot be used";
 		steer->plan.bypass = false;

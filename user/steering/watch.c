@@ -173,10 +173,9 @@ void hello_watch_follow(struct hello_watch *watch, bool armed)
 	if (!error)
 		__atomic_store_n(&watch->maps->state->watching, 1, __ATOMIC_SEQ_CST);
 	else if (log_limit_pass(&limit, &suppressed))
-		log_warn(
-			"cannot inspect ClientHellos in passing (%s): steering new connections through alpnbpf instead "
-			"(%lu more suppressed)",
-			strerror(-error), suppressed);
+		log_warn("cannot inspect ClientHellos in passing: %s; steering new connections through alpnbpf instead "
+			 "(%lu more suppressed)",
+			 strerror(-error), suppressed);
 }
 
 void hello_watch_stop(struct hello_watch *watch)

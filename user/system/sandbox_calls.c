@@ -56,9 +56,9 @@ static const char *const plain[] = {
 	"getrandom", "uname", "sysinfo", "getrusage", "membarrier"};
 
 /*
- * Maps by descriptor; at a reload, listeners are found by a test run and an iterator whose link is there already. No
- * loading, making or pinning, and attaching only where hellos are watched; links and programs go when their descriptors
- * close.
+ * Reading and writing maps; and running the programs that find listeners (steering/find_listeners.c) and count pending
+ * connections (steering/load.c), which are loaded already. Nothing can be loaded, created or pinned, and only the watch
+ * may be attached; closing a descriptor detaches or unloads.
  */
 static const unsigned int bpf_commands[] = {
 	BPF_MAP_LOOKUP_ELEM,  BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,    BPF_MAP_LOOKUP_AND_DELETE_ELEM,
