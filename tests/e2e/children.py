@@ -63,7 +63,7 @@ class Child:
         return None
 
     def wait_line(self, pattern, timeout=10.0, start=0):
-        """Wait for a line from `start` on; an exit before it is a failure at once, with what the process said."""
+        """Wait for a line from `start` on; fails at once, with the process's output, if the process exits before."""
         deadline = now() + timeout * SCALE
         with self._lock:
             seen = start

@@ -73,8 +73,8 @@ def kernel_log():
 def no_thread_left():
     """
     A test's threads end with it. One that stays in accept() keeps the closed listener of its test alive, and the port
-    taken; when a signal of the process restarts the call (ERESTARTSYS: by descriptor number), it goes on with whatever
-    listener of a later test has got that number, and takes its connections.
+    taken; when a signal of the process restarts the call (ERESTARTSYS: by descriptor number), it continues on
+    the listener of a later test that has that number, and takes its connections.
     """
     before = set(threading.enumerate())
     yield
@@ -155,7 +155,7 @@ class Lab:
         return client, server
 
     def finish_session(self, router, client, server, route, sent):
-        """The rest of one whose first bytes have come: an answer, the ends in order, and what the log has of it."""
+        """Finishes a session whose first bytes have arrived: an answer, both ends in order, and its log line."""
         answer = b"answer of the backend"
         server.send(answer)
         assert client.read(len(answer)) == answer
@@ -245,7 +245,7 @@ def module_plain(module_lab, veth, request):
 
 @pytest.fixture
 def shared_plain(module_plain):
-    """The same, for modules in which nobody else wants port 443: to start it takes longer than most of their tests do."""
+    """The same, for modules that use port 443 for nothing else: starting it takes longer than most of their tests."""
     module_plain.begin()
     yield module_plain
     module_plain.end()

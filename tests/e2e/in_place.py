@@ -85,7 +85,7 @@ def switches(router):
 
 
 def switches_at_rest(router):
-    """The same, once all of them sleep: it has just started, or has just been told something."""
+    """The same, once all threads sleep: after a start, or after a command."""
     seen = []
 
     def at_rest():
@@ -133,7 +133,7 @@ def descriptors(router, port=443):
 
 
 def is_the_servers_own(client):
-    """The other end is a socket of the web server, and there is nobody in between."""
+    """The other end is a socket of the web server, without a process in between."""
     name = f"{client.local[0]}:{client.local[1]}"
     wait_until(lambda: "nginx" in str([owner for _, peer, *owner in established("sport = 443") if peer == name]), 5,
                "nginx to have accepted it")

@@ -29,7 +29,7 @@ class KernelLog:
                 entry = os.read(self.fd, 8192).decode("utf-8", "replace")
             except BlockingIOError:
                 return
-            except BrokenPipeError:  # overrun: the next read goes on with the oldest record
+            except BrokenPipeError:  # overrun: the next read continues with the oldest record
                 continue
             head, _, text = entry.partition(";")
             yield int(head.split(",")[0]) & 7, text.splitlines()[0]

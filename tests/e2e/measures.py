@@ -14,7 +14,7 @@ from waiting import now, pause
 
 
 def cpu_share(router, seconds=1.0):
-    """Share of one CPU that the program uses. One that spins has all it can get: a third, even beside two busy loops."""
+    """The share of one CPU that the program uses. A thread that spins gets a third at least, even beside two busy loops."""
     began, before = now(), router.cpu_seconds()
     pause(seconds)
     return (router.cpu_seconds() - before) / (now() - began)

@@ -65,7 +65,7 @@ class Config:
 
 
 class Names:
-    """A name server that answers only when told to."""
+    """A name server that answers only on request of the test."""
 
     def __init__(self, directory):
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -60,7 +60,7 @@ def endpoint(backend):
 
 
 def is_sanitized():
-    """Freed memory is kept for a while then, to find who uses it: how much is in use cannot be told."""
+    """A sanitizer keeps freed memory for a while, to find later uses: the memory in use cannot be measured."""
     with open(BINARY, "rb") as file:
         return b"__asan_init" in file.read()
 

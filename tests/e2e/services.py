@@ -89,7 +89,7 @@ def start_haproxy(lab, port, authority, proxy_protocol=True):
 
 
 class Pebble:
-    """The ACME server with a DNS of its own; it validates on :443 of whatever its DNS says."""
+    """The ACME server with a DNS of its own; it validates on port 443 of the addresses from that DNS."""
 
     def __init__(self, lab, authority):
         dns, management, self.port, pebble_management = (free_port() for _ in range(4))

@@ -23,7 +23,7 @@ RESPONDER = 10443
 
 
 class Visitors(threading.Thread):
-    """HTTPS requests, one connection each, as fast as they go, until told to stop; every failure is kept."""
+    """HTTPS requests, one connection each, as fast as possible, until stopped; keeps every failure."""
 
     def __init__(self, address, authority_file):
         super().__init__(daemon=True)

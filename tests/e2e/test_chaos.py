@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Sessions that differ in everything at once, many at a time: route, sizes, cuts, pauses, who ends first, who reads late,
-who resets. Whatever arrives must be a prefix of what was sent, and all of it where nobody reset. Seeded, so that a
-failure names a session that can be run again.
+Many sessions at a time, which differ in everything: route, sizes, cuts, pauses, the end that closes first, reads late or
+resets. What arrives must be a prefix of what was sent, and all of it if neither end resets. Seeded: a failure names a
+session that can be run again.
 """
 import random
 import socket
@@ -155,7 +155,7 @@ def run_session(seed, number, address, backends, failures):
               if end.error or end.is_alive()]
     if plan.resetter is None and not errors:
         if not server or client.reset or server.reset:
-            errors.append("reset or unserved, though nobody reset")
+            errors.append("reset or not served, though neither end reset")
         elif (server.got, client.got) != tuple(plan.sizes):
             errors.append(f"{server.got} of {plan.sizes[0]} up, {client.got} of {plan.sizes[1]} down")
     if errors:

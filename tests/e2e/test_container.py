@@ -74,7 +74,7 @@ class Container(Router):
         os.kill(self.init, signal.SIGTERM)
 
     def abandon(self):
-        # By its own number: to be told of its parent's death does not outlive execve() of a file with capabilities.
+        # By its PID: execve() of a file with capabilities clears the parent-death signal.
         if self.running() and children(self.pid):
             os.kill(self.init, signal.SIGKILL)
         super().abandon()

@@ -86,7 +86,7 @@ def test_sessions_lists_each(lab, stage):
     assert sessions(router) == []
     client, server = lab.session(router, https_hello(), https)
     silent = lab.connect(router)
-    silent.send(b"\x16")  # a hello that goes on later
+    silent.send(b"\x16")  # the rest of this hello comes later
     wait_until(lambda: len(sessions(router)) == 2, 5, "two sessions")
     first, second = sorted(sessions(router), key=lambda session: session["state"] != "open")
     assert first["client"] == f"127.0.0.1:{client.local[1]}" and first["backend"] == https.endpoint
@@ -362,7 +362,7 @@ def test_one_who_does_not_read_its_answer(lab, stage):
         peer.connect(path_of(name_of(router)))
         peer.sendall(b"sessions json\n")
         before = router.cpu_seconds()
-        assert len(sessions(router)) == 300  # others are answered meanwhile
+        assert len(sessions(router)) == 300  # answers others meanwhile
         wait_until(lambda: not is_connected(peer), 10, "the end of its patience")
         assert router.cpu_seconds() - before < 1
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-README.md, docs/ and the manual: each command of alpnbpf in them is one that it takes, the configuration file is one that it
-reads, the output shown is what is printed, and the web servers of docs/in-front.md, configured as it says, serve what it
-says. docs/moving.md: test_moving.py.
+README.md, docs/ and the manual: alpnbpf accepts each of its commands in them, and their configuration file; it prints the
+output shown; and the web servers of docs/in-front.md, configured as described there, serve what is described there.
+docs/moving.md: test_moving.py.
 """
 import glob
 import os
@@ -63,7 +63,7 @@ def test_commands(page, words):
     """Right usage: exit code 2 tells that it is not. Instead of attach, check, which takes the same and ends."""
     if "--" in words:
         words = words[:words.index("--")]
-    # Names that nobody can look up here, and the file that is only there once it is installed.
+    # Names that do not resolve here, and the file that exists only after an installation.
     words = [re.sub(r"^[\w-]+(\.[\w-]+)*\.(com|org|svc):", "192.0.2.1:", word) for word in words]
     words = [CONFIG if word == "/etc/alpnbpf/alpnbpf.conf" else word for word in words]
     arguments = [BINARY, "check" if words[0] == "attach" else words[0], *words[1:]]
@@ -158,7 +158,7 @@ def serve(lab, authority, server, header):
 @pytest.mark.parametrize("header", [False, True], ids=["bypass", "header"])
 @pytest.mark.parametrize("server", ["nginx", "apache", "haproxy"])
 def test_web_servers_in_front(lab, authority, server, header):
-    """It sees the client; and where its redirects name a port, the page says so."""
+    """It sees the client's address; if its redirects contain a port, the page warns of that."""
     serve(lab, authority, server, header)
     lab.router(None, None, listen=(), command_line=[
         BINARY, "attach", "--acme", "10443", "--https", "127.0.0.1:8443", *(["--proxy-protocol", "https=v2"] if header else [])])

@@ -226,7 +226,7 @@ def test_last_bytes_before_the_reset_of_a_client(lab, plane):
 
 @pytest.mark.long
 def test_last_bytes_that_nobody_takes(lab, ground):
-    """If one side is gone and the other one stalls, the session lasts some seconds, not forever."""
+    """If one side is gone and the other stalls, the session ends after some seconds."""
     router, https, _ = ground
     client, server = answered(lab, router, https)
     server.close()
@@ -279,7 +279,7 @@ def test_ping_pong(lab, ground):
 
 
 def test_redirected_bytes_wake_nobody(lab):
-    """In the kernel from the first byte: a message of each side does not cost a wake-up of ours (docs/KERNEL.md 6)."""
+    """In the kernel from the first byte: a message from either side does not wake a worker (docs/KERNEL.md 6)."""
     acme, https = lab.backends()
     router = lab.router(acme, https, plane="sockmap")
     client, server = lab.session(router, https_hello(), https)

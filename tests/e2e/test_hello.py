@@ -150,7 +150,7 @@ def test_reset_before_the_hello_is_complete(ground):
 # The deadlines, with programs of their own.
 
 def test_hello_timeout_with_some_bytes(lab, plane):
-    """An unfinished hello goes to the web server when its time is over, and the rest of it as well."""
+    """An unfinished hello goes to the web server after --hello-timeout, and its later bytes as well."""
     acme, https = lab.backends()
     router = lab.router(acme, https, "--hello-timeout", "1s", plane=plane)
     client = lab.connect(router)

@@ -11,7 +11,7 @@ from waiting import now, wait_until
 
 
 def test_nobody_is_the_responder(lab):
-    """Among them `--tlsport 443`: the ACME client is told another port than alpnbpf."""
+    """Also with `--tlsport 443`: the ACME client uses another port than --acme."""
     https = lab.listener()
     port = free_port()
     router = lab.router(f"127.0.0.1:{port}", https)

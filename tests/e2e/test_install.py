@@ -9,7 +9,7 @@ from control import command
 from router import ROOT
 from static_build import make
 
-# What is there where this tree has units for systemd.
+# Present if this tree has units for systemd.
 SYSTEMD = {"alpnbpf.service.in": "lib/systemd/system/alpnbpf.service", "alpnbpf.socket": "lib/systemd/system/alpnbpf.socket",
            "alpnbpf.sysusers": "lib/sysusers.d/alpnbpf.conf"}
 DOCUMENTS = os.listdir(os.path.join(ROOT, "docs"))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
-Start and end: readiness told to the service manager, ports that are taken, rights that are missing, draining on TERM, and
-the second TERM.
+Start and end: readiness reported to the service manager, ports in use, missing rights, draining on TERM, and a second TERM.
 """
 import os
 import pty
@@ -222,7 +221,7 @@ def test_unprivileged_sockmap_is_refused(lab):
 
 
 def test_auto_has_the_kernel(lab):
-    """As root on this kernel the self-test passes, and one line says so. What moves when is in test_promotion.py."""
+    """As root on this kernel the self-test passes, and one line reports it. test_promotion.py tests what moves when."""
     acme, https = lab.backends()
     router = lab.router(acme, https, plane="auto")
     assert router.find(r"ready: .*data plane auto \(the self-test moved bytes in the kernel\)")

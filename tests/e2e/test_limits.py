@@ -183,7 +183,7 @@ def lab_close_sessions(sessions):
 
 @pytest.mark.alone
 def test_started_with_few_descriptors(lab, plane):
-    """The limit it starts with decides how many sessions it takes, and it lives within it."""
+    """The limit at its start decides how many sessions it accepts, and it stays within that limit."""
     acme, https = lab.backends()
     router = lab.router(acme, https, "--workers", "1", plane=plane, prefix=["prlimit", "--nofile=64:64"])
     clients = [lab.connect(router) for _ in range(60)]

@@ -76,7 +76,7 @@ def test_the_same_port_from_another_address(ground):
             try:
                 seen = from_port(ground, ("127.0.0.1", port))
                 break
-            except OSError as error:  # somebody else's connection of a moment ago has it there
+            except OSError as error:  # a recent connection of another program uses that port
                 assert error.errno == errno.EADDRINUSE and attempt < 19
                 answer(tls)
                 wait_until(lambda: descriptors(router) == 0, 5, "the end of the session")

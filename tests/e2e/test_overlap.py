@@ -63,7 +63,7 @@ def ground(lab, plane, tun):
 
 
 def end_session(raw_peer, server, router, fin_sent, stream_end):
-    """Close both directions in order and return what the log says of the session."""
+    """Close both directions in order and return the session's log line."""
     if not fin_sent:
         raw_peer.finish(stream_end)
     assert server.read_to_end() == b""

@@ -306,13 +306,13 @@ def test_name_servers_that_do_not_answer(lab, config, tmp_path, manager):
 
 @pytest.fixture
 def slow(config, tmp_path):
-    """(config, names): a reload begins and goes on when the name server answers."""
+    """(config, names): a reload begins, and continues when the name server answers."""
     with slow_names(tmp_path) as names:
         yield config, names
 
 
 def test_all_else_goes_on_meanwhile(lab, slow):
-    """Other requests are answered at once, arming works, sessions are served."""
+    """The program answers other requests at once, arms, and serves sessions."""
     config, names = slow
     config.acme.close()
     acme, metrics = free_port(), free_port()

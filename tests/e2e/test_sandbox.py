@@ -164,7 +164,7 @@ def command_line(acme, https, port):
 
 
 def test_run_directory(lab):
-    """The service manager names the run directory; the debug log says what may be read and written."""
+    """The service manager sets the run directory; the debug log lists what may be read and written."""
     folder = lab.directory / "run"
     folder.mkdir()
     router = lab.router(*lab.backends(), env={"RUNTIME_DIRECTORY": str(folder)})
@@ -173,7 +173,7 @@ def test_run_directory(lab):
 
 
 def test_large_buffer_is_told(lab):
-    """Above net.core.wmem_max a socket's buffer takes a capability, which is there for listeners only."""
+    """A socket buffer above net.core.wmem_max needs a capability, which only the set-up has, for listeners."""
     router = lab.router(*lab.backends(), "--buffer", "64M")
     assert router.find(r"--buffer 67108864: buffering \d+ bytes per backend connection instead of 16777216, because net\.core\.[rw]mem_max is")
     assert not lab.router(*lab.backends()).find("--buffer")

@@ -61,7 +61,7 @@ def test_user(units, tmp_path):
 
 
 def test_start_as_the_unit_says(lab, units, manager):
-    """Its user, capabilities and filter allow the complete set-up, with all stages of the sandbox."""
+    """Its user, capabilities and filter permit the complete set-up, with all stages of the sandbox."""
     if is_sanitized():
         pytest.skip("LeakSanitizer takes ptrace(2), which no unit allows")
     acme, https = lab.backends()

@@ -182,7 +182,7 @@ def test_idle_behind_a_stateful_firewall(lab, veth):
         client.send_split(hello, 1000)
         server = plain.served(hello)
         pause(12)  # nf_conntrack_tcp_timeout_close is 10
-        client.send(b"request")  # who speaks first from our side would have it tracked anew
+        client.send(b"request")  # if our side sent first, it would be tracked again
         assert server.read(7) == b"request"
         exchange(client, server)
     assert plain.totals()["takeovers"] == 1

@@ -94,7 +94,7 @@ CASES = {
 
 @pytest.fixture
 def raw(tun):
-    peer = RawPeer(tun, wrap_at=H // 2)  # sequence numbers begin anew within the hello
+    peer = RawPeer(tun, wrap_at=H // 2)  # sequence numbers wrap within the hello
     yield peer
     peer.reset()
 

@@ -34,7 +34,7 @@ def plain(shared_plain):
 
 @pytest.fixture
 def raw(tun):
-    peer = RawPeer(tun, wrap_at=70)  # sequence numbers begin anew within the hello
+    peer = RawPeer(tun, wrap_at=70)  # sequence numbers wrap within the hello
     yield peer
     peer.reset()
 

@@ -30,7 +30,7 @@ def ask(address, context, path="/client", namespace=None):
 
 
 class Visitor(threading.Thread):
-    """Asks the server for the client's address until told to stop; another address than its own is a failure."""
+    """Asks the server for the client's address until stopped; any address but its own is a failure."""
 
     def __init__(self, address, authority_file, namespace=None, path="/client"):
         super().__init__(daemon=True)

@@ -95,7 +95,7 @@ class Plain:
         self.router.finish()
         return self.router.totals()
 
-    # Of one that several tests share.
+    # Of an instance that several tests share.
 
     def _counters(self):
         now = status(self.router)

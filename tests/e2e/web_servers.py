@@ -109,7 +109,7 @@ class WebServer:
     def start(self):
         self.child = self.lab.child(*self.command, name=self.kind)
         wait_port(("127.0.0.1", self.port), self.child)
-        # It, and not one that was there before and is about to go: nginx tries again for seconds.
+        # This nginx, and not an earlier one that is about to exit: nginx retries for seconds.
         wait_until(lambda: f"pid={self.child.pid}," in run("ss", "-Htlnp", f"sport = :{self.port}"), 10,
                    f"{self.kind} on port {self.port}")
 
