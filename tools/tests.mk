@@ -63,7 +63,7 @@ $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_OBJS) $(LIBS_DOWN)
 $(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/bpf/%.skel.h $(OUT)/hello.a $(OUT)/base.a
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -Itests -o $@ $< $(OUT)/hello.a $(OUT)/base.a $$(pkg-config --cflags --libs cmocka) $(LIBBPF_LIBS)
 
-# Each takes a second at most; one that hangs is ended.
+# tools/suite ends a program that hangs.
 check-unit: $(UNIT_TESTS)
 check-engine: $(ENGINE_TESTS)
 check-bpf: $(BPF_TESTS)

@@ -57,7 +57,7 @@ static void test_notify(void **state)
 	capture_begin();
 	notify_service_manager("READY=1");
 	line = capture_end();
-	assert_non_null(strstr(line, " warn cannot tell the service manager \"READY=1\" at "));
+	assert_non_null(strstr(line, " warn cannot send \"READY=1\" to the service manager at "));
 	assert_non_null(strstr(line, "No such file or directory"));
 
 	snprintf(name, sizeof(name), "@alpnbpf-test-%d", getpid());

@@ -32,13 +32,13 @@ void notify_service_manager(const char *message)
 		address.sun_path[0] = '\0';
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience))) {
-		log_warn("cannot tell the service manager \"%s\": %s", message, strerror(errno));
+		log_warn("cannot send \"%s\" to the service manager: %s", message, strerror(errno));
 		descriptor_close(&fd);
 		return;
 	}
 	if (sendto(fd, message, strlen(message), MSG_NOSIGNAL, (const struct sockaddr *)&address,
 		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
-		log_warn("cannot tell the service manager \"%s\" at %s: %s", message, path, strerror(errno));
+		log_warn("cannot send \"%s\" to the service manager at %s: %s", message, path, strerror(errno));
 	close(fd);
 }
 
