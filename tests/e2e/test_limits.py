@@ -120,13 +120,13 @@ def more_addresses(veth):
     for address in (same, other):
         run(*inside, "ip", "addr", "add", f"{address}/64", "dev", "e2e-cli", "nodad")
     run("ip", "-6", "route", "add", "fd00:77:9::/64", "dev", "e2e-srv")
-    yield same, other
+    yield same, other  # named first by a test: its connections end before their addresses go
     run("ip", "-6", "route", "del", "fd00:77:9::/64", "dev", "e2e-srv")
     for address in (same, other):
         run(*inside, "ip", "addr", "del", f"{address}/64", "dev", "e2e-cli")
 
 
-def test_max_per_source_counts_ipv6_by_64(lab, plane, veth, more_addresses):
+def test_max_per_source_counts_ipv6_by_64(more_addresses, lab, plane, veth):
     """A customer has a /64, and any number of addresses in it."""
     same, other = more_addresses
     acme, https = lab.backends()

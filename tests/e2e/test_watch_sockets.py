@@ -37,7 +37,7 @@ def routed(veth):
 
 
 @pytest.mark.parametrize("family", ROUTED)
-def test_an_address_of_a_routed_prefix(lab, veth, routed, family):
+def test_an_address_of_a_routed_prefix(routed, lab, veth, family):
     """The web server has it by listening on every address; our socket must bind to it."""
     host = {4: "0.0.0.0", 6: "::"}[family]
     web = lab.listener(host=host, port=443)
@@ -65,7 +65,8 @@ def test_a_server_that_spoke_first(lab, veth, ends):
         else:
             server.send(b"welcome")
             assert client.read(7) == b"welcome"
-        wait_until(lambda: "unacked" not in run("ss", "-Htin", "sport = 443"), 5, "it to be acknowledged")
+        wait_until(lambda: "unacked" not in run("ss", "-Htin", "sport = 443", "and", f"dport = :{client.local[1]}"),
+                   5, "it to be acknowledged")
         client.send(acme_hello() + noise(5000))
         assert server.read(H + 5000) == acme_hello() + noise(5000)
         assert acme.untouched()
