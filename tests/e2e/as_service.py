@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """
 Runs a command as a service manager would start it:
-as_service.py [--fds N,N] [--watchdog USEC] [--filter CALL,CALL] -- COMMAND ...
-Moves the descriptors to 3, 4, ...; LISTEN_PID and WATCHDOG_PID are the command's. The filter allows only these system calls.
+as_service.py [--fds N,N] [--watchdog USEC] [--filter CALL,CALL] [--refuse CALL,CALL] -- COMMAND ...
+Moves the descriptors to 3, 4, ...; LISTEN_PID and WATCHDOG_PID are the command's. --filter allows only these system calls,
+--refuse all others.
 """
 import argparse
 import ctypes
@@ -48,13 +49,13 @@ def allowed_by(unit):
     return allowed | expand(["@default"], groups)
 
 
-def load_filter(allowed):
+def load_filter(names, these, others):
     seccomp = ctypes.CDLL("libseccomp.so.2")
     seccomp.seccomp_init.restype = ctypes.c_void_p
-    context = ctypes.c_void_p(seccomp.seccomp_init(ctypes.c_uint32(ERRNO_EPERM)))
-    for name in allowed:
+    context = ctypes.c_void_p(seccomp.seccomp_init(ctypes.c_uint32(others)))
+    for name in names:
         number = seccomp.seccomp_syscall_resolve_name(name.encode())
-        if number >= 0 and seccomp.seccomp_rule_add_array(context, ctypes.c_uint32(ALLOW), number, 0, None):
+        if number >= 0 and seccomp.seccomp_rule_add_array(context, ctypes.c_uint32(these), number, 0, None):
             raise OSError(f"seccomp: no rule for {name}")
     ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if seccomp.seccomp_load(context):
@@ -66,6 +67,7 @@ def main():
     parser.add_argument("--fds", type=lambda text: [int(fd) for fd in text.split(",")], default=[])
     parser.add_argument("--watchdog", type=int)
     parser.add_argument("--filter")
+    parser.add_argument("--refuse")
     parser.add_argument("command", nargs="+")
     arguments = parser.parse_args()
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in arguments.fds]  # out of the way of 3, 4, …
@@ -78,7 +80,9 @@ def main():
     if arguments.watchdog:
         os.environ.update(WATCHDOG_PID=str(os.getpid()), WATCHDOG_USEC=str(arguments.watchdog))
     if arguments.filter:
-        load_filter(arguments.filter.split(","))
+        load_filter(arguments.filter.split(","), ALLOW, ERRNO_EPERM)
+    if arguments.refuse:
+        load_filter(arguments.refuse.split(","), ERRNO_EPERM, ALLOW)
     os.execvp(arguments.command[0], arguments.command)
 
 

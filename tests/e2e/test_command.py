@@ -7,11 +7,14 @@ import json
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
+from as_service import __file__ as AS_SERVICE
 from control import command as alpnbpf
 from hellos import https_hello
+from measures import cpu_share
 from router import BINARY
 from sockets import free_port
 from visitors import ask, client_context
@@ -70,6 +73,22 @@ def test_a_command_that_cannot_be_started(command, code, why):
     assert ended == code and why in error and "ready" not in error
     ended, out, _ = alpnbpf("check", *options)
     assert ended == 1 and f"FAIL command: {command[0]}: " in out
+
+
+def test_a_start_that_fails_waits_for_the_command(lab):
+    """Capabilities cannot be dropped. The command ignores SIGTERM: until it ends, the program has nothing to do."""
+    acme, https = lab.backends()
+    needed = lab.directory / "needed"
+    needed.touch()
+    child = lab.child("sh", "-c", "trap '' TERM; exec \"$@\"", "sh", sys.executable, AS_SERVICE, "--refuse", "capset", "--",
+                      BINARY, "attach", "--acme", acme.endpoint, "--https", https.endpoint, "--listen",
+                      f"127.0.0.1:{free_port()}", "--", "sh", "-c",
+                      f"while test -e {needed} && kill -0 $PPID; do sleep 0.1; done")
+    child.wait_line("cannot drop privileges: capabilities: Operation not permitted")
+    child.wait_line("sending SIGTERM to sh")
+    share = cpu_share(child)
+    needed.unlink()
+    assert child.wait() == 1 and share < 0.1
 
 
 def test_no_command_after_the_dashes():

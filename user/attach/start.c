@@ -111,14 +111,16 @@ int attach_start(struct attach *attach)
 				  .attaches = attach->program.engine.steer.watch.is_ready,
 				  .child = attach->child.pid};
 	struct sentence why;
-	int error = sandbox_enter(&sandbox, &why);
+	int error;
 
+	/* First, because the main loop looks at it even if privileges cannot be dropped. */
+	watchdog_open(&attach->watchdog, attach->program.engine.worker_count);
+	error = sandbox_enter(&sandbox, &why);
 	if (error) {
 		log_error("cannot drop privileges: %s", why.text);
 		return error;
 	}
 	warn_of_buffers(&attach->program.options);
 	warn_of_unix_backends(&attach->program.options);
-	watchdog_open(&attach->watchdog, attach->program.engine.worker_count);
 	return start_workers(attach);
 }
