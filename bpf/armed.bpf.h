@@ -26,7 +26,9 @@ static __noinline bool is_armed(void)
 		return false;
 	if (now->always || now->untracked_listeners != now->untracked_gone)
 		return true;
-	before = __sync_fetch_and_add(&state.arrivals, 0) + now->found; /* a barrier: read before the slots */
+	/* The addition is a barrier: both are read before the slots, also by a CPU that reorders loads. */
+	before = now->found;
+	before += __sync_fetch_and_add(&state.arrivals, 0);
 	for (__u32 i = 0; i < STEER_LISTENERS; i++) {
 		__u32 key = i; /* older verifiers lose track of a counter whose address is taken */
 		struct bpf_sock *sk = bpf_map_lookup_elem(&alpnbpf_acme, &key);

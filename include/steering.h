@@ -103,14 +103,22 @@ struct steer_state {
 	/* sock_ops */
 	__u64 arrivals;
 	__u64 untracked_listeners;
-	/* sk_lookup */
+	/* sk_lookup and the watch, in is_armed() */
 	__u64 cleared;
+	/* sk_lookup */
 	__u64 steered; /* connections assigned to the private listeners */
 	/* the watch, including its part in sock_ops */
-	__u64 untakable;       /* connections that should have been taken over but could not be */
-	__u32 takeovers_begun; /* entries added to `alpnbpf_taken` so far */
-	/* user space, the worker that takes over */
-	__u32 takeovers_ended; /* entries removed; see steer_takeovers_pending() */
+	__u64 untakable; /* connections that should have been taken over but could not be */
+	/* Programs read both at once: see steer_takeovers_pending(). */
+	union {
+		struct {
+			/* the watch */
+			__u32 takeovers_begun; /* entries added to `alpnbpf_taken` so far */
+			/* user space, the worker that takes over */
+			__u32 takeovers_ended; /* entries removed */
+		};
+		__u64 takeovers;
+	};
 	/* user space, the main thread */
 	__u64 found; /* times it filled slots with existing listeners */
 	__u64 untracked_gone;
@@ -125,14 +133,15 @@ struct steer_state {
 
 /*
  * The number of connections that are being taken over; the server must not get their packets. Reads `takeovers_ended`
- * first, so that a result of 0 is right for that moment.
+ * first, so that a result of 0 is right for that moment. Programs have no cheap barrier between two loads: they read
+ * both counts in one, and learn only whether the number is 0.
  */
 static inline __u32 steer_takeovers_pending(const struct steer_state *state)
 {
 #ifdef __bpf__
-	__u32 ended = *(const volatile __u32 *)&state->takeovers_ended;
+	__u64 both = *(const volatile __u64 *)&state->takeovers;
 
-	return *(const volatile __u32 *)&state->takeovers_begun - ended;
+	return (__u32)both - (__u32)(both >> 32);
 #else
 	__u32 ended = __atomic_load_n(&state->takeovers_ended, __ATOMIC_SEQ_CST);
 
