@@ -6,7 +6,8 @@
  *     the kernel                  attaching and detaching the watch, listing the listeners of a port: milliseconds
  *     the process of a listener   a search of /proc, 100 ms at most: each time the ACME client arms us, and
  *                                 when a reload finds a port in use
- *     a reload that takes effect  a few system calls per new listener and worker
+ *     a reload that takes effect  a few system calls per new listener and worker; if the port of --acme or --https
+ *                                 has changed, a walk over the open files of all processes: half a second per million
  *     a trace                     256 records, then other work comes first
  *     a stalled reader            of the log: 1 s, and not again for 10 s; the service manager: 1 s per datagram
  *
