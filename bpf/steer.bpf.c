@@ -4,8 +4,9 @@
  *
  *   alpnbpf_steer          sk_lookup, network namespace     new connections (lookup.bpf.h)
  *   alpnbpf_events         sock_ops, cgroup root            new listeners (arrivals.bpf.h), own connections
- *                                                           (own_connections.bpf.h), sockets of partial hellos
+ *                                                           (own_connections.bpf.h), new sockets (watch.bpf.h)
  *   alpnbpf_watch          cgroup_skb/ingress, cgroup root  reads hellos in passing, while armed (watch.bpf.h)
+ *   alpnbpf_hush           cgroup_skb/egress, cgroup root   holds back packets of sockets taken over (hush.bpf.h)
  *   alpnbpf_peer4, _peer6  getpeername, cgroup root         shows the web server its clients (peername.bpf.h)
  *   alpnbpf_pending        tc, test runs only               counts connections that are not accepted yet
  */
@@ -13,6 +14,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "arrivals.bpf.h"
+#include "hush.bpf.h"
 #include "lookup.bpf.h"
 #include "own_connections.bpf.h"
 #include "peername.bpf.h"
@@ -37,7 +39,7 @@ int alpnbpf_events(struct bpf_sock_ops *ops)
 	} else {
 		remote_end(ops, &ends.from);
 		local_end(ops, &ends.to);
-		give_hello_to_socket(ops, &ends);
+		finish_beginning(ops, &ends);
 	}
 	return 1;
 }

@@ -16,20 +16,20 @@
 
 enum { LET_THROUGH = 1, DROP = 0 }; /* results of cgroup_skb/ingress */
 
-/* Records of struct steer_takeover; the worker that takes over reads them. */
+/* Records of struct steer_takeover; the worker that takes over reads them. A usual hello needs 0.5 to 2 KB. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 512 * 1024);
+	__uint(max_entries, 2 * 1024 * 1024);
 } alpnbpf_takeovr SEC(".maps");
 
 /*
- * Connections that are being taken over: packets from the client are dropped, and it will retransmit them. The watch
- * adds entries, user space removes them.
+ * Connections that are being taken over: packets from the client are dropped, and it will retransmit them; so are
+ * packets from the server's socket (hush.bpf.h). The watch adds entries, user space removes them.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1024);
+	__uint(max_entries, 4096);
 	__type(key, struct steer_connection);
 	__type(value, __u8);
 } alpnbpf_taken SEC(".maps");
@@ -61,71 +61,99 @@ static __always_inline bool can_take_over(const struct bpf_sock *sk, const struc
 	bool silent = agreed->deferred ||
 		      (!counts->data_segs_out && (sk->state == BPF_TCP_ESTABLISHED || sk->state == BPF_TCP_SYN_RECV));
 
-	if (!sk->bound_dev_if && !link_local && !agreed->mptcp && silent && segment->ack == agreed->next)
+	if (agreed->mptcp)
+		count_untakable(STEER_UNTAKABLE_MPTCP);
+	else if (!silent)
+		count_untakable(STEER_UNTAKABLE_ANSWERED);
+	else if (link_local || sk->bound_dev_if)
+		count_untakable(STEER_UNTAKABLE_DEVICE);
+	else
 		return true;
-	__sync_fetch_and_add(&state.untakable, 1);
 	return false;
 }
 
 /* Fills everything except the bytes. */
-static __always_inline void describe_takeover(struct __sk_buff *skb, const struct segment *segment,
-					      const struct partial_hello *hello, const struct steer_agreed *agreed,
+static __always_inline void describe_takeover(struct __sk_buff *skb, const struct segment *segment, __u32 first,
+					      __u32 passed, const struct steer_agreed *agreed,
 					      struct steer_takeover *record)
 {
 	record->ends = segment->ends;
 	record->ifindex = skb->ifindex;
-	record->first = hello->first;
-	record->passed = hello->next;
+	record->first = first;
+	record->passed = passed;
 	record->acknowledged = segment->ack;
 	record->window = (__u32)segment->window << (agreed->window_scaling ? agreed->send_scale & 15 : 0);
 	record->agreed = *agreed;
 }
 
-/* Writes the record: the stored bytes of the hello, then the segment without its first `skip` bytes. */
-static __noinline int take_over(struct __sk_buff *skb, const struct segment *segment, const struct partial_hello *hello,
-				const struct steer_agreed *agreed, __u32 skip)
+/* Appends early bytes, which follow `end`; they are at the same place in `kept`. Returns the new end. */
+static __noinline __u32 append_early(struct steer_takeover *record, const struct partial_hello *hello, __u32 end)
 {
-	__u32 kept = segment->seq + skip - hello->first, piece = segment->length - skip;
-	bool brief = kept == 0 && piece <= STEER_BRIEF_MAX;
-	struct steer_takeover *record;
-	__u8 one = 1;
-	long failed;
+	__u32 at = end - hello->first, more = hello->early_end - end;
 
-	if (brief)
-		record = bpf_ringbuf_reserve(&alpnbpf_takeovr, STEER_BRIEF_SIZE, 0);
-	else
-		record = bpf_ringbuf_reserve(&alpnbpf_takeovr, sizeof(*record), 0);
-	if (!record)
-		return DROP; /* the client retransmits it */
-	describe_takeover(skb, segment, hello, agreed, record);
-	if (brief) {
-		record->kept_length = 0;
-		record->piece_length = (__u16)piece;
-		failed =
-			bpf_skb_load_bytes(skb, segment->offset + skip, record->piece, bounded(piece, STEER_BRIEF_MAX));
-	} else {
-		if (piece > STEER_PIECE_MAX)
-			piece = STEER_PIECE_MAX;
-		record->kept_length = (__u16)kept;
-		record->piece_length = (__u16)piece;
-		asm volatile("" : "+r"(kept)); /* older verifiers forget bounds checked before this */
-		failed =
-			kept > STEER_KEPT_MAX || bpf_probe_read_kernel(record->kept, kept, hello->kept) ||
-			bpf_skb_load_bytes(skb, segment->offset + skip, record->piece, bounded(piece, STEER_PIECE_MAX));
-	}
-	if (failed)
-		goto discard;
+	asm volatile("" : "+r"(at), "+r"(more)); /* older verifiers know only the bounds checked after this */
+	if (!early_follows(hello, end) || at >= STEER_KEPT_AT || more > STEER_PIECE_MAX || !more)
+		return end;
+	if (bpf_probe_read_kernel(record->bytes + at, bounded(more, STEER_PIECE_MAX), hello->kept + at))
+		return end;
+	return end + more;
+}
+
+/*
+ * Fills the record's bytes: the stored bytes of the hello, then the segment without its first `skip` bytes, then what
+ * came early. False if they cannot be read.
+ */
+static __noinline bool fill_takeover(struct __sk_buff *skb, const struct segment *segment,
+				     const struct partial_hello *hello, struct steer_takeover *record, __u32 skip)
+{
+	__u32 kept = segment->seq + skip - hello->first, piece = segment->length - skip, end;
+
+	if (piece > STEER_PIECE_MAX)
+		piece = STEER_PIECE_MAX;
+	record->kept_length = (__u16)kept;
+	asm volatile("" : "+r"(kept)); /* older verifiers forget bounds checked before this */
+	if (kept > STEER_KEPT_MAX || bpf_probe_read_kernel(record->bytes, kept, hello->kept) ||
+	    bpf_skb_load_bytes(skb, segment->offset + skip, record->bytes + kept, bounded(piece, STEER_PIECE_MAX)))
+		return false;
+	end = append_early(record, hello, segment->seq + skip + piece);
+	record->length = (__u16)(end - hello->first);
+	return true;
+}
+
+/*
+ * Publishes the record: the connection is being taken over. False if there is no room for it: the segment must be
+ * dropped, and the client retransmits it.
+ */
+static __noinline bool publish_takeover(struct steer_takeover *record)
+{
+	__u32 size = (__u32) __builtin_offsetof(struct steer_takeover, bytes) + record->length;
+	__u8 one = 1;
+
 	/* Count first, so that a program that reads 0 pending takeovers is right. */
 	__sync_fetch_and_add(&state.takeovers_begun, 1);
-	if (bpf_map_update_elem(&alpnbpf_taken, &segment->ends, &one, BPF_NOEXIST)) {
+	if (bpf_map_update_elem(&alpnbpf_taken, &record->ends, &one, BPF_NOEXIST)) {
 		__sync_fetch_and_add(&state.takeovers_begun, -1);
-		goto discard;
+		__sync_fetch_and_add(&state.late[STEER_LATE_TABLE], 1);
+		return false;
 	}
-	bpf_ringbuf_submit(record, 0);
-	return DROP;
-discard:
-	bpf_ringbuf_discard(record, 0);
-	return DROP;
+	asm volatile("" : "+r"(size));
+	if (size <= sizeof(*record) && bpf_ringbuf_output(&alpnbpf_takeovr, record, size, 0) == 0)
+		return true;
+	bpf_map_delete_elem(&alpnbpf_taken, &record->ends);
+	__sync_fetch_and_add(&state.takeovers_begun, -1);
+	__sync_fetch_and_add(&state.late[STEER_LATE_RING], 1);
+	return false;
+}
+
+static __always_inline bool take_over(struct __sk_buff *skb, const struct segment *segment,
+				      const struct partial_hello *hello, const struct steer_agreed *agreed, __u32 skip)
+{
+	struct scratch *scratch = own_scratch();
+
+	if (!scratch)
+		return false;
+	describe_takeover(skb, segment, hello->first, segment->seq + skip, agreed, &scratch->record);
+	return fill_takeover(skb, segment, hello, &scratch->record, skip) && publish_takeover(&scratch->record);
 }
 
 #endif

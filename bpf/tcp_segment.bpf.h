@@ -8,6 +8,7 @@
 #include "endpoint.bpf.h"
 
 #define IPPROTO_TCP  6
+#define TCPHDR_FIN   0x01
 #define TCPHDR_SYN   0x02
 #define TCPHDR_RST   0x04
 #define TCPHDR_ACK   0x10

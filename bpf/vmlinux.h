@@ -13,8 +13,13 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct netns_ipv4 {
+	int sysctl_max_syn_backlog;
+};
+
 struct net {
 	__u64 net_cookie;
+	struct netns_ipv4 ipv4;
 };
 
 struct in6_addr {
@@ -44,10 +49,11 @@ struct sock {
 	struct {
 		int len; /* bytes of truesize that arrived while a process held the lock */
 	} sk_backlog;
-	int sk_rcvbuf;        /* bytes of truesize the receive queue may hold */
-	int sk_sndbuf;        /* bytes of truesize the send queue may hold */
-	int sk_wmem_queued;   /* bytes of truesize it holds */
-	__u32 sk_ack_backlog; /* of a listener: connections not accepted yet */
+	int sk_rcvbuf;            /* bytes of truesize the receive queue may hold */
+	int sk_sndbuf;            /* bytes of truesize the send queue may hold */
+	int sk_wmem_queued;       /* bytes of truesize it holds */
+	__u32 sk_ack_backlog;     /* of a listener: connections not accepted yet */
+	__u32 sk_max_ack_backlog; /* of a listener: how many may wait */
 	__u16 sk_protocol;
 };
 
@@ -73,6 +79,7 @@ struct inet_connection_sock {
 
 /* The options that the two SYNs agreed on. */
 struct tcp_options_received {
+	__u32 ts_recent; /* the peer's latest timestamp */
 	__u16 tstamp_ok : 1, wscale_ok : 1, sack_ok : 3, snd_wscale : 4, rcv_wscale : 4;
 	__u16 mss_clamp;
 };
@@ -93,11 +100,14 @@ struct tcp_sock {
 struct request_sock {
 	struct sock_common __req_common;
 	__u16 mss;
+	__u8 num_timeout : 7; /* retransmissions of the SYN-ACK */
+	__u32 ts_recent;      /* the client's timestamp */
 };
 
 struct inet_request_sock {
 	struct request_sock req;
 	__u16 snd_wscale : 4, rcv_wscale : 4, tstamp_ok : 1, sack_ok : 1, wscale_ok : 1;
+	__u32 ir_mark; /* the future socket's SO_MARK */
 };
 
 struct tcp_request_sock {
@@ -105,7 +115,13 @@ struct tcp_request_sock {
 	__u32 rcv_isn;
 	__u32 snt_isn;
 	__u32 ts_off;
-	bool is_mptcp; /* as in struct tcp_sock */
+	bool is_mptcp; /* the listener is MPTCP's; the field may be missing */
+};
+
+/* A request to an MPTCP listener. What the client's SYN asked for. */
+struct mptcp_subflow_request_sock {
+	struct tcp_request_sock sk;
+	__u16 mp_capable : 1, mp_join : 1;
 };
 
 struct sk_buff {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The watch: reads ClientHellos in passing, on their way to the web server; attached while armed. It never changes a
- * packet. It does not touch connections that are for the web server; it drops the packets of a connection for another
- * route, which user space takes over (struct steer_takeover).
+ * packet. It does not touch connections that are for the web server, but for holding them (hold.bpf.h); it drops the
+ * packets of a connection for another route, which user space takes over (struct steer_takeover).
  *
- * It sees packets before TCP orders them: a segment of a hello that arrives out of order is dropped, as the network
- * might drop it, and is retransmitted.
+ * It sees packets before TCP does. It reads only what TCP will accept (acceptable.bpf.h), and lets everything else
+ * through unread.
  */
 #ifndef ALPNBPF_WATCH_BPF_H
 #define ALPNBPF_WATCH_BPF_H
@@ -13,8 +13,10 @@
 #include <bpf/bpf_helpers.h>
 
 #include "addresses.bpf.h"
+#include "acceptable.bpf.h"
 #include "agreed.bpf.h"
 #include "armed.bpf.h"
+#include "hold.bpf.h"
 #include "own_connections.bpf.h"
 #include "partial_hello.bpf.h"
 #include "state.bpf.h"
@@ -49,54 +51,95 @@ static __always_inline bool is_here(struct tcp_sock *tcp)
 	return tcp->inet_conn.icsk_inet.sk.__sk_common.skc_net.net->net_cookie == netns_cookie;
 }
 
+/* A connection whose first bytes are being read. */
+struct beginning {
+	struct steer_agreed agreed;
+	bool is_known; /* `agreed` is filled; else the segment brings a SYN cookie, and TCP decides whether it is right
+			*/
+};
+
+/* What sock_ops has to do, if the segment creates a socket (finish_beginning). */
+static __always_inline int let_through_then(struct __sk_buff *skb, const struct segment *segment,
+					    struct scratch *scratch, __u32 after)
+{
+	if (after == AFTER_STORE)
+		take_place(skb, &segment->ends);
+	scratch->record.ends = segment->ends;
+	scratch->after = after;
+	return LET_THROUGH;
+}
+
+/*
+ * The first segment of a connection from a SYN cookie. There is nothing that could be taken over before TCP has made
+ * the socket, with the hello: sock_ops takes over that, and its answers are held back.
+ */
+static __always_inline int take_over_later(struct __sk_buff *skb, const struct segment *segment,
+					   struct scratch *scratch)
+{
+	struct steer_agreed none = {};
+
+	describe_takeover(skb, segment, segment->seq, segment->seq + segment->length, &none, &scratch->record);
+	if (!fill_takeover(skb, segment, &scratch->hello, &scratch->record, 0))
+		return LET_THROUGH;
+	return let_through_then(skb, segment, scratch, AFTER_TAKE_OVER);
+}
+
+/* Stores the hello with its socket. */
+static __always_inline int store_hello(struct __sk_buff *skb, struct bpf_sock *sk, const struct segment *segment,
+				       struct scratch *scratch)
+{
+	struct partial_hello *stored;
+
+	if (sk->state == BPF_TCP_LISTEN)
+		return let_through_then(skb, segment, scratch, AFTER_STORE);
+	take_place(skb, &segment->ends);
+	stored = bpf_sk_storage_get(&alpnbpf_partial, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (stored)
+		bpf_probe_read_kernel(stored, sizeof(*stored), &scratch->hello);
+	else /* rather miss a validation than lose a connection to the server */
+		count_untakable(STEER_UNTAKABLE_MEMORY);
+	return LET_THROUGH;
+}
+
 /* Handles the first bytes of a connection. */
 static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp,
 					 const struct bpf_tcp_sock *counts, const struct segment *segment)
 {
-	struct partial_hello *hello, *with_socket;
-	struct steer_agreed agreed = {};
-	__u32 zero = 0, skip = 0;
+	struct scratch *scratch = own_scratch();
+	struct beginning beginning = {.is_known = true};
+	struct progress progress;
+	__u32 skip = 0, timeouts = 0;
 
-	hello = bpf_map_lookup_elem(&alpnbpf_scratch, &zero);
-	if (!hello)
+	if (!scratch)
 		return LET_THROUGH;
-	if (sk->state == BPF_TCP_LISTEN) {
-		if (!agreed_with_request(skb, segment, &agreed))
-			return LET_THROUGH; /* from a SYN cookie: there is no request */
-	} else {
-		agreed_with_socket(tcp, counts, &agreed);
-	}
-	if ((__s32)(segment->seq - agreed.expected) < 0)
+	if (sk->state == BPF_TCP_LISTEN)
+		beginning.is_known = agreed_with_request(skb, segment, &beginning.agreed, &timeouts);
+	else
+		agreed_with_socket(tcp, sk, counts, &beginning.agreed);
+	if (!beginning.is_known)
+		beginning.agreed.expected = segment->seq;
+	else if (!counts->data_segs_out && !is_acceptable(skb, segment, &beginning.agreed))
 		return LET_THROUGH;
-	/* Bytes before it are missing, or are in the backlog while the server's process holds the socket. */
-	if (segment->seq != agreed.expected)
-		return !agreed.deferred && tcp->inet_conn.icsk_inet.sk.sk_backlog.len ? LET_THROUGH : DROP;
-	begin_hello(hello, segment);
-	switch (read_hello(skb, segment, hello, &skip)) {
-	case READ_DECIDED:
-	case READ_NOTHING_NEW:
+	if ((__s32)(segment->seq - beginning.agreed.expected) < 0)
 		return LET_THROUGH;
-	case READ_TOO_EARLY:
-		return DROP;
+	begin_hello(&scratch->hello, beginning.agreed.expected);
+	progress = (struct progress){.expected = beginning.agreed.expected};
+	switch (read_hello(skb, segment, &scratch->hello, &progress, &skip)) {
+	case READ_EARLY:
 	case READ_KEPT:
+		return store_hello(skb, sk, segment, scratch);
+	case READ_TAKE_OVER:
 		break;
 	default:
-		if (!can_take_over(sk, counts, segment, &agreed))
-			return LET_THROUGH;
-		return take_over(skb, segment, hello, &agreed, 0);
-	}
-	if (agreed.deferred) {
-		hello->ends = segment->ends;
-		hello->busy = 1; /* for give_hello_to_socket() */
 		return LET_THROUGH;
 	}
-	with_socket = bpf_sk_storage_get(&alpnbpf_partial, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!with_socket) { /* no memory: rather miss a validation than lose a connection to the server */
-		__sync_fetch_and_add(&state.untakable, 1);
+	if (!beginning.is_known)
+		return take_over_later(skb, segment, scratch);
+	if (!can_take_over(sk, counts, segment, &beginning.agreed))
 		return LET_THROUGH;
-	}
-	bpf_probe_read_kernel(with_socket, sizeof(*with_socket), hello);
-	return LET_THROUGH;
+	return take_over(skb, segment, &scratch->hello, &beginning.agreed, skip) || asks_for_acme(&scratch->hello.trial)
+		       ? DROP
+		       : LET_THROUGH;
 }
 
 /* Handles further bytes of a hello. */
@@ -104,34 +147,51 @@ static __always_inline int look_at_next(struct __sk_buff *skb, struct bpf_sock *
 					const struct bpf_tcp_sock *counts, const struct segment *segment,
 					struct partial_hello *hello)
 {
+	struct progress progress = {.expected = counts->rcv_nxt,
+				    .has_backlog = tcp->inet_conn.icsk_inet.sk.sk_backlog.len != 0};
 	struct steer_agreed agreed = {};
 	__u32 skip = 0;
-	int verdict = DROP;
 
-	if (__sync_fetch_and_add(&hello->busy, 1)) {
-		__sync_fetch_and_add(&hello->busy, -1);
-		return DROP;
-	}
-	switch (read_hello(skb, segment, hello, &skip)) {
-	case READ_TOO_EARLY:
+	agreed_with_socket(tcp, sk, counts, &agreed);
+	if (!counts->data_segs_out && !is_acceptable(skb, segment, &agreed))
+		return LET_THROUGH;
+	switch (read_hello(skb, segment, hello, &progress, &skip)) {
+	case READ_OUT_OF_STEP:
+		count_untakable(STEER_UNTAKABLE_OUT_OF_STEP);
 		break;
 	case READ_DECIDED:
-		bpf_sk_storage_delete(&alpnbpf_partial, sk);
-		return LET_THROUGH;
-	case READ_NOTHING_NEW:
-	case READ_KEPT:
-		verdict = LET_THROUGH;
+		break;
+	case READ_TAKE_OVER:
+		if (!can_take_over(sk, counts, segment, &agreed))
+			break;
+		if (take_over(skb, segment, hello, &agreed, skip) || asks_for_acme(&hello->trial))
+			return DROP;
 		break;
 	default:
-		agreed_with_socket(tcp, counts, &agreed);
-		if (!can_take_over(sk, counts, segment, &agreed)) {
-			bpf_sk_storage_delete(&alpnbpf_partial, sk);
-			return LET_THROUGH;
-		}
-		verdict = take_over(skb, segment, hello, &agreed, skip);
+		return LET_THROUGH;
 	}
+	bpf_sk_storage_delete(&alpnbpf_partial, sk);
+	return LET_THROUGH;
+}
+
+/* Packets of a connection come one after the other, unless they change the CPU: then the second finds it busy. */
+static __always_inline int look_at_next_alone(struct __sk_buff *skb, struct bpf_sock *sk, struct tcp_sock *tcp,
+					      const struct bpf_tcp_sock *counts, const struct segment *segment,
+					      struct partial_hello *hello)
+{
+	int verdict = DROP;
+
+	if (__sync_fetch_and_add(&hello->busy, 1) == 0)
+		verdict = look_at_next(skb, sk, tcp, counts, segment, hello);
 	__sync_fetch_and_add(&hello->busy, -1);
 	return verdict;
+}
+
+/* Of a connection that is not being taken over, and whose first bytes have not been read yet. */
+static __always_inline bool should_look(const struct bpf_sock *sk, const struct segment *segment)
+{
+	return *(volatile __u32 *)&state.watching && !bpf_sk_storage_get(&alpnbpf_ownsock, (void *)sk, NULL, 0) &&
+	       is_armed() && is_watched(segment);
 }
 
 SEC("cgroup_skb/ingress")
@@ -157,51 +217,77 @@ int alpnbpf_watch(struct __sk_buff *skb)
 	if (!counts)
 		return LET_THROUGH;
 	hello = bpf_sk_storage_get(&alpnbpf_partial, sk, NULL, 0);
-	/* Most packets end here: after the hello, or without payload. */
+	/* Most packets end here, because the hello was read. */
 	if (!hello && !pending && (counts->bytes_received || !*(volatile __u32 *)&state.watching))
 		return LET_THROUGH;
-	if (!read_segment(skb, &segment) || (!pending && !segment.length))
+	if (!read_segment(skb, &segment) ||
+	    (!pending && !segment.length && !is_bare_acknowledgement(sk, &segment) && !counts->data_segs_out))
 		return LET_THROUGH;
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp || !is_here(tcp) || !read_addresses(skb, &segment))
 		return LET_THROUGH;
 	if (pending && is_being_taken(&segment.ends))
 		return segment.flags & TCPHDR_RST ? LET_THROUGH : DROP;
-	if (!segment.length || (segment.flags & (TCPHDR_SYN | TCPHDR_RST | TCPHDR_ACK)) != TCPHDR_ACK)
+	if ((segment.flags & (TCPHDR_SYN | TCPHDR_RST | TCPHDR_ACK)) != TCPHDR_ACK)
 		return LET_THROUGH;
-	/* The watch has ended, or another CPU has let more bytes through: the connection stays with the server. */
-	if (hello && (!*(volatile __u32 *)&state.watching || (__s32)(counts->rcv_nxt - hello->next) > 0)) {
-		bpf_sk_storage_delete(&alpnbpf_partial, sk);
+	if (hello && !segment.length)
 		return LET_THROUGH;
+	if (hello) {
+		/* The watch has ended, or TCP got bytes unread: the connection stays with the server. */
+		if (!*(volatile __u32 *)&state.watching || (__s32)(counts->rcv_nxt - hello->next) > 0) {
+			bpf_sk_storage_delete(&alpnbpf_partial, sk);
+			return LET_THROUGH;
+		}
+		return is_intact(skb, &segment) ? look_at_next_alone(skb, sk, tcp, counts, &segment, hello)
+						: LET_THROUGH;
 	}
-	if (hello)
-		return is_intact(skb, &segment) ? look_at_next(skb, sk, tcp, counts, &segment, hello) : DROP;
-	if (bpf_sk_storage_get(&alpnbpf_ownsock, sk, NULL, 0))
+	if (counts->bytes_received || !should_look(sk, &segment))
 		return LET_THROUGH;
-	if (counts->bytes_received || !*(volatile __u32 *)&state.watching || !is_armed() || !is_watched(&segment))
-		return LET_THROUGH;
-	return is_intact(skb, &segment) ? look_at_first(skb, sk, tcp, counts, &segment) : DROP;
+	if (segment.length)
+		return is_intact(skb, &segment) ? look_at_first(skb, sk, tcp, counts, &segment) : LET_THROUGH;
+	if (sk->state == BPF_TCP_LISTEN)
+		return should_hold(skb, tcp, &segment) ? DROP : LET_THROUGH;
+	/* An answer to bytes of the server's, before any of the client's. */
+	*(volatile __u32 *)&state.speaks_first = 1;
+	return LET_THROUGH;
 }
 
-/* In sock_ops, when a deferred connection gets its socket: this CPU has just read the segment that creates it. */
-static __always_inline void give_hello_to_socket(struct bpf_sock_ops *ops, const struct steer_connection *ends)
+/* From sock_ops, when TCP makes a socket: does what the segment that made it has left to do. */
+static __always_inline void finish_beginning(struct bpf_sock_ops *ops, const struct steer_connection *ends)
 {
-	struct partial_hello *hello, *with_socket;
+	struct scratch *scratch = own_scratch();
 	struct bpf_sock *sk = ops->sk;
-	__u32 zero = 0;
+	struct partial_hello *stored;
+	struct bpf_tcp_sock *counts;
+	struct tcp_sock *tcp;
+	__u32 after;
 
-	hello = bpf_map_lookup_elem(&alpnbpf_scratch, &zero);
-	if (!sk || !hello || !hello->busy)
+	if (!sk || !scratch || scratch->after == AFTER_NOTHING)
 		return;
-	hello->busy = 0;
-	if (hello->first != ops->rcv_nxt || !same_end(&hello->ends.from, &ends->from) ||
-	    !same_end(&hello->ends.to, &ends->to))
+	after = scratch->after;
+	scratch->after = AFTER_NOTHING;
+	if (scratch->hello.first != ops->rcv_nxt || !same_end(&scratch->record.ends.from, &ends->from) ||
+	    !same_end(&scratch->record.ends.to, &ends->to))
 		return;
-	with_socket = bpf_sk_storage_get(&alpnbpf_partial, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (with_socket)
-		bpf_probe_read_kernel(with_socket, sizeof(*with_socket), hello);
-	else
-		__sync_fetch_and_add(&state.untakable, 1);
+	if (after == AFTER_STORE) {
+		stored = bpf_sk_storage_get(&alpnbpf_partial, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+		if (stored)
+			bpf_probe_read_kernel(stored, sizeof(*stored), &scratch->hello);
+		else
+			count_untakable(STEER_UNTAKABLE_MEMORY);
+		return;
+	}
+	counts = bpf_tcp_sock(sk);
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!counts || !tcp)
+		return;
+	agreed_with_socket(tcp, sk, counts, &scratch->record.agreed);
+	if (scratch->record.agreed.mptcp) {
+		count_untakable(STEER_UNTAKABLE_MPTCP);
+		return;
+	}
+	scratch->record.agreed.expected = scratch->record.passed;
+	publish_takeover(&scratch->record);
 }
 
 #endif

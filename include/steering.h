@@ -86,6 +86,27 @@ struct steer_found {
 	struct steer_kept kept[STEER_LISTENERS];
 };
 
+/* Why a connection that should have been taken over was left to the web server. */
+enum steer_untakable {
+	STEER_UNTAKABLE_ANSWERED,    /* the server had already sent bytes, or its FIN */
+	STEER_UNTAKABLE_MPTCP,       /* a subflow of MPTCP, which a TCP socket cannot continue */
+	STEER_UNTAKABLE_DEVICE,      /* link-local, or the listener is bound to a device */
+	STEER_UNTAKABLE_MEMORY,      /* no memory to store an incomplete hello */
+	STEER_UNTAKABLE_DISPLACED,   /* newer incomplete hellos needed its place; it may have been for the web server */
+	STEER_UNTAKABLE_OUT_OF_STEP, /* the server's TCP has taken other bytes than those that were read; likewise */
+	STEER_UNTAKABLES
+};
+
+/* Why a segment was dropped and comes again. */
+enum steer_late {
+	STEER_LATE_RING,  /* `alpnbpf_takeovr` is full */
+	STEER_LATE_TABLE, /* `alpnbpf_taken` is full */
+	STEER_LATES
+};
+
+/* Incomplete hellos that are stored at once, STEER_KEPT_MAX bytes each and what the parser needs. */
+#define STEER_PARTIAL_MOST 1024
+
 /*
  * Armed means that some slot of `alpnbpf_acme`, the map of the ACME client's listeners, is filled. Closing a listener
  * empties its slot, so nothing is counted down. `arrivals` and `found` grow after a slot was filled. A program that
@@ -108,7 +129,11 @@ struct steer_state {
 	/* sk_lookup */
 	__u64 steered; /* connections assigned to the private listeners */
 	/* the watch, including its part in sock_ops */
-	__u64 untakable; /* connections that should have been taken over but could not be */
+	__u64 untakable[STEER_UNTAKABLES]; /* hellos that should have been taken over, or may have been, but were not */
+	__u64 late[STEER_LATES];           /* segments dropped for lack of room; the client retransmits them */
+	__u64 held;                        /* acknowledgements held back: see bpf/hold.bpf.h */
+	__u32 partial_hellos;              /* incomplete hellos stored so far */
+	__u32 speaks_first;                /* the web server sends before its clients do: nothing is held */
 	/* Programs read both at once: see steer_takeovers_pending(). */
 	union {
 		struct {
@@ -151,7 +176,7 @@ static inline __u32 steer_takeovers_pending(const struct steer_state *state)
 
 /*
  * What TCP agreed on with a client, and the sequence numbers: from the web server's socket, or from the request if
- * there is no socket yet (TCP_DEFER_ACCEPT).
+ * there is no socket yet (the watch held its acknowledgement, or TCP_DEFER_ACCEPT).
  */
 struct steer_agreed {
 	__u32 expected;       /* sequence number of the next byte that the server's TCP expects */
@@ -159,7 +184,10 @@ struct steer_agreed {
 	__u32 receive_window; /* that the server offered, in bytes */
 	__u32 receive_from;   /* where that window begins */
 	__u32 timestamp_offset;
+	__u32 timestamp_recent; /* the client's latest, for PAWS (RFC 7323 section 5) */
 	__u32 mss;
+	__u32 mark;   /* SO_MARK of the server's socket, or of the one that the request would become */
+	__u32 device; /* interface index that it is bound to. 0: none */
 	__u8 timestamps, sack, window_scaling, send_scale, receive_scale;
 	__u8 deferred; /* a request without a socket */
 	__u8 mptcp;    /* a subflow of MPTCP */
@@ -168,30 +196,27 @@ struct steer_agreed {
 
 /*
  * A record of the ring `alpnbpf_takeovr`: a connection of the web server's to be taken over, because its ClientHello
- * asks for another route, or is too long to be read in passing. From then on, the program drops the client's packets to
- * the server (except a reset), until user space has taken over the connection and removes the entry of `alpnbpf_taken`.
+ * asks for another route, or is too long to be read in passing. From then on, the programs drop the client's packets to
+ * the server (except a reset), and the server's to the client, until user space has taken over the connection and
+ * removes the entry of `alpnbpf_taken`. In the ring it ends after `length` bytes.
  */
 #define STEER_KEPT_AT   3584 /* of a hello in pieces, a piece is kept only if it begins before this byte */
 #define STEER_PIECE_MAX 4096 /* and is at most this long; a power of two */
 #define STEER_KEPT_MAX  (STEER_KEPT_AT + STEER_PIECE_MAX)
+#define STEER_BYTES_MAX (STEER_KEPT_MAX + STEER_PIECE_MAX)
 
 struct steer_takeover {
 	struct steer_connection ends; /* from the client, to the web server's address */
 	__u32 ifindex;                /* of the interface it arrived on; the scope of a link-local client */
-	__u32 first;        /* sequence number of the first byte in `kept`, or in `piece` if nothing is kept */
-	__u32 passed;       /* sequence number of the first byte not let through to the server */
-	__u32 acknowledged; /* sequence number of the next byte we send */
-	__u32 window;       /* the client's, in bytes */
+	__u32 first;                  /* sequence number of bytes[0] */
+	__u32 passed;                 /* sequence number of the first byte not let through to the server, in order */
+	__u32 acknowledged;           /* sequence number of the next byte we send */
+	__u32 window;                 /* the client's, in bytes */
 	struct steer_agreed agreed;
-	__u16 kept_length;  /* bytes that the server's TCP has acknowledged */
-	__u16 piece_length; /* bytes after them, maybe not all; the client retransmits the rest */
-	__u8 piece[STEER_PIECE_MAX];
-	__u8 kept[STEER_KEPT_MAX];
+	__u16 length;      /* of `bytes`; the client retransmits what comes after them */
+	__u16 kept_length; /* how many of these the server's TCP has acknowledged */
+	__u8 bytes[STEER_BYTES_MAX];
 };
-
-/* Most hellos come in one short segment; their records end after this many bytes of `piece`. */
-#define STEER_BRIEF_MAX  2048
-#define STEER_BRIEF_SIZE (__builtin_offsetof(struct steer_takeover, piece) + STEER_BRIEF_MAX)
 
 /* A record of the ring `alpnbpf_arrival`: the ACME client began to listen, or the web server did, untracked. */
 struct steer_arrival {

@@ -286,13 +286,13 @@ def test_a_server_bound_to_its_device(lab, veth):
         server = web.accept()
         assert server.read(H) == acme_hello()
         router.wait_line("warn 1 connections so far could not be taken over and stayed with the web server", 5)
-        assert scrape(metrics)["alpnbpf_untakable_total"] == 1
+        assert scrape(metrics)['alpnbpf_untakable_total{reason="device"}'] == 1
         held = lab.connect(("127.0.0.1", front)).send(acme_hello())
         assert acme.accept().read(H) == acme_hello()
-        assert status(router)["events"]["untakable"] == 1
+        assert status(router)["untakable"]["device"] == 1
         router.terminate()
         router.wait_line("draining", 5)
-        assert scrape(metrics)["alpnbpf_untakable_total"] == 1
+        assert scrape(metrics)['alpnbpf_untakable_total{reason="device"}'] == 1
         held.close()
     client.close()
 

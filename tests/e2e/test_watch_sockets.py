@@ -70,7 +70,7 @@ def test_a_server_that_spoke_first(lab, veth, ends):
         client.send(acme_hello() + noise(5000))
         assert server.read(H + 5000) == acme_hello() + noise(5000)
         assert acme.untouched()
-        assert status(plain.router)["events"]["untakable"] == 1
+        assert status(plain.router)["untakable"]["answered"] == 1
         server.close()
         client.close()
     assert plain.totals()["takeovers"] == 0
@@ -102,7 +102,7 @@ def test_mptcp_stays_the_servers(lab, veth):
         client.send(acme_hello()[100:])
         assert server.read(H) == acme_hello()
         exchange(client, server)
-        assert status(router)["events"]["untakable"] == 1
+        assert status(router)["untakable"]["mptcp"] == 1
         validate(lab.connect((veth.server4, 443), namespace=veth.namespace), acme, acme_hello())
     router.finish()
     assert router.totals()["takeovers"] == 1

@@ -30,7 +30,7 @@ static struct {
 	int queue;
 	uint32_t seq[3]; /* by queue */
 	size_t queued, option_count;
-	uint8_t queue_bytes[STEER_KEPT_MAX + STEER_PIECE_MAX];
+	uint8_t queue_bytes[STEER_BYTES_MAX];
 	struct {
 		uint32_t code, value;
 	} options[4];
@@ -171,9 +171,8 @@ static void check_socket(const struct steer_takeover *takeover)
 	}
 	assert(fd == said.fd && said.repaired && !said.repair);
 	assert(said.seq[1] == takeover->first && said.seq[2] == takeover->acknowledged);
-	assert(said.queued == (size_t)takeover->kept_length + takeover->piece_length);
-	assert(memcmp(said.queue_bytes, takeover->kept, takeover->kept_length) == 0);
-	assert(memcmp(said.queue_bytes + takeover->kept_length, takeover->piece, takeover->piece_length) == 0);
+	assert(said.queued == takeover->length);
+	assert(memcmp(said.queue_bytes, takeover->bytes, takeover->length) == 0);
 	for (size_t i = 0; i < said.option_count; i++) {
 		assert(said.options[i].code < 9 && !agreed[said.options[i].code]);
 		agreed[said.options[i].code] = true;
@@ -235,7 +234,7 @@ static void check_segments(const struct steer_takeover *takeover)
 	assert(takeover_acknowledge(0, takeover) == 0);
 	tcp = check_packet(&server, &client);
 	assert(tcp.th_flags == TH_ACK);
-	assert(ntohl(tcp.th_ack) == takeover->first + takeover->kept_length + takeover->piece_length);
+	assert(ntohl(tcp.th_ack) == takeover->first + takeover->length);
 }
 
 /* --- an input --- */
@@ -246,7 +245,7 @@ static void check_segments(const struct steer_takeover *takeover)
  */
 static struct steer_takeover *read_record(struct input *input, size_t size)
 {
-	const size_t head = offsetof(struct steer_takeover, piece);
+	const size_t head = offsetof(struct steer_takeover, bytes);
 	struct steer_takeover *takeover = malloc(size);
 	uint8_t *bytes = (uint8_t *)takeover;
 
@@ -268,7 +267,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input input = {data, size};
 	unsigned int failing = input_number(&input, 1), error = input_number(&input, 1);
 	unsigned int kind = input_number(&input, 1);
-	size_t length = kind & 1 ? STEER_BRIEF_SIZE : sizeof(struct steer_takeover);
+	size_t length = offsetof(struct steer_takeover, bytes) + (kind & 1 ? kind : STEER_BYTES_MAX);
 	struct steer_takeover *takeover = read_record(&input, length);
 
 	memset(&said, 0, sizeof(said));
@@ -281,12 +280,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		make_mapped(&takeover->ends.to);
 	}
 	if (takeover_is_sound(takeover, length)) {
-		assert(takeover->piece_length <= length - offsetof(struct steer_takeover, piece));
-		assert(!takeover->kept_length || length == sizeof(*takeover));
+		assert(takeover->length <= length - offsetof(struct steer_takeover, bytes));
+		assert(takeover->kept_length <= takeover->length);
 		check_socket(takeover);
 		check_segments(takeover);
 	}
-	assert(!takeover_is_sound(takeover, offsetof(struct steer_takeover, piece)));
+	assert(!takeover_is_sound(takeover, offsetof(struct steer_takeover, bytes) - 1));
 	free(takeover);
 	return 0;
 }

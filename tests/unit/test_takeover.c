@@ -11,6 +11,8 @@
 
 #include "steering/takeover.h"
 
+#define HEAD offsetof(struct steer_takeover, bytes)
+
 static struct steer_endpoint endpoint(const char *text, uint16_t port)
 {
 	struct steer_endpoint out = {.port = port};
@@ -26,26 +28,22 @@ static void test_lengths(void **state)
 	(void)state;
 	memset(&takeover, 0, sizeof(takeover));
 	assert_true(takeover_is_sound(&takeover, sizeof(takeover)));
-	assert_true(takeover_is_sound(&takeover, STEER_BRIEF_SIZE));
-	assert_false(takeover_is_sound(&takeover, STEER_BRIEF_SIZE - 1));
+	assert_true(takeover_is_sound(&takeover, HEAD));
+	assert_false(takeover_is_sound(&takeover, HEAD - 1));
 	assert_false(takeover_is_sound(&takeover, 0));
 
-	takeover.piece_length = STEER_BRIEF_MAX;
-	assert_true(takeover_is_sound(&takeover, STEER_BRIEF_SIZE));
-	takeover.piece_length++;
-	assert_false(takeover_is_sound(&takeover, STEER_BRIEF_SIZE));
-	assert_false(takeover_is_sound(&takeover, sizeof(takeover) - 1));
-	assert_true(takeover_is_sound(&takeover, sizeof(takeover)));
-	takeover.piece_length = STEER_PIECE_MAX + 1;
-	assert_false(takeover_is_sound(&takeover, sizeof(takeover)));
-
-	takeover.piece_length = 0;
-	takeover.kept_length = 1;
-	assert_false(takeover_is_sound(&takeover, STEER_BRIEF_SIZE));
-	takeover.kept_length = STEER_KEPT_MAX;
-	assert_true(takeover_is_sound(&takeover, sizeof(takeover)));
+	takeover.length = 300;
+	assert_true(takeover_is_sound(&takeover, HEAD + 300));
+	assert_true(takeover_is_sound(&takeover, HEAD + 304)); /* the ring rounds up */
+	assert_false(takeover_is_sound(&takeover, HEAD + 299));
+	takeover.kept_length = 300;
+	assert_true(takeover_is_sound(&takeover, HEAD + 300));
 	takeover.kept_length++;
-	assert_false(takeover_is_sound(&takeover, sizeof(takeover)));
+	assert_false(takeover_is_sound(&takeover, HEAD + 300));
+	takeover.length = takeover.kept_length = STEER_BYTES_MAX;
+	assert_true(takeover_is_sound(&takeover, sizeof(takeover)));
+	takeover.length++;
+	assert_false(takeover_is_sound(&takeover, sizeof(takeover) + 1));
 }
 
 static void test_scales(void **state)

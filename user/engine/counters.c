@@ -25,6 +25,24 @@ static const char *validation_name(unsigned int outcome)
 	return validation_outcome_name((enum validation_outcome)outcome);
 }
 
+static const char *untakable_name(unsigned int why)
+{
+	static const char *const names[STEER_UNTAKABLES] = {
+		[STEER_UNTAKABLE_ANSWERED] = "answered",   [STEER_UNTAKABLE_MPTCP] = "mptcp",
+		[STEER_UNTAKABLE_DEVICE] = "device",       [STEER_UNTAKABLE_MEMORY] = "memory",
+		[STEER_UNTAKABLE_DISPLACED] = "displaced", [STEER_UNTAKABLE_OUT_OF_STEP] = "out_of_step",
+	};
+
+	return names[why];
+}
+
+static const char *late_name(unsigned int why)
+{
+	static const char *const names[STEER_LATES] = {[STEER_LATE_RING] = "ring", [STEER_LATE_TABLE] = "table"};
+
+	return names[why];
+}
+
 #define FIELD(field) .offset = offsetof(struct counters, field), .size = sizeof(((struct counters *)0)->field)
 
 /* A counter that has the same name everywhere. */
@@ -72,8 +90,13 @@ const struct counter counter_table[] = {
 	EVENT(stray_refused, "Connections made to a private listener directly."),
 	EVENT(takeovers, "Connections taken over from the web server at their ClientHello."),
 	EVENT(takeovers_failed, "Connections reset because they could not be taken over."),
-	EVENT(untakable,
-	      "Connections left to the web server though their ClientHello may have been for another route."),
+	EVENT(held, "Handshakes held until the ClientHello."),
+	{FIELD(untakable), .group = COUNTER_UNTAKABLE, .element_name = untakable_name, .total = "untakable_",
+	 .metric = "alpnbpf_untakable_total", .label = "reason",
+	 .help = "Connections left to the web server though their ClientHello may have been for another route."},
+	{FIELD(late), .group = COUNTER_LATE, .element_name = late_name, .total = "late_",
+	 .metric = "alpnbpf_late_total", .label = "reason",
+	 .help = "Segments of ClientHellos for another route that came again, because there was no room."},
 	EVENT(passes, "Times the kernel handed a flow back to user space."),
 	{FIELD(steered), .group = COUNTER_EVENTS, .name = "steered", .total = "steered",
 	 .metric = "alpnbpf_steered_connections_total",

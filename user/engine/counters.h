@@ -13,6 +13,7 @@
 
 #include "alpnbpf.h"
 #include "engine/outcome.h"
+#include "steering.h"
 
 /* Only members of type uint64_t and arrays of it: they are summed as one array. */
 struct counters {
@@ -30,7 +31,7 @@ struct counters {
 	uint64_t causes[CAUSES];
 
 	/* Counted for the whole program; 0 in a worker's. The main thread adds them when it reads. */
-	uint64_t steered, untakable; /* counted by BPF programs */
+	uint64_t steered, held, untakable[STEER_UNTAKABLES], late[STEER_LATES]; /* counted by BPF programs */
 	uint64_t reloads, reloads_failed;
 };
 static_assert(sizeof(struct counters) % sizeof(uint64_t) == 0, "an array of uint64_t");
@@ -43,6 +44,8 @@ enum counter_group {
 	COUNTER_HELLOS,
 	COUNTER_VALIDATIONS,
 	COUNTER_ENDS,
+	COUNTER_UNTAKABLE,
+	COUNTER_LATE,
 	COUNTER_EVENTS,
 	COUNTER_RELOADS,
 	COUNTER_GROUPS

@@ -160,7 +160,7 @@ static int record_seen(void *context, void *data, size_t size)
 {
 	struct worker *worker = context;
 
-	if (size >= STEER_BRIEF_SIZE)
+	if (size >= offsetof(struct steer_takeover, bytes))
 		take_or_wait(worker, data, size);
 	return ++worker->takeovers->received < AT_ONCE ? 0 : -ECANCELED;
 }

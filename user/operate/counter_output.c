@@ -36,7 +36,7 @@ void counters_write_json(struct json *json, const struct counters *counters, enu
 static bool counters_is_sparse(enum counter_group group)
 {
 	return group == COUNTER_HELLOS || group == COUNTER_VALIDATIONS || group == COUNTER_ENDS ||
-	       group == COUNTER_EVENTS;
+	       group == COUNTER_UNTAKABLE || group == COUNTER_LATE || group == COUNTER_EVENTS;
 }
 
 void counters_write_text(struct text *out, const struct counters *counters, enum counter_group group, enum route route)

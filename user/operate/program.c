@@ -20,7 +20,11 @@ void program_add_counters(const struct program *program, struct counters *counte
 
 	if (state) {
 		counters->steered = __atomic_load_n(&state->steered, __ATOMIC_RELAXED);
-		counters->untakable = __atomic_load_n(&state->untakable, __ATOMIC_RELAXED);
+		counters->held = __atomic_load_n(&state->held, __ATOMIC_RELAXED);
+		for (int why = 0; why < STEER_UNTAKABLES; why++)
+			counters->untakable[why] = __atomic_load_n(&state->untakable[why], __ATOMIC_RELAXED);
+		for (int why = 0; why < STEER_LATES; why++)
+			counters->late[why] = __atomic_load_n(&state->late[why], __ATOMIC_RELAXED);
 	}
 	counters->reloads = program->reload.done_count;
 	counters->reloads_failed = program->reload.failed_count;

@@ -115,8 +115,9 @@ static const struct {
 	enum counter_group group;
 	const char *name;
 } groups[] = {
-	{COUNTER_BYTES, "bytes"}, {COUNTER_HELLOS, "hellos"}, {COUNTER_VALIDATIONS, "validations"},
-	{COUNTER_ENDS, "ends"},   {COUNTER_EVENTS, "events"},
+	{COUNTER_BYTES, "bytes"},   {COUNTER_HELLOS, "hellos"},       {COUNTER_VALIDATIONS, "validations"},
+	{COUNTER_ENDS, "ends"},     {COUNTER_UNTAKABLE, "untakable"}, {COUNTER_LATE, "late"},
+	{COUNTER_EVENTS, "events"},
 };
 
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))

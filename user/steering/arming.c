@@ -203,5 +203,5 @@ bool arming_look(struct arming *arming)
 			 arming->plan->acme_port);
 	}
 	hello_watch_follow(arming->watch, arming->was_armed);
-	return arming->was_armed || watch->link;
+	return arming->was_armed || hello_watch_is_attached(watch);
 }

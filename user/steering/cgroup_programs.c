@@ -41,9 +41,12 @@ static bool sees_this_process(struct own_connections *own)
 static int open_watch(struct hello_watch *watch, const struct steer_programs *programs, const struct steer_maps *maps,
 		      const struct options *options, int cgroup, struct sentence *why)
 {
+	const struct bpf_program *hooks[WATCH_HOOKS];
 	struct sentence cannot;
-	int error = hello_watch_open(watch, maps, programs_watch(programs), options, cgroup, &cannot);
+	int error;
 
+	programs_of_watch(programs, hooks);
+	error = hello_watch_open(watch, maps, hooks, options, cgroup, &cannot);
 	if (!error)
 		return 0;
 	if (options->inspect == INSPECT_WATCH)

@@ -85,6 +85,7 @@ int programs_load(struct steer_programs *programs, struct steer_maps *maps, cons
 	skel->bss->state.acme_port = (__u16)plan->acme_port;
 	skel->bss->state.https_port = (__u16)plan->https_port;
 	bpf_program__set_autoload(skel->progs.alpnbpf_watch, with_watch);
+	bpf_program__set_autoload(skel->progs.alpnbpf_hush, with_watch);
 	bpf_program__set_autoload(skel->progs.alpnbpf_peer4, plan->peername);
 	bpf_program__set_autoload(skel->progs.alpnbpf_peer6, plan->peername);
 	error = set_sizes(skel, plan, with_watch);
@@ -160,9 +161,10 @@ int programs_attach_peername(struct steer_programs *programs, int cgroup)
 	return error;
 }
 
-const struct bpf_program *programs_watch(const struct steer_programs *programs)
+void programs_of_watch(const struct steer_programs *programs, const struct bpf_program *hooks[WATCH_HOOKS])
 {
-	return programs->skel->progs.alpnbpf_watch;
+	hooks[WATCH_HUSH] = programs->skel->progs.alpnbpf_hush;
+	hooks[WATCH_LOOK] = programs->skel->progs.alpnbpf_watch;
 }
 
 unsigned int programs_count_pending(const struct steer_programs *programs, unsigned int index)

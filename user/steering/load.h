@@ -12,6 +12,7 @@
 #include "base/sentence.h"
 #include "steering/maps.h"
 #include "steering/plan.h"
+#include "steering/watch.h"
 
 struct alpnbpf_steer;
 struct bpf_link;
@@ -27,7 +28,7 @@ struct steer_programs {
 };
 
 /*
- * Loads the programs that the plan needs, with alpnbpf_watch if with_watch, and fills *maps. 0 or -errno;
+ * Loads the programs that the plan needs, with those of the watch if with_watch, and fills *maps. 0 or -errno;
  * programs_unload() is due in either case.
  */
 int programs_load(struct steer_programs *programs, struct steer_maps *maps, const struct steer_plan *plan,
@@ -42,8 +43,8 @@ void programs_detach_lookup(struct steer_programs *programs);
 int programs_attach_events(struct steer_programs *programs, int cgroup);
 void programs_detach_events(struct steer_programs *programs);
 int programs_attach_peername(struct steer_programs *programs, int cgroup);
-/* alpnbpf_watch, which watch.c attaches and detaches. */
-const struct bpf_program *programs_watch(const struct steer_programs *programs);
+/* The programs that watch.c attaches and detaches. */
+void programs_of_watch(const struct steer_programs *programs, const struct bpf_program *hooks[WATCH_HOOKS]);
 /* Connections of a private listener that are not accepted yet (alpnbpf_pending). */
 unsigned int programs_count_pending(const struct steer_programs *programs, unsigned int index);
 

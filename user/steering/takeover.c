@@ -40,10 +40,9 @@ struct repair_window { /* struct tcp_repair_window */
 
 bool takeover_is_sound(const struct steer_takeover *takeover, size_t size)
 {
-	bool brief = size < sizeof(*takeover);
-
-	if (size < STEER_BRIEF_SIZE || takeover->kept_length > (brief ? 0 : STEER_KEPT_MAX) ||
-	    takeover->piece_length > (brief ? STEER_BRIEF_MAX : STEER_PIECE_MAX))
+	if (size < offsetof(struct steer_takeover, bytes) || takeover->length > STEER_BYTES_MAX ||
+	    takeover->length > size - offsetof(struct steer_takeover, bytes) ||
+	    takeover->kept_length > takeover->length)
 		return false;
 	return takeover->agreed.send_scale <= SCALE_MOST && takeover->agreed.receive_scale <= SCALE_MOST;
 }
@@ -156,7 +155,7 @@ int takeover_reset_client(int raw, const struct steer_takeover *takeover)
 int takeover_acknowledge(int raw, const struct steer_takeover *takeover)
 {
 	struct address client = takeover_client(takeover), server = takeover_server(takeover);
-	uint32_t arrived = takeover->first + takeover->kept_length + takeover->piece_length;
+	uint32_t arrived = takeover->first + takeover->length;
 	uint32_t left = takeover->agreed.receive_from + takeover->agreed.receive_window - arrived;
 	uint32_t window = left >> (takeover->agreed.window_scaling ? takeover->agreed.receive_scale : 0);
 
@@ -291,8 +290,7 @@ int takeover_socket(const struct steer_takeover *takeover)
 	}
 	if (set_options(fd, takeover) && set_timestamps(fd, takeover) &&
 	    refresh_segment_size(fd, client.sa.sa_family) && set_int(fd, TCP_REPAIR_QUEUE, QUEUE_RECEIVE) &&
-	    fill_queue(fd, takeover->kept, takeover->kept_length) &&
-	    fill_queue(fd, takeover->piece, takeover->piece_length) && set_window(fd, takeover) &&
+	    fill_queue(fd, takeover->bytes, takeover->length) && set_window(fd, takeover) &&
 	    set_int(fd, TCP_REPAIR, REPAIR_OFF) &&
 	    /* TCP_REPAIR cleared it. Without it, the web server could not restart while this socket exists. */
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0)

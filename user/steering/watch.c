@@ -89,17 +89,33 @@ static int open_family(struct hello_watch *watch, uint32_t family, struct senten
 			      capabilities_strerror(error, CAPABILITY(CAP_NET_RAW), text, sizeof(text)));
 }
 
-static int attach_watch(struct hello_watch *watch)
-{
-	watch->link = bpf_program__attach_cgroup(watch->program, watch->cgroup);
-	return watch->link ? 0 : -errno;
-}
-
 static void detach_watch(struct hello_watch *watch)
 {
-	if (watch->link)
-		bpf_link__destroy(watch->link);
-	watch->link = NULL;
+	for (int i = 0; i < WATCH_HOOKS; i++) {
+		if (watch->links[i])
+			bpf_link__destroy(watch->links[i]);
+		watch->links[i] = NULL;
+	}
+}
+
+bool hello_watch_is_attached(const struct hello_watch *watch)
+{
+	return watch->links[WATCH_HOOKS - 1] != NULL;
+}
+
+/* The egress program first: it must be there before a connection can be taken over. */
+static int attach_watch(struct hello_watch *watch)
+{
+	for (int i = 0; i < WATCH_HOOKS; i++) {
+		watch->links[i] = bpf_program__attach_cgroup(watch->programs[i], watch->cgroup);
+		if (!watch->links[i]) {
+			int error = -errno;
+
+			detach_watch(watch);
+			return error;
+		}
+	}
+	return 0;
 }
 
 /* A port below 1024 needs a capability that nothing else in place needs. */
@@ -114,14 +130,15 @@ static int check_bind(const struct options *options, struct sentence *why)
 			      capabilities_strerror(-EACCES, wanted, text, sizeof(text)));
 }
 
-int hello_watch_open(struct hello_watch *watch, const struct steer_maps *maps, const struct bpf_program *program,
-		     const struct options *options, int cgroup, struct sentence *why)
+int hello_watch_open(struct hello_watch *watch, const struct steer_maps *maps,
+		     const struct bpf_program *const programs[WATCH_HOOKS], const struct options *options, int cgroup,
+		     struct sentence *why)
 {
 	char text[CAPABILITIES_TEXT_MAX];
 	int error = check_repair();
 
 	watch->maps = maps;
-	watch->program = program;
+	memcpy(watch->programs, programs, sizeof(watch->programs));
 	if (error)
 		sentence_set(why, "cannot use TCP_REPAIR: %s",
 			     capabilities_strerror(error, CAPABILITY(CAP_NET_ADMIN), text, sizeof(text)));
@@ -133,7 +150,7 @@ int hello_watch_open(struct hello_watch *watch, const struct steer_maps *maps, c
 		watch->cgroup = fcntl(cgroup, F_DUPFD_CLOEXEC, 0);
 		error = watch->cgroup < 0 ? -errno : attach_watch(watch);
 		if (error)
-			sentence_set(why, "cannot attach the program to the cgroup: %s", strerror(-error));
+			sentence_set(why, "cannot attach the programs to the cgroup: %s", strerror(-error));
 	}
 	if (error) {
 		hello_watch_close(watch);
@@ -168,7 +185,7 @@ void hello_watch_follow(struct hello_watch *watch, bool armed)
 			detach_watch(watch);
 		return;
 	}
-	if (!watch->link)
+	if (!hello_watch_is_attached(watch))
 		error = attach_watch(watch);
 	if (!error)
 		__atomic_store_n(&watch->maps->state->watching, 1, __ATOMIC_SEQ_CST);
@@ -194,23 +211,36 @@ int hello_watch_own(const struct hello_watch *watch, int listener)
 	return bpf_map_update_elem(watch->maps->own_sockets, &listener, &yes, BPF_ANY) ? -errno : 0;
 }
 
+/* The counts as last logged: returns how much a row of counters has grown. */
+static uint64_t count_since(const __u64 *counters, int count, uint64_t *seen)
+{
+	uint64_t sum = 0, more;
+
+	for (int i = 0; i < count; i++)
+		sum += __atomic_load_n(&counters[i], __ATOMIC_RELAXED);
+	more = sum - *seen;
+	*seen = sum;
+	return more;
+}
+
 void hello_watch_look(struct hello_watch *watch)
 {
-	static struct log_limit limit;
+	static struct log_limit untakable_limit, late_limit;
 	unsigned long suppressed;
-	uint64_t untakable;
 
 	if (!watch->is_ready)
 		return;
-	untakable = __atomic_load_n(&watch->maps->state->untakable, __ATOMIC_RELAXED);
-	if (untakable == watch->untakable)
-		return;
-	watch->untakable = untakable;
-	if (log_limit_pass(&limit, &suppressed))
+	if (count_since(watch->maps->state->untakable, STEER_UNTAKABLES, &watch->untakable) &&
+	    log_limit_pass(&untakable_limit, &suppressed))
 		log_warn("%llu connections so far could not be taken over and stayed with the web server, though their "
-			 "ClientHello may have been for another route (listener bound to a device, link-local client, "
-			 "server spoke first, MPTCP, or no memory); --inspect steer has none of these limits",
-			 (unsigned long long)untakable);
+			 "ClientHello may have been for another route; status and alpnbpf_untakable_total have the "
+			 "reasons",
+			 (unsigned long long)watch->untakable);
+	if (count_since(watch->maps->state->late, STEER_LATES, &watch->late) &&
+	    log_limit_pass(&late_limit, &suppressed))
+		log_warn("%llu segments of ClientHellos so far had no room when they came, and were received a "
+			 "retransmission later",
+			 (unsigned long long)watch->late);
 }
 
 void hello_watch_release(const struct hello_watch *watch, const struct steer_connection *ends)

@@ -18,6 +18,9 @@
 struct bpf_link;
 struct bpf_program;
 
+/* The programs that are attached while armed, in the order in which they are attached. */
+enum { WATCH_HUSH, WATCH_LOOK, WATCH_HOOKS };
+
 struct hello_watch {
 	/* Written at start-up. */
 	const char *why_not;     /* why it is not used, and new connections are steered while armed; NULL: it is used */
@@ -27,11 +30,11 @@ struct hello_watch {
 	int raw[STEER_FAMILIES]; /* raw sockets, by which the worker sends resets */
 	int silent[STEER_FAMILIES]; /* listeners that drop every packet */
 	const struct steer_maps *maps;
-	const struct bpf_program *program;
+	const struct bpf_program *programs[WATCH_HOOKS];
 	/* Written by the main thread. */
-	struct bpf_link *link; /* NULL: not attached now */
-	bool has_ended;        /* must not be attached again */
-	uint64_t untakable;    /* the count as last logged */
+	struct bpf_link *links[WATCH_HOOKS]; /* NULL: not attached now */
+	bool has_ended;                      /* must not be attached again */
+	uint64_t untakable, late;            /* the counts as last logged */
 };
 
 #define HELLO_WATCH_CLOSED                                                                                             \
@@ -44,11 +47,12 @@ struct hello_watch {
 	}
 
 /*
- * After the steering programs are loaded: opens the sockets, and checks that `program` can be attached to the cgroup,
+ * After the steering programs are loaded: opens the sockets, and checks that `programs` can be attached to the cgroup,
  * whose directory is open as `cgroup`. 0, or -errno and why; then nothing stays open.
  */
-int hello_watch_open(struct hello_watch *watch, const struct steer_maps *maps, const struct bpf_program *program,
-		     const struct options *options, int cgroup, struct sentence *why);
+int hello_watch_open(struct hello_watch *watch, const struct steer_maps *maps,
+		     const struct bpf_program *const programs[WATCH_HOOKS], const struct options *options, int cgroup,
+		     struct sentence *why);
 /* Logs that the watch was wanted but is not possible, and continues without it. */
 void hello_watch_do_without(struct hello_watch *watch, const char *why);
 /*
@@ -56,12 +60,14 @@ void hello_watch_do_without(struct hello_watch *watch, const char *why);
  * A connection that comes after the ACME client began to listen, but before the program is attached, is steered.
  */
 void hello_watch_follow(struct hello_watch *watch, bool armed);
+/* Are its programs attached? Main thread. */
+bool hello_watch_is_attached(const struct hello_watch *watch);
 /* Ends the watch for good; takeovers that have begun continue. */
 void hello_watch_stop(struct hello_watch *watch);
 void hello_watch_close(struct hello_watch *watch);
 /* Marks a listener as ours: its connections are never taken over. 0 or -errno. Main thread. */
 int hello_watch_own(const struct hello_watch *watch, int listener);
-/* Logs connections that could not be taken over since the last call. */
+/* Logs connections that could not be taken over since the last call, or late. */
 void hello_watch_look(struct hello_watch *watch);
 
 /* On the worker: removes the entry of a finished takeover, so that the connection's packets are let through again. */
