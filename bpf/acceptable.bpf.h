@@ -20,7 +20,7 @@
 #define PAWS_WINDOW     1 /* TCP_PAWS_WINDOW */
 
 struct option_walk {
-	__u8 bytes[TCP_OPTIONS_MAX + 24]; /* the rest stays 0: an end, and room for every read */
+	__u8 bytes[64]; /* at most TCP_OPTIONS_MAX; the rest stays 0, which is OPTION_END */
 	__u32 at, time;
 	bool found;
 };
@@ -61,7 +61,7 @@ static __noinline bool read_timestamp(struct __sk_buff *skb, const struct segmen
 
 	if (length == 0 || length > TCP_OPTIONS_MAX)
 		return false;
-	if (bpf_skb_load_bytes(skb, segment->header + TCP_HEADER, walk.bytes, length))
+	if (bpf_skb_load_bytes(skb, segment->header + TCP_HEADER, walk.bytes, bounded(length, sizeof(walk.bytes))))
 		return false;
 	bpf_loop(TCP_OPTIONS_MAX, option_step, &walk, 0);
 	*time = walk.time;

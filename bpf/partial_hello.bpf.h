@@ -92,14 +92,6 @@ static __noinline void take_place(struct __sk_buff *skb, const struct steer_conn
 	bpf_sk_release(sk);
 }
 
-/* Returns `length`, which is from 1 to `most`, a power of two, in a form that every verifier understands. */
-static __always_inline __u32 bounded(__u32 length, __u32 most)
-{
-	length--;
-	asm volatile("" : "+r"(length));
-	return (length & (most - 1)) + 1;
-}
-
 /* Copies bytes of the skb to where they belong. False if there is no room. */
 static __always_inline bool keep_bytes(struct __sk_buff *skb, struct partial_hello *hello, __u32 offset, __u32 seq,
 				       __u32 length)

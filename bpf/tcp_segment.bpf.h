@@ -30,6 +30,14 @@ struct segment {
 	__u8 flags;
 };
 
+/* Returns `length`, which is from 1 to `most`, a power of two, in a form that every verifier understands. */
+static __always_inline __u32 bounded(__u32 length, __u32 most)
+{
+	length--;
+	asm volatile("" : "+r"(length));
+	return (length & (most - 1)) + 1;
+}
+
 /* The offset of the TCP header from the IP header. IPv6 may have headers in between. */
 static __always_inline __u32 transport_offset(struct __sk_buff *skb, const __u8 *ip)
 {
