@@ -14,13 +14,6 @@
 #include "agreed.bpf.h"
 #include "state.bpf.h"
 
-/* A segment to a listener that may be such an acknowledgement. */
-static __always_inline bool is_bare_acknowledgement(const struct bpf_sock *sk, const struct segment *segment)
-{
-	return sk->state == BPF_TCP_LISTEN && !segment->length &&
-	       (segment->flags & (TCPHDR_FIN | TCPHDR_SYN | TCPHDR_RST | TCPHDR_ACK)) == TCPHDR_ACK;
-}
-
 /*
  * Requests take places in the listener's queue (qlen). When these run out, the kernel drops SYNs, or sends cookies; so
  * at half of either limit nothing is held (inet_csk_reqsk_queue_is_full, tcp_conn_request).
@@ -47,6 +40,22 @@ static __always_inline bool should_hold(struct __sk_buff *skb, struct tcp_sock *
 		return false;
 	__sync_fetch_and_add(&state.held, 1);
 	return true;
+}
+
+/*
+ * A request is easier to end than a connection: any RST or SYN within its window does it (tcp_check_req), where a
+ * socket wants the exact sequence number (RFC 5961). What is held must not be weaker for it: such a segment is dropped.
+ */
+static __always_inline bool would_end_held(struct __sk_buff *skb, const struct segment *segment)
+{
+	struct steer_agreed agreed = {};
+	__u32 timeouts = 0;
+
+	if (!agreed_with_request(skb, segment, &agreed, &timeouts) || timeouts)
+		return false;
+	if (segment->flags & TCPHDR_RST && segment->seq == agreed.expected)
+		return false;
+	return segment->seq - agreed.expected < agreed.receive_window;
 }
 
 #endif

@@ -221,15 +221,18 @@ int alpnbpf_watch(struct __sk_buff *skb)
 	if (!hello && !pending && (counts->bytes_received || !*(volatile __u32 *)&state.watching))
 		return LET_THROUGH;
 	if (!read_segment(skb, &segment) ||
-	    (!pending && !segment.length && !is_bare_acknowledgement(sk, &segment) && !counts->data_segs_out))
+	    (!pending && !segment.length && sk->state != BPF_TCP_LISTEN && !counts->data_segs_out))
 		return LET_THROUGH;
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (!tcp || !is_here(tcp) || !read_addresses(skb, &segment))
 		return LET_THROUGH;
 	if (pending && is_being_taken(&segment.ends))
 		return segment.flags & TCPHDR_RST ? LET_THROUGH : DROP;
-	if ((segment.flags & (TCPHDR_SYN | TCPHDR_RST | TCPHDR_ACK)) != TCPHDR_ACK)
-		return LET_THROUGH;
+	if ((segment.flags & (TCPHDR_SYN | TCPHDR_RST | TCPHDR_ACK)) != TCPHDR_ACK) {
+		if (sk->state != BPF_TCP_LISTEN || !should_look(sk, &segment))
+			return LET_THROUGH;
+		return would_end_held(skb, &segment) ? DROP : LET_THROUGH;
+	}
 	if (hello && !segment.length)
 		return LET_THROUGH;
 	if (hello) {
@@ -245,6 +248,8 @@ int alpnbpf_watch(struct __sk_buff *skb)
 		return LET_THROUGH;
 	if (segment.length)
 		return is_intact(skb, &segment) ? look_at_first(skb, sk, tcp, counts, &segment) : LET_THROUGH;
+	if (sk->state == BPF_TCP_LISTEN && segment.flags & TCPHDR_FIN)
+		return LET_THROUGH;
 	if (sk->state == BPF_TCP_LISTEN)
 		return should_hold(skb, tcp, &segment) ? DROP : LET_THROUGH;
 	/* An answer to bytes of the server's, before any of the client's. */

@@ -104,10 +104,14 @@ class Plain:
     def begin(self):
         self.before = self._counters()
 
-    def counted(self):
+    def increase(self):
         """The counters' increase in this test."""
-        wait_until(self._nothing_on_its_way, 5, "nothing on its way to us")
         return {name: value - self.before[name] for name, value in self._counters().items()}
+
+    def counted(self):
+        """The same, once it is final."""
+        wait_until(self._nothing_on_its_way, 5, "nothing on its way to us")
+        return self.increase()
 
     def _at_rest(self):
         while self.web.pending():  # those that were taken over
