@@ -236,6 +236,11 @@ void hello_watch_look(struct hello_watch *watch)
 			 "ClientHello may have been for another route; status and alpnbpf_untakable_total have the "
 			 "reasons",
 			 (unsigned long long)watch->untakable);
+	if (!watch->speaks_first && __atomic_load_n(&watch->maps->state->speaks_first, __ATOMIC_RELAXED)) {
+		watch->speaks_first = true;
+		log_info("the web server sends before its clients do: connections are no longer held until their "
+			 "ClientHello, and a takeover resets the web server's socket");
+	}
 	if (count_since(watch->maps->state->late, STEER_LATES, &watch->late) &&
 	    log_limit_pass(&late_limit, &suppressed))
 		log_warn("%llu segments of ClientHellos so far had no room when they came, and were received a "

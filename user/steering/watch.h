@@ -35,6 +35,7 @@ struct hello_watch {
 	struct bpf_link *links[WATCH_HOOKS]; /* NULL: not attached now */
 	bool has_ended;                      /* must not be attached again */
 	uint64_t untakable, late;            /* the counts as last logged */
+	bool speaks_first;                   /* logged */
 };
 
 #define HELLO_WATCH_CLOSED                                                                                             \
