@@ -190,12 +190,6 @@ static __always_inline void keep_early(struct __sk_buff *skb, const struct segme
 	}
 }
 
-/* May the connection be taken over now? The rest of the hello can come later: the session reads it (first_bytes.c). */
-static __always_inline bool asks_for_acme(const struct clienthello *ch)
-{
-	return ch->result == CLIENTHELLO_ACME || (ch->result == CLIENTHELLO_MORE && ch->acme_offered);
-}
-
 /*
  * Reads a segment of a hello that TCP will accept. *skip: how many of its bytes were read before. Bytes that TCP has
  * are not read again, whatever they are now; a segment that TCP has refused is. The hello changes only for READ_KEPT
@@ -226,7 +220,7 @@ static __noinline int read_hello(struct __sk_buff *skb, const struct segment *se
 	early = early_follows(hello, end);
 	if (early)
 		feed_early(hello, end);
-	if (asks_for_acme(&hello->trial))
+	if (hello->trial.result == CLIENTHELLO_ACME)
 		return READ_TAKE_OVER;
 	if (hello->trial.result != CLIENTHELLO_MORE)
 		return READ_DECIDED;

@@ -137,7 +137,8 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 		return take_over_later(skb, segment, scratch);
 	if (!can_take_over(sk, counts, segment, &beginning.agreed))
 		return LET_THROUGH;
-	return take_over(skb, segment, &scratch->hello, &beginning.agreed, skip) || asks_for_acme(&scratch->hello.trial)
+	return take_over(skb, segment, &scratch->hello, &beginning.agreed, skip) ||
+			       scratch->hello.trial.result == CLIENTHELLO_ACME
 		       ? DROP
 		       : LET_THROUGH;
 }
@@ -164,7 +165,7 @@ static __always_inline int look_at_next(struct __sk_buff *skb, struct bpf_sock *
 	case READ_TAKE_OVER:
 		if (!can_take_over(sk, counts, segment, &agreed))
 			break;
-		if (take_over(skb, segment, hello, &agreed, skip) || asks_for_acme(&hello->trial))
+		if (take_over(skb, segment, hello, &agreed, skip) || hello->trial.result == CLIENTHELLO_ACME)
 			return DROP;
 		break;
 	default:
