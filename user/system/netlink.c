@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Netlink requests: see netlink.h. Owns nothing. Any thread. */
+/* Netlink requests: see netlink.h. Owns the number of the last request. Any thread. */
 #include "system/netlink.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,8 +27,9 @@ void netlink_add(struct nlmsghdr *message, unsigned short type, const void *data
 	message->nlmsg_len = (uint32_t)(NLMSG_ALIGN(message->nlmsg_len) + RTA_ALIGN(attribute->rta_len));
 }
 
-/* Reads one datagram of the answer. 1 if more follow, 0 at the end, or -errno. */
-static int read_answer(int fd, void (*seen)(void *context, const struct nlmsghdr *message), void *context)
+/* Reads one datagram of the answer to request `number`. 1 if more follow, 0 at the end, or -errno. */
+static int read_answer(int fd, uint32_t number, void (*seen)(void *context, const struct nlmsghdr *message),
+		       void *context)
 {
 	union {
 		struct nlmsghdr header;
@@ -40,6 +42,8 @@ static int read_answer(int fd, void (*seen)(void *context, const struct nlmsghdr
 		return errno == EINTR ? 1 : -errno;
 	left = (size_t)received;
 	for (struct nlmsghdr *header = &buffer.header; NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
+		if (header->nlmsg_seq != number) /* what is left of an answer that was cut short by an error */
+			continue;
 		if (header->nlmsg_type == NLMSG_DONE) /* it carries the result of the dump */
 			return header->nlmsg_len < NLMSG_LENGTH(sizeof(int)) ? 0 : *(const int *)NLMSG_DATA(header);
 		if (header->nlmsg_type == NLMSG_ERROR) /* 0: an acknowledgement */
@@ -53,13 +57,15 @@ static int read_answer(int fd, void (*seen)(void *context, const struct nlmsghdr
 int netlink_ask(int fd, struct nlmsghdr *request, void (*seen)(void *context, const struct nlmsghdr *message),
 		void *context)
 {
+	static _Atomic uint32_t last;
 	int result;
 
+	request->nlmsg_seq = atomic_fetch_add(&last, 1) + 1;
 	request->nlmsg_flags |= NLM_F_REQUEST;
 	if (send(fd, request, request->nlmsg_len, 0) < 0)
 		return -errno;
 	do
-		result = read_answer(fd, seen, context);
+		result = read_answer(fd, request->nlmsg_seq, seen, context);
 	while (result > 0);
 	return result;
 }

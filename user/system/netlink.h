@@ -16,8 +16,9 @@ int netlink_open(int protocol);
 void netlink_add(struct nlmsghdr *message, unsigned short type, const void *data, size_t length);
 
 /*
- * Sends the request and reads the whole answer: the acknowledgement of a change (NLM_F_ACK), or the messages of a dump
- * (NLM_F_DUMP), each of which goes to `seen`. 0, or -errno, which may be the kernel's refusal.
+ * Sends the request and reads the whole answer: messages, each of which goes to `seen`, and what ends them: the
+ * acknowledgement (NLM_F_ACK), or the end of a dump (NLM_F_DUMP). 0, or -errno, which may be the kernel's refusal. The
+ * kernel has answered when the request is sent, so this does not wait, except for the rest of a dump.
  */
 int netlink_ask(int fd, struct nlmsghdr *request, void (*seen)(void *context, const struct nlmsghdr *message),
 		void *context);
