@@ -3,13 +3,15 @@
 Real web servers on a given port, on every IPv4 and IPv6 address, with usual configurations that know nothing of alpnbpf.
 Each answers /client with the address it sees, and logs it.
 """
+import re
+
 from children import wait_port
 from netns import run
 from services import need, write_text
 from waiting import wait_until
 
 NGINX = """
-daemon off; worker_processes 2; user root; pid {dir}/nginx.pid; error_log stderr error;
+daemon off; worker_processes 2; user root; pid {dir}/nginx.pid; error_log stderr {log_level};
 events {{ worker_connections 4096; }}
 http {{
     log_format client "client=$remote_addr port=$remote_port"; access_log {dir}/access.log client; default_type text/plain;
@@ -74,12 +76,15 @@ frontend web
 class WebServer:
     """One of them, running. `clients()` are the addresses in its access log."""
 
-    def __init__(self, lab, kind, port, authority, hosts=("0.0.0.0", "[::]"), dual=False, wait=True):
-        self.lab, self.kind, self.port, self.dual = lab, kind, port, dual
+    def __init__(self, lab, kind, port, authority, hosts=("0.0.0.0", "[::]"), dual=False, wait=True, parameters="",
+                 log_level="error"):
+        self.lab, self.kind, self.port = lab, kind, port
+        self.parameters = parameters + (" ipv6only=off" if dual else "")  # of nginx: of each `listen`
         self.directory = lab.directory / f"{kind}-{port}"
         self.directory.mkdir(parents=True, exist_ok=True)
         certificate, key = authority.server("www.example.test", "localhost", "127.0.0.1", "::1")
-        values = {"dir": self.directory, "port": port, "certificate": certificate, "key": key}
+        values = {"dir": self.directory, "port": port, "certificate": certificate, "key": key,
+                  "log_level": log_level}
         prepare = {"nginx": self._nginx, "apache": self._apache, "haproxy": self._haproxy}[kind]
         self.command = prepare(values, hosts)
         self.child = None
@@ -87,8 +92,7 @@ class WebServer:
             self.start()
 
     def _nginx(self, values, hosts):
-        dual = "ipv6only=off" if self.dual else ""
-        listen = "\n".join(f"listen {host}:{self.port} ssl {dual};" for host in hosts)
+        listen = "\n".join(f"listen {host}:{self.port} ssl {self.parameters};" for host in hosts)
         config = write_text(self.directory / "nginx.conf", NGINX.format(listen=listen, **values))
         return [need("nginx"), "-c", config, "-p", str(self.directory)]
 
@@ -121,6 +125,11 @@ class WebServer:
             return self.child.lines()
         log = self.directory / "access.log"
         return log.read_text().splitlines() if log.exists() else []
+
+    def errors(self, start=0):
+        """What nginx has logged of connections, from line `start` of its output on: its level and its words."""
+        lines = (re.search(r"\[(\w+)\] \d+#\d+: \*\d+ (.*?)(, client: .*)?$", line) for line in self.child.lines()[start:])
+        return [f"{line.group(1)}: {line.group(2)}" for line in lines if line]
 
     def clients(self, start=0):
         """(address, port) of each request that was logged, from line `start` on."""
