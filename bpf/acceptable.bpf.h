@@ -19,15 +19,26 @@
 #define OPTION_TIME_LEN 10
 #define PAWS_WINDOW     1 /* TCP_PAWS_WINDOW */
 
+/*
+ * Of this CPU. Not on the stack: a verifier that does not follow what a callback of bpf_loop() writes there takes the
+ * value before the loop for the one after it, and removes code that it believes dead.
+ */
 struct option_walk {
 	__u8 bytes[64]; /* at most TCP_OPTIONS_MAX; the rest stays 0, which is OPTION_END */
 	__u32 at, time;
 	bool found;
 };
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct option_walk);
+} alpnbpf_options SEC(".maps");
+
 static long option_step(__u32 index, void *data)
 {
-	struct option_walk *walk = data;
+	struct option_walk *walk = *(struct option_walk **)data;
 	__u32 at = walk->at, length;
 
 	(void)index;
@@ -56,16 +67,17 @@ static long option_step(__u32 index, void *data)
 /* The segment's timestamp (RFC 7323 section 3.2). False if it has none. */
 static __noinline bool read_timestamp(struct __sk_buff *skb, const struct segment *segment, __u32 *time)
 {
-	struct option_walk walk = {};
-	__u32 length = segment->offset - segment->header - TCP_HEADER;
+	__u32 length = segment->offset - segment->header - TCP_HEADER, zero = 0;
+	struct option_walk *walk = bpf_map_lookup_elem(&alpnbpf_options, &zero);
 
-	if (length == 0 || length > TCP_OPTIONS_MAX)
+	if (!walk || length == 0 || length > TCP_OPTIONS_MAX)
 		return false;
-	if (bpf_skb_load_bytes(skb, segment->header + TCP_HEADER, walk.bytes, bounded(length, sizeof(walk.bytes))))
+	__builtin_memset(walk, 0, sizeof(*walk));
+	if (bpf_skb_load_bytes(skb, segment->header + TCP_HEADER, walk->bytes, bounded(length, sizeof(walk->bytes))))
 		return false;
 	bpf_loop(TCP_OPTIONS_MAX, option_step, &walk, 0);
-	*time = walk.time;
-	return walk.found;
+	*time = walk->time;
+	return walk->found;
 }
 
 static __noinline bool is_acceptable(struct __sk_buff *skb, const struct segment *segment,

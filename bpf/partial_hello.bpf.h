@@ -21,6 +21,7 @@ struct partial_hello {
 	__u32 first, last, next;
 	__u32 early, early_end; /* bytes that came before their turn; equal: none. They are in `kept`, too */
 	__u32 busy;             /* a CPU works on it */
+	__u32 is_left;          /* half.bpf.h: to the web server */
 	__u8 kept[STEER_KEPT_MAX];
 };
 
@@ -154,7 +155,8 @@ static __noinline void feed_early(struct partial_hello *hello, __u32 from)
 
 enum reading {
 	READ_NOTHING_NEW, /* all bytes were read before */
-	READ_EARLY,       /* bytes before it are missing; it is stored if there is room */
+	READ_EARLY,       /* bytes before it are missing; it is stored */
+	READ_TOO_EARLY,   /* the same, but it cannot be stored */
 	READ_DECIDED,     /* for the web server */
 	READ_KEPT,        /* incomplete, and stored */
 	READ_TAKE_OVER,   /* for another route; or too long to store */
@@ -169,25 +171,23 @@ struct progress {
 
 /*
  * Stores a segment that came before its turn. TCP queues it, so the client learns of it (SACK) and retransmits what is
- * missing without waiting for a timeout.
+ * missing without waiting for a timeout. False if it leaves another gap, or is too far: then TCP must not have it.
  */
-static __always_inline void keep_early(struct __sk_buff *skb, const struct segment *segment,
+static __always_inline bool keep_early(struct __sk_buff *skb, const struct segment *segment,
 				       struct partial_hello *hello)
 {
 	__u32 end = segment->seq + segment->length;
+	bool is_first = hello->early == hello->early_end;
 
-	if (hello->early == hello->early_end) {
-		if (keep_bytes(skb, hello, segment->offset, segment->seq, segment->length)) {
-			hello->early = segment->seq;
-			hello->early_end = end;
-		}
-	} else if (segment->seq == hello->early_end) {
-		if (keep_bytes(skb, hello, segment->offset, segment->seq, segment->length))
-			hello->early_end = end;
-	} else if (end == hello->early) {
-		if (keep_bytes(skb, hello, segment->offset, segment->seq, segment->length))
-			hello->early = segment->seq;
-	}
+	if (!is_first && ((__s32)(segment->seq - hello->early_end) > 0 || (__s32)(hello->early - end) > 0))
+		return false;
+	if (!keep_bytes(skb, hello, segment->offset, segment->seq, segment->length))
+		return false;
+	if (is_first || (__s32)(segment->seq - hello->early) < 0)
+		hello->early = segment->seq;
+	if (is_first || (__s32)(end - hello->early_end) > 0)
+		hello->early_end = end;
+	return true;
 }
 
 /*
@@ -208,8 +208,7 @@ static __noinline int read_hello(struct __sk_buff *skb, const struct segment *se
 		from = hello->next = hello->last;
 	}
 	if ((__s32)(segment->seq - from) > 0) {
-		keep_early(skb, segment, hello);
-		return READ_EARLY;
+		return keep_early(skb, segment, hello) ? READ_EARLY : READ_TOO_EARLY;
 	}
 	if ((__s32)(end - from) <= 0)
 		return READ_NOTHING_NEW;
@@ -241,7 +240,7 @@ static __always_inline void begin_hello(struct partial_hello *hello, __u32 first
 	hello->before = hello->parsed;
 	hello->first = hello->last = hello->next = first;
 	hello->early = hello->early_end = 0;
-	hello->busy = 0;
+	hello->busy = hello->is_left = 0;
 }
 
 #endif

@@ -50,14 +50,20 @@ static __always_inline bool is_being_taken(const struct steer_connection *ends)
 	return bpf_map_lookup_elem(&alpnbpf_taken, ends) != NULL;
 }
 
+/* A connection that our reset, sent over loopback, would not reach. */
+static __always_inline bool is_of_device(const struct bpf_sock *sk, const struct segment *segment)
+{
+	return sk->bound_dev_if ||
+	       (segment->ends.from.addr[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000); /* link-local */
+}
+
 /*
  * Not if the server has already sent bytes or its FIN; not a subflow of MPTCP, which a TCP socket cannot continue; and
- * not a connection that our reset, sent over loopback, would not reach.
+ * not one of a device.
  */
 static __always_inline bool can_take_over(const struct bpf_sock *sk, const struct bpf_tcp_sock *counts,
 					  const struct segment *segment, const struct steer_agreed *agreed)
 {
-	bool link_local = (segment->ends.from.addr[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
 	bool silent = agreed->deferred ||
 		      (!counts->data_segs_out && (sk->state == BPF_TCP_ESTABLISHED || sk->state == BPF_TCP_SYN_RECV));
 
@@ -65,7 +71,7 @@ static __always_inline bool can_take_over(const struct bpf_sock *sk, const struc
 		count_untakable(STEER_UNTAKABLE_MPTCP);
 	else if (!silent)
 		count_untakable(STEER_UNTAKABLE_ANSWERED);
-	else if (link_local || sk->bound_dev_if)
+	else if (is_of_device(sk, segment))
 		count_untakable(STEER_UNTAKABLE_DEVICE);
 	else
 		return true;
@@ -77,6 +83,7 @@ static __always_inline void describe_takeover(struct __sk_buff *skb, const struc
 					      __u32 passed, const struct steer_agreed *agreed,
 					      struct steer_takeover *record)
 {
+	record->kept_length = (__u16)(passed - first);
 	record->ends = segment->ends;
 	record->ifindex = skb->ifindex;
 	record->first = first;
@@ -110,7 +117,6 @@ static __noinline bool fill_takeover(struct __sk_buff *skb, const struct segment
 
 	if (piece > STEER_PIECE_MAX)
 		piece = STEER_PIECE_MAX;
-	record->kept_length = (__u16)kept;
 	asm volatile("" : "+r"(kept)); /* older verifiers forget bounds checked before this */
 	if (kept > STEER_KEPT_MAX || bpf_probe_read_kernel(record->bytes, kept, hello->kept) ||
 	    bpf_skb_load_bytes(skb, segment->offset + skip, record->bytes + kept, bounded(piece, STEER_PIECE_MAX)))
@@ -152,7 +158,9 @@ static __always_inline bool take_over(struct __sk_buff *skb, const struct segmen
 
 	if (!scratch)
 		return false;
-	describe_takeover(skb, segment, hello->first, segment->seq + skip, agreed, &scratch->record);
+	/* A request has no byte of the client's yet. */
+	describe_takeover(skb, segment, hello->first, agreed->deferred ? agreed->expected : segment->seq + skip, agreed,
+			  &scratch->record);
 	return fill_takeover(skb, segment, hello, &scratch->record, skip) && publish_takeover(&scratch->record);
 }
 

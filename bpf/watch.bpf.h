@@ -16,6 +16,7 @@
 #include "acceptable.bpf.h"
 #include "agreed.bpf.h"
 #include "armed.bpf.h"
+#include "half.bpf.h"
 #include "hold.bpf.h"
 #include "own_connections.bpf.h"
 #include "partial_hello.bpf.h"
@@ -107,6 +108,7 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 {
 	struct scratch *scratch = own_scratch();
 	struct beginning beginning = {.is_known = true};
+	struct partial_hello *half;
 	struct progress progress;
 	__u32 skip = 0, timeouts = 0;
 
@@ -122,12 +124,24 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 		return LET_THROUGH;
 	if ((__s32)(segment->seq - beginning.agreed.expected) < 0)
 		return LET_THROUGH;
+	if (beginning.agreed.deferred) {
+		half = half_of(&segment->ends, &beginning.agreed);
+		if (half)
+			return look_at_half(skb, segment, &beginning.agreed, half);
+	}
 	begin_hello(&scratch->hello, beginning.agreed.expected);
 	progress = (struct progress){.expected = beginning.agreed.expected};
 	switch (read_hello(skb, segment, &scratch->hello, &progress, &skip)) {
-	case READ_EARLY:
 	case READ_KEPT:
+		if (beginning.agreed.deferred && scratch->hello.parsed.acme_offered &&
+		    can_take_over(sk, counts, segment, &beginning.agreed) && has_queue_room(tcp) &&
+		    begin_half(&segment->ends, &scratch->hello))
+			return DROP;
 		return store_hello(skb, sk, segment, scratch);
+	case READ_EARLY:
+		return store_hello(skb, sk, segment, scratch);
+	case READ_TOO_EARLY:
+		return DROP;
 	case READ_TAKE_OVER:
 		break;
 	default:
@@ -157,6 +171,8 @@ static __always_inline int look_at_next(struct __sk_buff *skb, struct bpf_sock *
 	if (!counts->data_segs_out && !is_acceptable(skb, segment, &agreed))
 		return LET_THROUGH;
 	switch (read_hello(skb, segment, hello, &progress, &skip)) {
+	case READ_TOO_EARLY:
+		return DROP;
 	case READ_OUT_OF_STEP:
 		count_untakable(STEER_UNTAKABLE_OUT_OF_STEP);
 		break;

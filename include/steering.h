@@ -106,6 +106,8 @@ enum steer_late {
 
 /* Incomplete hellos that are stored at once, STEER_KEPT_MAX bytes each and what the parser needs. */
 #define STEER_PARTIAL_MOST 1024
+/* The same, of those that have named acme-tls/1 and whose connection is held (bpf/half.bpf.h). */
+#define STEER_HALVES_MOST 512
 
 /*
  * Armed means that some slot of `alpnbpf_acme`, the map of the ACME client's listeners, is filled. Closing a listener
@@ -133,7 +135,9 @@ struct steer_state {
 	__u64 late[STEER_LATES];           /* segments dropped for lack of room; the client retransmits them */
 	__u64 held;                        /* acknowledgements held back: see bpf/hold.bpf.h */
 	__u32 partial_hellos;              /* incomplete hellos stored so far */
-	__u32 speaks_first;                /* the web server sends before its clients do: nothing is held */
+	__u32 halves;                      /* those of held connections stored so far */
+	__u32 pad3;
+	__u32 speaks_first; /* the web server sends before its clients do: nothing is held */
 	/* Programs read both at once: see steer_takeovers_pending(). */
 	union {
 		struct {
