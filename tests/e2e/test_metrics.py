@@ -51,8 +51,11 @@ def test_they_count_what_happens(lab, stage):
         live = scrape(port)
         assert live['alpnbpf_sessions{route="https"}'] + live['alpnbpf_sessions{route="acme"}'] == 1
         server.send(b"answer")
+        assert client.read(6) == b"answer"
+        client.send(b"finished")
+        assert server.read(8) == b"finished"
         server.close()
-        assert client.read_to_end() == b"answer"
+        assert client.read_to_end() == b""
         client.close()
         router.closed(client)
     after = scrape(port)
@@ -63,7 +66,7 @@ def test_they_count_what_happens(lab, stage):
     assert after['alpnbpf_sessions_ended_total{cause="done"}'] == after["alpnbpf_connections_accepted_total"] == 2
     assert after['alpnbpf_acme_validations_total{outcome="seen_through"}'] == 1
     moved = after['alpnbpf_bytes_total{path="user"}'] + after['alpnbpf_bytes_total{path="kernel"}']
-    assert moved == len(https_hello()) + len(acme_hello()) + 2 * len("answer")
+    assert moved == len(https_hello()) + len(acme_hello()) + 2 * len("answerfinished")
     info = [name for name in after if name.startswith("alpnbpf_build_info")]
     assert len(info) == 1 and 'dataplane="auto"' in info[0] and 'mode="front"' in info[0]
     assert after["process_open_fds"] <= router.descriptors() + 1 and after["process_max_fds"] > 100

@@ -84,13 +84,26 @@ static void test_a_dead_responder_leaves_the_web_server(void **state)
 	expect_hello(&lab, backend, ROUTE_ACME);
 	assert_int_equal(lab.worker->counters.acme_fallbacks, 1);
 	assert_int_equal(lab.worker->counters.connect_failed[ROUTE_ACME], 1);
-	/* no other limit than for any session of the web server */
-	lab_wait(&lab, 60000);
-	assert_int_equal(lab_live(&lab), 1);
+	lab_send(&lab, backend, "certificate", 11);
+	lab_expect(&lab, client, "certificate", 11);
 	lab_hang_up(&lab, client);
 	lab_hang_up(&lab, backend);
 	lab_until(&lab, lab_live(&lab) == 0);
 	assert_int_equal(lab.worker->counters.validations[VALIDATION_FALLBACK], 1);
+
+	/* It has as long there as with the responder, whatever it sends. */
+	client = begin(&lab, ROUTE_ACME);
+	backend = lab_accept(&lab, ROUTE_HTTPS);
+	expect_hello(&lab, backend, ROUTE_ACME);
+	for (int i = 0; i < 9; i++) {
+		lab_wait(&lab, 1000);
+		lab_send(&lab, client, "x", 1);
+		lab_expect(&lab, backend, "x", 1);
+	}
+	lab_wait(&lab, 1000);
+	lab_expect_reset(&lab, client);
+	lab_expect_reset(&lab, backend);
+	assert_int_equal(lab_ended(&lab, CAUSE_ACME_TIMEOUT), 1);
 	lab_close(&lab);
 }
 
@@ -371,9 +384,35 @@ static void test_what_becomes_of_a_validation(void **state)
 	pair = lab_pair(&lab, ROUTE_ACME);
 	lab_send(&lab, pair.backend, "certificate", 11);
 	lab_expect(&lab, pair.client, "certificate", 11);
+	lab_send(&lab, pair.client, "finished", 8);
+	lab_expect(&lab, pair.backend, "finished", 8);
 	lab_hang_up(&lab, pair.client);
 	lab_hang_up(&lab, pair.backend);
 	lab_until(&lab, validations[VALIDATION_SEEN_THROUGH] == 1);
+
+	/* as `openssl s_server` ends, and as validators do that have not read everything */
+	pair = lab_pair(&lab, ROUTE_ACME);
+	lab_send(&lab, pair.backend, "certificate", 11);
+	lab_expect(&lab, pair.client, "certificate", 11);
+	lab_send(&lab, pair.client, "finished", 8);
+	lab_expect(&lab, pair.backend, "finished", 8);
+	lab_reset(&lab, pair.backend);
+	lab_until(&lab, validations[VALIDATION_SEEN_THROUGH] == 2);
+
+	pair = lab_pair(&lab, ROUTE_ACME);
+	lab_send(&lab, pair.backend, "certificate", 11);
+	lab_expect(&lab, pair.client, "certificate", 11);
+	lab_send(&lab, pair.client, "finished", 8);
+	lab_expect(&lab, pair.backend, "finished", 8);
+	lab_reset(&lab, pair.client);
+	lab_until(&lab, validations[VALIDATION_SEEN_THROUGH] == 3);
+
+	/* the CA's time is over before the answer */
+	pair = lab_pair(&lab, ROUTE_ACME);
+	lab_hang_up(&lab, pair.client);
+	lab_expect_end(&lab, pair.backend);
+	lab_hang_up(&lab, pair.backend);
+	lab_until(&lab, validations[VALIDATION_GAVE_UP] == 1);
 
 	pair = lab_pair(&lab, ROUTE_ACME);
 	lab_send(&lab, pair.backend, "certificate", 11);
@@ -391,17 +430,29 @@ static void test_what_becomes_of_a_validation(void **state)
 
 	pair = lab_pair(&lab, ROUTE_ACME);
 	lab_hang_up(&lab, pair.backend);
+	lab_expect_end(&lab, pair.client);
 	lab_hang_up(&lab, pair.client);
 	lab_until(&lab, validations[VALIDATION_NO_ANSWER] == 1);
 
 	pair = lab_pair(&lab, ROUTE_ACME);
-	lab_wait(&lab, 9900);
+	lab_wait(&lab, 14900);
 	lab_expect_nothing(&lab, pair.client);
 	lab_wait(&lab, 200);
 	lab_expect_reset(&lab, pair.client);
 	lab_expect_reset(&lab, pair.backend);
 	assert_int_equal(validations[VALIDATION_TIMED_OUT], 1);
 	assert_int_equal(lab_ended(&lab, CAUSE_ACME_TIMEOUT), 1);
+
+	/* --acme-timeout counts from the answer */
+	pair = lab_pair(&lab, ROUTE_ACME);
+	lab_wait(&lab, 8000);
+	lab_send(&lab, pair.backend, "certificate", 11);
+	lab_expect(&lab, pair.client, "certificate", 11);
+	lab_wait(&lab, 9900);
+	lab_expect_nothing(&lab, pair.client);
+	lab_wait(&lab, 200);
+	lab_expect_reset(&lab, pair.client);
+	assert_int_equal(validations[VALIDATION_TIMED_OUT], 2);
 
 	lab_pair(&lab, ROUTE_ACME);
 	worker_tell(lab.worker, WORKER_STOP);

@@ -141,7 +141,7 @@ static void test_draining_serves_those_there_are(void **state)
 	lab_hang_up(&lab, waiting);
 	lab_until(&lab, lab_live(&lab) == 1);
 	assert_int_equal(lab.over, 0);
-	lab_wait(&lab, 10000); /* --acme-timeout */
+	lab_wait(&lab, 15000); /* for an answer */
 	lab_until(&lab, lab.over);
 	lab_close(&lab);
 }

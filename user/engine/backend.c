@@ -17,10 +17,13 @@
 #include "engine/peek.h"
 #include "engine/proxy_protocol.h"
 #include "engine/side.h"
+#include "engine/turn.h"
 #include "engine/worker.h"
 
 #define RETRY_FIRST_US (20 * US_PER_MS)
 #define RETRY_LAST_US  (500 * US_PER_MS)
+#define RESTART_US     (5000 * US_PER_MS) /* half of what a CA has */
+#define RESTARTS_US    (30000 * US_PER_MS)
 
 /* --- addresses, retries, fallback --- */
 
@@ -59,16 +62,42 @@ static void log_unreachable(struct session *session, int error)
 			 hint.text, suppressed);
 }
 
+/* Tries again, at the latest at `deadline`. */
+static enum backend_step try_later(struct session *session, uint64_t deadline)
+{
+	struct worker *worker = session->worker;
+	uint64_t again = worker->now + session->retry_delay;
+
+	worker->counters.connect_retries++;
+	timer_set(&worker->timers, &session->retry, again < deadline ? again : deadline);
+	session->retry_delay = 2 * session->retry_delay < RETRY_LAST_US ? 2 * session->retry_delay : RETRY_LAST_US;
+	return BACKEND_WAITS;
+}
+
+/*
+ * Until when a responder that refuses is tried again: acme.sh starts one per name. One that has not answered for long
+ * is not expected back.
+ */
+static uint64_t end_of_restart(const struct session *session)
+{
+	uint64_t answered = responder_last_answer(session->worker->engine->responder);
+
+	return answered && session->worker->now - answered < RESTARTS_US ? session->started + RESTART_US : 0;
+}
+
 static enum backend_step all_failed(struct session *session, int error)
 {
 	struct worker *worker = session->worker;
-	uint64_t again;
 
 	if (session->state == SESSION_HELLO)
 		return BACKEND_WAITS; /* ahead of the hello; tried again once the route is known */
 	worker->backends[session->connecting.aim].failed_at = worker->now;
 	worker->backends[session->connecting.aim].error = error;
 	if (session->connecting.aim == ROUTE_ACME) {
+		uint64_t restarted = end_of_restart(session);
+
+		if (worker->now < restarted)
+			return try_later(session, restarted);
 		worker->counters.connect_failed[session->connecting.aim]++;
 		log_unreachable(session, error);
 		if (session_options(session)->acme_fallback == ACME_FALLBACK_CLOSE) {
@@ -76,7 +105,8 @@ static enum backend_step all_failed(struct session *session, int error)
 			return BACKEND_GAVE_UP;
 		}
 		worker->counters.acme_fallbacks++;
-		deadline_for_nothing(session);
+		turn_leave(session);
+		deadline_for_fallback(session);
 		session->route = ROUTE_HTTPS;
 		return backend_connect(session);
 	}
@@ -86,12 +116,7 @@ static enum backend_step all_failed(struct session *session, int error)
 		session_end(session, CAUSE_CONNECT_FAILED, true);
 		return BACKEND_GAVE_UP;
 	}
-	worker->counters.connect_retries++;
-	again = worker->now + session->retry_delay; /* the last time is at the deadline */
-	timer_set(&worker->timers, &session->retry,
-		  again < session->connecting.deadline ? again : session->connecting.deadline);
-	session->retry_delay = 2 * session->retry_delay < RETRY_LAST_US ? 2 * session->retry_delay : RETRY_LAST_US;
-	return BACKEND_WAITS;
+	return try_later(session, session->connecting.deadline);
 }
 
 static enum backend_step try_addresses(struct session *session, int error)
@@ -270,7 +295,8 @@ bool backend_join(struct session *session)
 	session->retry_delay = 0;
 	if (!send_header(session))
 		return false;
-	if (client->in_map && backend->is_tcp)
+	/* Of a validation, every byte is counted when it moves: turn.c. */
+	if (client->in_map && backend->is_tcp && connecting->aim != ROUTE_ACME)
 		side_insert(session, BACKEND);
 	if (!side_poll_or_end(session, BACKEND))
 		return false;

@@ -169,7 +169,10 @@ int connect_start(struct session *session, const struct address *address)
 	if (tcp) {
 		setsockopt(sock->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		setsockopt(sock->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-		socket_set_buffers(sock->fd, BACKEND, session_options(session));
+		if (session->connecting.aim == ROUTE_ACME)
+			socket_set_acme_buffers(sock->fd);
+		else
+			socket_set_buffers(sock->fd, BACKEND, session_options(session));
 		set_congestion_control(session, sock->fd, address);
 	}
 	result = begin_connection(session, address);

@@ -6,21 +6,37 @@
 #include "engine/in_flight.h"
 #include "engine/worker.h"
 
-#define IDLE_LOOKS 4 /* checks per --idle-timeout */
+#define IDLE_LOOKS 4                   /* checks per --idle-timeout */
+#define ANSWER_US  (15000 * US_PER_MS) /* CAs give up after 10 s */
 
-static void set_deadline(struct session *session, uint64_t due)
+void deadline_at(struct session *session, uint64_t due)
 {
 	timer_set(&session->worker->timers, &session->deadline, due);
 }
 
 void deadline_for_hello(struct session *session)
 {
-	set_deadline(session, session->started + session_options(session)->hello_timeout_ms * US_PER_MS);
+	deadline_at(session, session->started + session_options(session)->hello_timeout_ms * US_PER_MS);
 }
 
-void deadline_for_validation(struct session *session)
+static uint64_t acme_timeout(const struct session *session)
 {
-	set_deadline(session, session->started + session_options(session)->acme_timeout_ms * US_PER_MS);
+	return session_options(session)->acme_timeout_ms * US_PER_MS;
+}
+
+uint64_t deadline_of_answer(const struct session *session)
+{
+	return session->started + (acme_timeout(session) > ANSWER_US ? acme_timeout(session) : ANSWER_US);
+}
+
+uint64_t deadline_of_validation(const struct session *session, uint64_t answered_at)
+{
+	return answered_at + acme_timeout(session);
+}
+
+void deadline_for_fallback(struct session *session)
+{
+	deadline_at(session, session->worker->now + acme_timeout(session));
 }
 
 void deadline_for_idleness(struct session *session)
@@ -28,7 +44,7 @@ void deadline_for_idleness(struct session *session)
 	uint64_t timeout = session_options(session)->idle_timeout_ms * US_PER_MS;
 
 	if (timeout)
-		set_deadline(session, session->worker->now + timeout / IDLE_LOOKS);
+		deadline_at(session, session->worker->now + timeout / IDLE_LOOKS);
 	else
 		deadline_for_nothing(session);
 }

@@ -13,6 +13,10 @@
 #include "engine/worker.h"
 #include "hello/rules.h"
 
+/* Limits in the manual. */
+#define VALIDATIONS_WAITING 1024
+#define VALIDATIONS_SERVED  512
+
 int engine_open(struct engine *engine)
 {
 	*engine = (struct engine){.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
@@ -54,6 +58,23 @@ static int make_sources(struct engine *engine, unsigned int limit)
 	return limit && !sources ? -ENOMEM : 0;
 }
 
+static void wake_worker(void *context, unsigned int worker)
+{
+	struct engine *engine = context;
+
+	worker_wake(&engine->workers[worker]);
+}
+
+/* Validations never have all sessions: visitors come first. */
+static int make_responder(struct engine *engine)
+{
+	unsigned int half = engine->max_sessions > 1 ? engine->max_sessions / 2 : 1;
+
+	engine->responder = responder_new(engine->worker_count, half < VALIDATIONS_WAITING ? half : VALIDATIONS_WAITING,
+					  half < VALIDATIONS_SERVED ? half : VALIDATIONS_SERVED, wake_worker, engine);
+	return engine->responder ? 0 : -ENOMEM;
+}
+
 static int make_workers(struct engine *engine)
 {
 	engine->workers = calloc(engine->worker_count, sizeof(struct worker));
@@ -75,6 +96,8 @@ int engine_set_up(struct engine *engine, const struct options *options, struct s
 
 	if (!error)
 		error = make_sources(engine, options->max_per_source);
+	if (!error)
+		error = make_responder(engine);
 	if (!error)
 		error = make_workers(engine);
 	if (!error)
@@ -140,6 +163,7 @@ void engine_close(struct engine *engine)
 		configuration = older;
 	}
 	source_table_free(atomic_load(&engine->sources));
+	responder_free(engine->responder);
 	steer_close(&engine->steer);
 	dataplane_close(&engine->dataplane);
 	trace_close(&engine->trace);

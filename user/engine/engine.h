@@ -12,6 +12,7 @@
 #include "base/sentence.h"
 #include "dataplane/dataplane.h"
 #include "engine/configuration.h"
+#include "engine/responder.h"
 #include "engine/source_table.h"
 #include "engine/trace.h"
 #include "steering/steer.h"
@@ -40,6 +41,7 @@ struct engine {
 	struct dataplane dataplane;
 	struct steer steer;
 	struct trace trace;
+	struct responder *responder; /* the queue for the ACME responder; owned */
 };
 
 /* Creates only the descriptors. 0 or -errno; engine_close() is due in either case. */

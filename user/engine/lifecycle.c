@@ -19,6 +19,8 @@
 #include "engine/peek.h"
 #include "engine/relay.h"
 #include "engine/side.h"
+#include "engine/socket_options.h"
+#include "engine/turn.h"
 #include "engine/validation.h"
 #include "engine/worker.h"
 
@@ -79,6 +81,13 @@ static bool open_client(struct session *session, bool *ahead)
 	return side_poll_or_end(session, CLIENT);
 }
 
+static void relay(struct session *session)
+{
+	relay_progress(session);
+	if (session->route == ROUTE_ACME)
+		turn_progress(session);
+}
+
 /* Acts on the state of connecting: once the backend is connected, the session is open. */
 static void follow_backend(struct session *session, enum backend_step step)
 {
@@ -90,9 +99,16 @@ static void follow_backend(struct session *session, enum backend_step step)
 	session->idle.since = session->worker->now;
 	trace_settled(session);
 	timer_cancel(&session->worker->timers, &session->retry);
-	if (session->route != ROUTE_ACME)
+	if (!session->first_bytes.is_validation)
 		deadline_for_idleness(session);
-	relay_progress(session);
+	relay(session);
+}
+
+/* A validation connects when it is its turn. */
+static void follow_turn(struct session *session)
+{
+	if (turn_look(session) == TURN_BEGINS)
+		follow_backend(session, backend_connect(session));
 }
 
 /* The route is known, or the session ended before: the session needs the rules no more. */
@@ -115,11 +131,14 @@ static void take_route(struct session *session, enum route route)
 	flow_choose_route(&session->flows[CLIENT], route);
 	leave_hello(session);
 	session->state = SESSION_CONNECTING;
-	if (route == ROUTE_ACME)
-		deadline_for_validation(session);
-	else
+	if (route == ROUTE_ACME) {
+		socket_set_acme_buffers(session->sides[CLIENT].fd);
+		turn_join(session);
+		follow_turn(session);
+	} else {
 		deadline_for_nothing(session);
-	follow_backend(session, backend_connect(session));
+		follow_backend(session, backend_connect(session));
+	}
 }
 
 /* Acts on the first bytes. They are forgotten last: the trace and PROXY TLVs need them. */
@@ -150,6 +169,12 @@ void session_open(struct worker *worker, int fd, const struct address *client, c
 		peek_forget(worker);
 }
 
+/* Validators do not end their side before they have an answer, unless they have given up. */
+static bool has_left_queue(const struct session *session)
+{
+	return session->state == SESSION_CONNECTING && session->route == ROUTE_ACME && session->sides[CLIENT].fin_seen;
+}
+
 void session_progress(struct session *session)
 {
 	switch (session->state) {
@@ -160,13 +185,17 @@ void session_progress(struct session *session)
 	case SESSION_CONNECTING:
 		if (!side_check(session, CLIENT))
 			return;
+		if (has_left_queue(session)) {
+			session_end(session, CAUSE_CLIENT_LEFT, true);
+			return;
+		}
 		if (session->sides[BACKEND].fd >= 0)
 			follow_backend(session, backend_progress(session));
 		if (session->state == SESSION_HELLO)
 			follow_first_bytes(session, first_bytes_progress(session));
 		return;
 	case SESSION_OPEN:
-		relay_progress(session);
+		relay(session);
 		return;
 	}
 }
@@ -183,6 +212,8 @@ void session_deadline(struct session *session)
 	case SESSION_CONNECTING: /* only a validation has a deadline here */
 	case SESSION_OPEN:
 		if (session->route == ROUTE_ACME)
+			follow_turn(session);
+		else if (session->first_bytes.is_validation) /* fell back */
 			session_end(session, CAUSE_ACME_TIMEOUT, true);
 		else if (deadline_is_idle(session))
 			session_end(session, CAUSE_IDLE_TIMEOUT, relay_holds_bytes(session));
@@ -206,6 +237,12 @@ void session_retry(struct session *session)
 		worker_mark(session);
 		return;
 	}
+}
+
+void session_called(struct session *session)
+{
+	if (session->state == SESSION_CONNECTING || session->state == SESSION_OPEN)
+		follow_turn(session);
 }
 
 static void log_fault(const struct session *session)
@@ -251,6 +288,7 @@ void session_sweep(struct session *session)
 	hint_unanswered(session);
 	for (int side = CLIENT; side < SIDES; side++)
 		side_close(session, (enum side)side, session->reset_sides);
+	turn_leave(session); /* the next one comes to the responder after the end of this one */
 	count_session(session);
 	if (session->in_sources)
 		source_table_leave(worker->engine->sources, &session->client);

@@ -21,6 +21,8 @@ void session_progress(struct session *session);
 /* The timers of the session expired. */
 void session_deadline(struct session *session);
 void session_retry(struct session *session);
+/* The queue for the ACME responder calls: its seat has changed. */
+void session_called(struct session *session);
 
 /* After the session has ended, at the end of the batch of events: closes its sockets and frees its slot. */
 void session_sweep(struct session *session);

@@ -149,6 +149,15 @@ static void run_sessions(struct worker *worker)
 	}
 }
 
+/* Seats of the queue for the ACME responder that have changed. */
+static void run_called(struct worker *worker)
+{
+	struct seat *seat;
+
+	while ((seat = responder_called(worker->engine->responder, worker->index)))
+		session_called(session_of(worker, slots_index(&worker->slots, seat)));
+}
+
 static void sweep_sessions(struct worker *worker)
 {
 	struct session *session = worker->closing;
@@ -184,6 +193,8 @@ static void adopt_configuration(struct worker *worker, struct configuration *new
 		if (strcmp(old->options.backends[route].text, newest->options.backends[route].text) == 0)
 			continue;
 		worker->first_address[route] = 0;
+		if (route == ROUTE_ACME)
+			responder_forget(worker->engine->responder);
 		worker->backends[route] = (struct backend_state){0};
 	}
 	worker->slots.limit = share_of(worker, newest->max_sessions);
@@ -249,6 +260,7 @@ int worker_turn(struct worker *worker, uint64_t patience_us)
 	atomic_store_explicit(&worker->loops, worker->loops + 1, memory_order_relaxed);
 	for (int i = 0; i < count; i++)
 		dispatch_event(worker, &events[i]);
+	run_called(worker);
 	run_timers(worker);
 	run_sessions(worker);
 	obey_commands(worker);

@@ -9,15 +9,17 @@
 /* How a session ended. Each is a counter, and the `cause` in the debug log. */
 enum session_cause {
 	CAUSE_DONE,           /* both flows ended in order */
-	CAUSE_CLIENT_LEFT,    /* FIN before the first byte */
+	CAUSE_CLIENT_LEFT,    /* FIN before the first byte, or before the responder had a turn for it */
 	CAUSE_CLIENT_RESET,   /* by the client; the backend was reset too */
 	CAUSE_BACKEND_RESET,  /* by the backend; the client was reset too */
 	CAUSE_HELLO_SILENT,   /* --hello-timeout without a byte */
 	CAUSE_CONNECT_FAILED, /* no backend within --connect-timeout */
 	CAUSE_IDLE_TIMEOUT,
 	CAUSE_ACME_TIMEOUT,
-	CAUSE_SHUTDOWN, /* the program ended first */
-	CAUSE_GAP,      /* a flow could not be forwarded exactly: see enum flow_fault */
+	CAUSE_ACME_SILENT,   /* kept the responder from others, without a word */
+	CAUSE_ACME_UNSERVED, /* the responder had no turn for it */
+	CAUSE_SHUTDOWN,      /* the program ended first */
+	CAUSE_GAP,           /* a flow could not be forwarded exactly: see enum flow_fault */
 	CAUSE_TRIM,
 	CAUSE_REDIRECT,
 	CAUSE_LOST,        /* redirected bytes never reached the other side's TCP */
@@ -35,6 +37,9 @@ enum validation_outcome {
 	VALIDATION_REFUSED,
 	VALIDATION_FALLBACK,
 	VALIDATION_TIMED_OUT,
+	VALIDATION_GAVE_UP,
+	VALIDATION_SILENT,
+	VALIDATION_UNSERVED,
 	VALIDATION_FAILED,
 	VALIDATIONS,
 };

@@ -4,7 +4,8 @@
  * its two struct flow are shared, with the verdict, as alpnbpf.h says.
  *
  *   HELLO       the route is not known. Allowed: reading the hello, connecting the default backend ahead.
- *   CONNECTING  the route is known, its backend is not connected. Allowed: connecting, retrying, falling back.
+ *   CONNECTING  the route is known, its backend is not connected. Allowed: waiting for a turn with the ACME responder,
+ *               connecting, retrying, falling back.
  *   OPEN        both sides are connected. Allowed: relaying owed bytes, ending each flow.
  *   CLOSING     the session has ended. Allowed: nothing; the sweep after this batch of events closes and frees it.
  */
@@ -18,6 +19,7 @@
 #include "base/address.h"
 #include "base/timer.h"
 #include "engine/outcome.h"
+#include "engine/responder.h"
 #include "steering/own_connections.h"
 
 struct configuration;
@@ -96,6 +98,16 @@ struct conversation {
 	bool promoted; /* or the attempt failed */
 };
 
+/* Of a validation. turn.c */
+struct turn {
+	bool joined;              /* the queue; until it leaves */
+	bool begun;               /* its backend is being connected, or was */
+	uint64_t answered_at;     /* us; the responder's first byte. 0: none yet */
+	uint64_t said, said_at;   /* bytes from the client, and when the last came; since the answer */
+	uint64_t said_at_answer;  /* bytes from the client when the answer came */
+	uint64_t longest_silence; /* us; of the client, after the answer */
+};
+
 struct session {
 	struct worker *worker;
 	struct configuration *configuration; /* the options it began with */
@@ -116,6 +128,8 @@ struct session {
 	struct conversation conversation;
 	struct connecting connecting;
 	struct first_bytes first_bytes;
+	struct seat seat; /* of a validation; written under the lock of responder.c */
+	struct turn turn;
 	struct trace_record *trace; /* until the outcome is known; owned, NULL: nothing follows the trace */
 
 	/* The client. */

@@ -10,6 +10,7 @@
 #include "system/sysctl.h"
 
 #define BUFFER_LEAST (32U * 1024)
+#define ACME_BUFFER  (32U * 1024) /* more than a hello with its answer */
 /*
  * Segments on loopback are 64 KiB: if the window is open but smaller than that, the sender waits 200 ms for its persist
  * timer (docs/KERNEL.md 6b). Segments larger than this cost slightly less CPU, but with small buffers they sometimes
@@ -47,6 +48,15 @@ void socket_set_buffers(int fd, enum side side, const struct options *options)
 	set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE, share);
 	if (options->dataplane != DATAPLANE_USER)
 		setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
+}
+
+void socket_set_acme_buffers(int fd)
+{
+	int segment = SEGMENT_MOST;
+
+	set_buffer(fd, SO_SNDBUF, SO_SNDBUFFORCE, ACME_BUFFER);
+	set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE, ACME_BUFFER);
+	setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
 }
 
 int socket_set_defer_accept(int fd, const struct options *options)

@@ -16,6 +16,8 @@
 unsigned int socket_buffer_share(enum side side, unsigned int buffer_bytes);
 void socket_set_buffers(int fd, enum side side, const struct options *options);
 /* The same for a listener, after a reload. */
+/* A validation takes a few KB in each direction: both its sockets have small buffers. */
+void socket_set_acme_buffers(int fd);
 void socket_change_buffers(int fd, const struct options *old, const struct options *new);
 
 /* Options that client sockets inherit from the listener: buffers, TCP_NODELAY, SO_OOBINLINE. 0 or -errno. */

@@ -8,18 +8,22 @@
 #include <stddef.h>
 
 #include "base/log.h"
+#include "engine/turn.h"
 #include "engine/worker.h"
 
 /* NULL: the session's cause is logged instead. */
 static const char *const clauses[VALIDATIONS] = {
 	[VALIDATION_SEEN_THROUGH] = "completed",
-	[VALIDATION_CLIENT_CLOSED] = "closed by the client",
+	[VALIDATION_CLIENT_CLOSED] = "closed by the client, which said nothing after the answer",
 	[VALIDATION_CLIENT_RESET] = "reset by the client before an answer",
-	[VALIDATION_RESPONDER_RESET] = "reset by the ACME responder",
+	[VALIDATION_RESPONDER_RESET] = "reset by the ACME responder before its end",
 	[VALIDATION_NO_ANSWER] = "closed by the ACME responder without an answer",
 	[VALIDATION_REFUSED] = "refused by the ACME responder",
 	[VALIDATION_FALLBACK] = "ACME responder unreachable, handed to the web server",
 	[VALIDATION_TIMED_OUT] = "cut off by --acme-timeout",
+	[VALIDATION_GAVE_UP] = "given up by the client before an answer",
+	[VALIDATION_SILENT] = "cut off because the client kept the ACME responder from others",
+	[VALIDATION_UNSERVED] = "cut off before its turn: the ACME responder is busy with others",
 	[VALIDATION_FAILED] = NULL,
 };
 
@@ -28,21 +32,42 @@ static uint64_t bytes_from(const struct session *session, enum side side)
 	return session->flows[side].redirected + session->flows[side].forwarded;
 }
 
-static enum validation_outcome outcome_of(const struct session *session)
+/* Of one that the responder served, or did not. */
+static enum validation_outcome outcome_at_end(const struct session *session)
 {
-	if (session->cause == CAUSE_ACME_TIMEOUT)
-		return VALIDATION_TIMED_OUT;
-	if (session->cause == CAUSE_CONNECT_FAILED)
-		return VALIDATION_REFUSED;
-	if (session->route == ROUTE_HTTPS)
-		return VALIDATION_FALLBACK;
-	if (session->cause == CAUSE_CLIENT_RESET) /* validators do that once they have seen the certificate */
-		return bytes_from(session, BACKEND) ? VALIDATION_CLIENT_CLOSED : VALIDATION_CLIENT_RESET;
+	bool reset = session->cause == CAUSE_CLIENT_RESET || session->cause == CAUSE_BACKEND_RESET;
+
+	/* Both close as they like once the client has seen the certificate: with a FIN, or by a reset. */
+	if (turn_was_replied_to(session))
+		return VALIDATION_SEEN_THROUGH;
 	if (session->cause == CAUSE_BACKEND_RESET)
 		return VALIDATION_RESPONDER_RESET;
-	if (session->cause != CAUSE_DONE)
-		return VALIDATION_FAILED;
-	return bytes_from(session, BACKEND) ? VALIDATION_SEEN_THROUGH : VALIDATION_NO_ANSWER;
+	if (turn_was_answered(session))
+		return VALIDATION_CLIENT_CLOSED;
+	if (reset)
+		return VALIDATION_CLIENT_RESET;
+	return session->backend_first ? VALIDATION_NO_ANSWER : VALIDATION_GAVE_UP;
+}
+
+static enum validation_outcome outcome_of(const struct session *session)
+{
+	switch (session->cause) {
+	case CAUSE_ACME_TIMEOUT:
+		return VALIDATION_TIMED_OUT;
+	case CAUSE_ACME_SILENT:
+		return VALIDATION_SILENT;
+	case CAUSE_ACME_UNSERVED:
+		return VALIDATION_UNSERVED;
+	case CAUSE_CONNECT_FAILED:
+		return VALIDATION_REFUSED;
+	case CAUSE_DONE:
+	case CAUSE_CLIENT_LEFT:
+	case CAUSE_CLIENT_RESET:
+	case CAUSE_BACKEND_RESET:
+		return session->route == ROUTE_HTTPS ? VALIDATION_FALLBACK : outcome_at_end(session);
+	default:
+		return session->route == ROUTE_HTTPS ? VALIDATION_FALLBACK : VALIDATION_FAILED;
+	}
 }
 
 void validation_end(const struct session *session)
