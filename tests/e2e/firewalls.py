@@ -4,6 +4,7 @@ Firewalls that people publish, as nftables rules on the server of a VethPair. A 
 stopped by most of them; none stops the clients.
 """
 import contextlib
+import re
 import subprocess
 
 from netns import run
@@ -188,20 +189,25 @@ def firewall(name, veth):
 
 
 class Conntrack:
-    """The state that connection tracking has of a connection, by the client's port."""
+    """The state that connection tracking has of connections that began after this, by the client's port."""
+
+    ENTRY = re.compile(r"tcp +6 \d+ (\w+) .*?sport=(\d+) dport=(?:443|8443) ")
 
     def __init__(self):
         try:
             self._file = open("/proc/net/nf_conntrack")  # of this namespace, whoever reads it
         except FileNotFoundError:
             self._file = None
+        self._before = {}  # a network where nothing is tracked has entries of one before it
+        self._before = self._states()
+
+    def _states(self):
+        if not self._file:
+            return {}
+        self._file.seek(0)
+        entries = map(self.ENTRY.search, self._file)
+        return {int(entry.group(2)): entry.group(1) for entry in entries if entry and int(entry.group(2)) not in self._before}
 
     def state(self, port):
         """ESTABLISHED, CLOSE …; None where nothing is tracked."""
-        if not self._file:
-            return None
-        self._file.seek(0)
-        for line in self._file:
-            if f"sport={port} dport=443" in line or f"sport={port} dport=8443" in line:
-                return line.split()[5]
-        return None
+        return self._states().get(port)

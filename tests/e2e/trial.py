@@ -147,10 +147,10 @@ def unlogged(web, streams, start):
 class Watched:
     """A web server, by default nginx on :443, and the program that watches once a responder listens."""
 
-    def __init__(self, lab, authority, *options, port=443, web=None, **keywords):
+    def __init__(self, lab, authority, *options, port=443, web=None, verbosity="debug", **keywords):
         self.authority = authority
         self.web = web or WebServer(lab, "nginx", port, authority, log_level="info", **keywords)
-        self.router = lab.router(ACME, port, *options, "--inspect", "watch", bypass=True,
+        self.router = lab.router(ACME, port, *options, "--inspect", "watch", bypass=True, log_level=verbosity,
                                  listen=[("0.0.0.0", port), ("::", port)])
         self.responder = None
 
