@@ -332,6 +332,30 @@ static void test_silence_is_allowed_for(void **state)
 	responder_free(responder);
 }
 
+/* One stall is an accident. After two, unknown sources have less time; those that went well have not. */
+static void test_a_siege(void **state)
+{
+	struct responder *responder = new_responder(8, 4);
+	struct seat unknown = {0}, proved = {0};
+
+	(void)state;
+	prove(responder, "203.0.113.1");
+	stall(responder, "198.18.1.1");
+	enter(responder, &unknown, "198.18.3.1");
+	enter(responder, &proved, "203.0.113.1");
+	assert_int_equal(responder_view(responder, &unknown, now).allowance, 1000 * MS);
+	responder_leave(responder, &unknown, SEAT_OF_NO_MATTER, now);
+	stall(responder, "198.18.2.1");
+	enter(responder, &unknown, "198.18.3.1");
+	assert_int_equal(responder_view(responder, &unknown, now).allowance, 150 * MS);
+	assert_int_equal(responder_view(responder, &proved, now).allowance, 1000 * MS);
+	now += 11000 * MS;
+	assert_int_equal(responder_view(responder, &unknown, now).allowance, 1000 * MS);
+	responder_leave(responder, &unknown, SEAT_OF_NO_MATTER, now);
+	responder_leave(responder, &proved, SEAT_OF_NO_MATTER, now);
+	responder_free(responder);
+}
+
 /* 50,000 prefixes: the history has room for a part of them, and nothing grows. */
 static void test_sources_without_end(void **state)
 {
@@ -360,6 +384,7 @@ int main(void)
 		cmocka_unit_test(test_prefixes_share_what_there_is),
 		cmocka_unit_test(test_too_many_wait),
 		cmocka_unit_test(test_silence_is_allowed_for),
+		cmocka_unit_test(test_a_siege),
 		cmocka_unit_test(test_sources_without_end),
 	};
 

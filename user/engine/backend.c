@@ -22,7 +22,8 @@
 
 #define RETRY_FIRST_US (20 * US_PER_MS)
 #define RETRY_LAST_US  (500 * US_PER_MS)
-#define RESTART_US     (5000 * US_PER_MS) /* half of what a CA has */
+#define ELSEWHERE_US   (60 * 1000 * US_PER_MS) /* so long, what answered in place of an own address comes first */
+#define RESTART_US     (5000 * US_PER_MS)      /* half of what a CA has */
 #define RESTARTS_US    (30000 * US_PER_MS)
 
 /* --- addresses, retries, fallback --- */
@@ -124,9 +125,7 @@ static enum backend_step try_addresses(struct session *session, int error)
 	struct worker *worker = session->worker;
 
 	for (; session->connecting.left; session->connecting.left--) {
-		struct address address = connect_address(session);
-
-		error = connect_start(session, &address);
+		error = connect_start(session);
 		if (error == -EALREADY) {
 			timer_set(&worker->timers, &session->retry,
 				  deadline_of_attempt(session, session->connecting.deadline, session->connecting.left));
@@ -291,6 +290,8 @@ bool backend_join(struct session *session)
 	worker->backends[connecting->aim].connected_at = worker->now;
 	if (!connect_follows_client(session))
 		worker->first_address[connecting->aim] = connecting->address;
+	else if (connecting->address && session->connecting.own_error)
+		worker->elsewhere_until = worker->now + ELSEWHERE_US;
 	timer_cancel(&worker->timers, &session->retry);
 	session->retry_delay = 0;
 	if (!send_header(session))

@@ -3,16 +3,21 @@
 #include "engine/connect.h"
 
 #include <errno.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "engine/elsewhere.h"
 #include "engine/side.h"
 #include "engine/socket_options.h"
 #include "engine/worker.h"
 #include "system/ports.h"
+#include "system/netlink.h"
+#include "system/route.h"
 #include "system/sysctl.h"
 
 static struct steer *steer_of(const struct session *session)
@@ -37,7 +42,9 @@ bool connect_follows_client(const struct session *session)
 
 unsigned int connect_address_count(const struct session *session)
 {
-	return connect_follows_client(session) ? 1 : session_backend(session)->count;
+	if (connect_follows_client(session))
+		return is_transparent(session) ? 1 : 2;
+	return session_backend(session)->count;
 }
 
 struct address connect_address(const struct session *session)
@@ -46,6 +53,8 @@ struct address connect_address(const struct session *session)
 
 	if (!connect_follows_client(session))
 		return session_backend(session)->addresses[session->connecting.address];
+	if (session->connecting.address)
+		return session->connecting.elsewhere;
 	address = session->destination;
 	if (!is_transparent(session))
 		return address;
@@ -63,7 +72,7 @@ unsigned int connect_first_address(const struct session *session)
 	const struct endpoint *endpoint = session_backend(session);
 
 	if (connect_follows_client(session))
-		return 0;
+		return session->worker->now < session->worker->elsewhere_until && !is_transparent(session);
 	if (session->connecting.aim == ROUTE_HTTPS && (steer_of(session)->plan.peername || is_transparent(session)))
 		for (unsigned int i = 0; i < endpoint->count; i++)
 			if (endpoint->addresses[i].sa.sa_family == client.sa.sa_family)
@@ -155,7 +164,43 @@ static void set_congestion_control(const struct session *session, int fd, const 
 		setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, plain, sizeof(plain) - 1);
 }
 
-int connect_start(struct session *session, const struct address *address)
+/* 1 or 0, or -errno. */
+static int is_own_address(const struct address *address)
+{
+	struct address plain = address_unmapped(address);
+	int fd, local;
+
+	if (address_is_loopback(&plain))
+		return 1;
+	fd = netlink_open(NETLINK_ROUTE);
+	if (fd < 0)
+		return fd;
+	local = route_is_local(fd, &plain);
+	close(fd);
+	return local;
+}
+
+/*
+ * In place, nothing of ours may leave this machine: a connection that came by TPROXY has another machine's address.
+ * May this address be tried? 0 or -errno.
+ */
+static int choose_address(struct session *session)
+{
+	int local;
+
+	if (!connect_follows_client(session) || is_transparent(session))
+		return 0;
+	local = is_own_address(&session->destination);
+	if (local < 0)
+		return local;
+	if (session->connecting.address == 0)
+		return local ? 0 : -EHOSTUNREACH;
+	if (elsewhere_find(&session->destination, local, &session->connecting.elsewhere))
+		return 0;
+	return session->connecting.own_error ? session->connecting.own_error : -EHOSTUNREACH;
+}
+
+static int start(struct session *session, const struct address *address)
 {
 	struct socket_side *sock = &session->sides[BACKEND];
 	bool tcp = address->sa.sa_family != AF_UNIX;
@@ -184,5 +229,20 @@ int connect_start(struct session *session, const struct address *address)
 		if (error)
 			return error;
 	}
+	return result;
+}
+
+int connect_start(struct session *session)
+{
+	struct address address = connect_address(session);
+	bool first = session->connecting.address == 0;
+	int result = choose_address(session);
+
+	if (!result) {
+		address = connect_address(session); /* another is known only once it was chosen */
+		result = start(session, &address);
+	}
+	if (first)
+		session->connecting.own_error = result == -EALREADY ? -ETIMEDOUT : result;
 	return result;
 }

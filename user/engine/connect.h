@@ -13,7 +13,8 @@
 
 /*
  * In place, the backend is the address that the client connected to, so that the web server serves the same site. Then
- * there is one address to try, and it does not come from the options.
+ * the addresses to try are that one and, if there is one, another by which the same server is reached; they do not come
+ * from the options.
  */
 bool connect_follows_client(const struct session *session);
 unsigned int connect_address_count(const struct session *session);
@@ -26,7 +27,7 @@ struct address connect_address(const struct session *session);
  * Opens the backend's socket, connects, and adds it to the epoll set if that takes time. 0 if it is connected,
  * -EALREADY if that takes time, or the error: then side_close() is due.
  */
-int connect_start(struct session *session, const struct address *address);
+int connect_start(struct session *session);
 /* The state of that connection, as for connect_start(). May be called again. */
 int connect_result(int fd, const struct address *address);
 

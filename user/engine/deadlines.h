@@ -7,6 +7,7 @@
  *   a client, before its first byte     --hello-timeout after accept()  reset, HELLO_SILENT         first_bytes.c
  *   a client, within its first bytes    --hello-timeout after accept()  goes to https               first_bytes.c
  *   an address of a backend             its share of the next line's    the next address            backend.c
+ *   the address a client connected to   0.5 s, if there is another way  the next address            backend.c
  *   a backend                           --connect-timeout               reset, CONNECT_FAILED       backend.c
  *   an ACME responder, at connecting    --connect-timeout               --acme-fallback             backend.c
  *   the queue for the ACME responder    15 s after accept() (*)         reset, ACME_UNSERVED        turn.c

@@ -21,6 +21,8 @@
 	(300 * US_PER_MS) /* of a source that has stalled, shared by those of its address that wait                    \
 			   */
 #define SILENCE_LEAST_US (25 * US_PER_MS)
+#define SILENCE_SIEGE_US (150 * US_PER_MS)   /* of an unknown source, while others stall: */
+#define SIEGE_US         (10000 * US_PER_MS) /* two in this time */
 
 struct seat_list {
 	struct seat *first, *last;
@@ -37,6 +39,7 @@ struct responder {
 	struct seat_list waiting, served; /* in the order in which they came there */
 	unsigned int answered;            /* of those served */
 	unsigned int width;
+	uint64_t stalled_at[2];                /* us; the last two */
 	uint64_t next_probe, answered_at;      /* us; answered: any of them, the last time */
 	uint64_t ended_at, ended_was_answered; /* us; of the last answered one that ended */
 	_Atomic(struct seat *) called[];       /* [workers]; read without the lock, to see whether there is any */
@@ -108,13 +111,12 @@ static void call_off(struct responder *responder, struct seat *seat)
 
 	if (!seat->called)
 		return;
-	if (before == seat) {
+	while (before != seat && before->next_called != seat)
+		before = before->next_called;
+	if (before == seat)
 		atomic_store(&responder->called[seat->worker], seat->next_called);
-	} else {
-		while (before->next_called != seat)
-			before = before->next_called;
+	else
 		before->next_called = seat->next_called;
-	}
 	seat->called = false;
 }
 
@@ -283,15 +285,14 @@ static bool was_kept_waiting(const struct responder *responder, const struct sea
 
 void responder_answered(struct responder *responder, struct seat *seat, uint64_t now)
 {
-	struct seat *other;
-
 	pthread_mutex_lock(&responder->lock);
 	if (seat->state == SEAT_GIVEN) {
+		struct seat *other = find_other_answered(responder, seat);
+
 		responder->answered++;
 		responder->answered_at = now;
 		if (was_kept_waiting(responder, seat) && responder->answered < responder->width)
 			responder->width = responder->answered;
-		other = find_other_answered(responder, seat);
 		if (other && responder->width < responder->served_most && 2 * responder->answered > responder->width) {
 			other->asked = true;
 			call(responder, other);
@@ -308,7 +309,7 @@ void responder_tell(struct responder *responder, struct seat *seat, bool is_open
 
 	pthread_mutex_lock(&responder->lock);
 	width = 2 * responder->answered < responder->served_most ? 2 * responder->answered : responder->served_most;
-	if (is_open && seat->state == SEAT_ANSWERED && responder->answered > 1 && width > responder->width)
+	if (is_open && responder->answered > 1 && width > responder->width)
 		responder->width = width;
 	seat->asked = false;
 	serve_those_next(responder, now);
@@ -324,8 +325,11 @@ static void note_end(struct responder *responder, struct seat *seat, enum seat_e
 	}
 	if (end == SEAT_WENT_WELL)
 		seat->prefix->proved_at = seat->address->proved_at = now;
-	else if (end == SEAT_STALLED)
-		seat->prefix->stalled_at = seat->address->stalled_at = now;
+	if (end != SEAT_STALLED)
+		return;
+	seat->prefix->stalled_at = seat->address->stalled_at = now;
+	responder->stalled_at[0] = responder->stalled_at[1];
+	responder->stalled_at[1] = now;
 }
 
 void responder_leave(struct responder *responder, struct seat *seat, enum seat_end end, uint64_t now)
@@ -355,6 +359,17 @@ void responder_leave(struct responder *responder, struct seat *seat, enum seat_e
 
 /* --- what a worker asks --- */
 
+static uint64_t allowance_of(const struct responder *responder, const struct seat *seat, uint64_t now)
+{
+	enum source_standing prefix = source_standing(seat->prefix, now), address = source_standing(seat->address, now);
+	bool siege = responder->stalled_at[0] && now - responder->stalled_at[0] < SIEGE_US;
+	uint64_t allowance = SILENCE_AGAIN_US / (1 + seat->address->waiting);
+
+	if (address == SOURCE_STALLED || (address == SOURCE_UNKNOWN && prefix == SOURCE_STALLED))
+		return allowance > SILENCE_LEAST_US ? allowance : SILENCE_LEAST_US;
+	return siege && prefix == SOURCE_UNKNOWN ? SILENCE_SIEGE_US : SILENCE_US;
+}
+
 struct seat_view responder_view(struct responder *responder, const struct seat *seat, uint64_t now)
 {
 	struct seat_view view;
@@ -365,16 +380,8 @@ struct seat_view responder_view(struct responder *responder, const struct seat *
 				  .pressed = responder->waiting.count > 0,
 				  .since = seat->since,
 				  .allowance = SILENCE_US};
-	if (seat->prefix) {
-		enum source_standing address = source_standing(seat->address, now);
-
-		view.distrusted = address == SOURCE_STALLED ||
-				  (address == SOURCE_UNKNOWN && source_standing(seat->prefix, now) == SOURCE_STALLED);
-		if (view.distrusted)
-			view.allowance = SILENCE_AGAIN_US / (1 + seat->address->waiting);
-		if (view.allowance < SILENCE_LEAST_US)
-			view.allowance = SILENCE_LEAST_US;
-	}
+	if (seat->prefix)
+		view.allowance = allowance_of(responder, seat, now);
 	pthread_mutex_unlock(&responder->lock);
 	return view;
 }

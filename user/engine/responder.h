@@ -48,7 +48,6 @@ struct seat_view {
 	bool pressed;       /* others wait */
 	uint64_t since;     /* us; in this state */
 	uint64_t allowance; /* us; of silence after the answer while others wait, round trips apart */
-	bool distrusted;    /* the source has stalled before: round trips are counted, not allowed for in plenty */
 };
 
 /* How a validation left. */

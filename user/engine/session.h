@@ -69,6 +69,8 @@ struct connecting {
 	unsigned int address;      /* index of the address being tried */
 	unsigned int left;         /* addresses left in this round, including that one */
 	bool header_sent;          /* the PROXY header, if there is one */
+	int own_error;             /* in place: why the client's destination could not be connected to */
+	struct address elsewhere;  /* in place: tried after that; else len is 0. elsewhere.h */
 	struct own_connection own; /* steering's entry for the connection to the web server */
 };
 
