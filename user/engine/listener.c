@@ -128,6 +128,7 @@ int listener_open_private(struct worker *worker, enum steer_family family, struc
 		error = steer_set_private(&worker->engine->steer, worker->index, family, fd);
 	if (!error) {
 		*port = address_port(&address);
+		socket_set_transparent(fd, address.sa.sa_family);
 		add_listener(worker, &(struct listener){.fd = fd, .address = address, .in_place = true});
 		return 0;
 	}

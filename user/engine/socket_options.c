@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
@@ -48,6 +49,16 @@ void socket_set_buffers(int fd, enum side side, const struct options *options)
 	set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE, share);
 	if (options->dataplane != DATAPLANE_USER)
 		setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
+}
+
+void socket_set_transparent(int fd, int family)
+{
+	int on = 1;
+
+	if (family == AF_INET)
+		setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on));
+	else
+		setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on));
 }
 
 void socket_set_acme_buffers(int fd)

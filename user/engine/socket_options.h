@@ -16,6 +16,11 @@
 unsigned int socket_buffer_share(enum side side, unsigned int buffer_bytes);
 void socket_set_buffers(int fd, enum side side, const struct options *options);
 /* The same for a listener, after a reload. */
+/*
+ * Lets a private listener take connections to addresses of other machines, which TPROXY drops otherwise. Needs
+ * CAP_NET_ADMIN or CAP_NET_RAW; without them TPROXY cannot be used at all.
+ */
+void socket_set_transparent(int fd, int family);
 /* A validation takes a few KB in each direction: both its sockets have small buffers. */
 void socket_set_acme_buffers(int fd);
 void socket_change_buffers(int fd, const struct options *old, const struct options *new);
