@@ -23,8 +23,9 @@ struct {
 } alpnbpf_takeovr SEC(".maps");
 
 /*
- * Connections that are being taken over: packets from the client are dropped, and it will retransmit them; so are
- * packets from the server's socket (hush.bpf.h). The watch adds entries, user space removes them.
+ * Connections that are being taken over (enum steer_taken): packets from the client are dropped, and it will retransmit
+ * them; so are packets from the server's socket (hush.bpf.h). The watch adds entries, user space removes them, or gives
+ * the connection back; then the watch removes the entry after the client's next bytes.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -47,22 +48,27 @@ struct {
 
 static __always_inline bool is_being_taken(const struct steer_connection *ends)
 {
-	return bpf_map_lookup_elem(&alpnbpf_taken, ends) != NULL;
+	__u8 *value = bpf_map_lookup_elem(&alpnbpf_taken, ends);
+
+	return value && *value == STEER_TAKEN;
 }
 
-/* A connection that our reset, sent over loopback, would not reach. */
-static __always_inline bool is_of_device(const struct bpf_sock *sk, const struct segment *segment)
+/* Was it given back? Once its socket has bytes that were not read here, the entry is not needed any more. */
+static __always_inline bool is_left(const struct steer_connection *ends, const struct bpf_sock *sk,
+				    const struct bpf_tcp_sock *counts)
 {
-	return sk->bound_dev_if ||
-	       (segment->ends.from.addr[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000); /* link-local */
+	__u8 *value = bpf_map_lookup_elem(&alpnbpf_taken, ends);
+
+	if (!value || *value != STEER_LEFT)
+		return false;
+	if (sk->state != BPF_TCP_LISTEN && counts->bytes_received && bpf_map_delete_elem(&alpnbpf_taken, ends) == 0)
+		__sync_fetch_and_add(&state.takeovers_ended, 1);
+	return true;
 }
 
-/*
- * Not if the server has already sent bytes or its FIN; not a subflow of MPTCP, which a TCP socket cannot continue; and
- * not one of a device.
- */
+/* Not if the server has already sent bytes or its FIN; not a subflow of MPTCP, which a TCP socket cannot continue. */
 static __always_inline bool can_take_over(const struct bpf_sock *sk, const struct bpf_tcp_sock *counts,
-					  const struct segment *segment, const struct steer_agreed *agreed)
+					  const struct steer_agreed *agreed)
 {
 	bool silent = agreed->deferred ||
 		      (!counts->data_segs_out && (sk->state == BPF_TCP_ESTABLISHED || sk->state == BPF_TCP_SYN_RECV));
@@ -71,8 +77,6 @@ static __always_inline bool can_take_over(const struct bpf_sock *sk, const struc
 		count_untakable(STEER_UNTAKABLE_MPTCP);
 	else if (!silent)
 		count_untakable(STEER_UNTAKABLE_ANSWERED);
-	else if (is_of_device(sk, segment))
-		count_untakable(STEER_UNTAKABLE_DEVICE);
 	else
 		return true;
 	return false;
@@ -133,11 +137,11 @@ static __noinline bool fill_takeover(struct __sk_buff *skb, const struct segment
 static __noinline bool publish_takeover(struct steer_takeover *record)
 {
 	__u32 size = (__u32) __builtin_offsetof(struct steer_takeover, bytes) + record->length;
-	__u8 one = 1;
+	__u8 taken = STEER_TAKEN;
 
 	/* Count first, so that a program that reads 0 pending takeovers is right. */
 	__sync_fetch_and_add(&state.takeovers_begun, 1);
-	if (bpf_map_update_elem(&alpnbpf_taken, &record->ends, &one, BPF_NOEXIST)) {
+	if (bpf_map_update_elem(&alpnbpf_taken, &record->ends, &taken, BPF_NOEXIST)) {
 		__sync_fetch_and_add(&state.takeovers_begun, -1);
 		__sync_fetch_and_add(&state.late[STEER_LATE_TABLE], 1);
 		return false;

@@ -134,7 +134,7 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 	switch (read_hello(skb, segment, &scratch->hello, &progress, &skip)) {
 	case READ_KEPT:
 		if (beginning.agreed.deferred && scratch->hello.parsed.acme_offered &&
-		    can_take_over(sk, counts, segment, &beginning.agreed) && has_queue_room(tcp) &&
+		    can_take_over(sk, counts, &beginning.agreed) && has_queue_room(tcp) &&
 		    begin_half(&segment->ends, &scratch->hello))
 			return DROP;
 		return store_hello(skb, sk, segment, scratch);
@@ -149,7 +149,7 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 	}
 	if (!beginning.is_known)
 		return take_over_later(skb, segment, scratch);
-	if (!can_take_over(sk, counts, segment, &beginning.agreed))
+	if (!can_take_over(sk, counts, &beginning.agreed))
 		return LET_THROUGH;
 	return take_over(skb, segment, &scratch->hello, &beginning.agreed, skip) ||
 			       scratch->hello.trial.result == CLIENTHELLO_ACME
@@ -179,7 +179,7 @@ static __always_inline int look_at_next(struct __sk_buff *skb, struct bpf_sock *
 	case READ_DECIDED:
 		break;
 	case READ_TAKE_OVER:
-		if (!can_take_over(sk, counts, segment, &agreed))
+		if (!can_take_over(sk, counts, &agreed))
 			break;
 		if (take_over(skb, segment, hello, &agreed, skip) || hello->trial.result == CLIENTHELLO_ACME)
 			return DROP;
@@ -245,6 +245,11 @@ int alpnbpf_watch(struct __sk_buff *skb)
 		return LET_THROUGH;
 	if (pending && is_being_taken(&segment.ends))
 		return segment.flags & TCPHDR_RST ? LET_THROUGH : DROP;
+	if (pending && is_left(&segment.ends, sk, counts)) {
+		if (hello)
+			bpf_sk_storage_delete(&alpnbpf_partial, sk);
+		return LET_THROUGH;
+	}
 	if ((segment.flags & (TCPHDR_SYN | TCPHDR_RST | TCPHDR_ACK)) != TCPHDR_ACK) {
 		if (sk->state != BPF_TCP_LISTEN || !should_look(sk, &segment))
 			return LET_THROUGH;

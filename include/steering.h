@@ -86,11 +86,16 @@ struct steer_found {
 	struct steer_kept kept[STEER_LISTENERS];
 };
 
+/* Value of `alpnbpf_taken`. */
+enum steer_taken {
+	STEER_TAKEN = 1, /* neither end gets the other's packets */
+	STEER_LEFT = 2,  /* given back to the web server: its packets pass, and its hello is not read again */
+};
+
 /* Why a connection that should have been taken over was left to the web server. */
 enum steer_untakable {
 	STEER_UNTAKABLE_ANSWERED,    /* the server had already sent bytes, or its FIN */
 	STEER_UNTAKABLE_MPTCP,       /* a subflow of MPTCP, which a TCP socket cannot continue */
-	STEER_UNTAKABLE_DEVICE,      /* link-local, or the listener is bound to a device */
 	STEER_UNTAKABLE_MEMORY,      /* no memory to store an incomplete hello */
 	STEER_UNTAKABLE_DISPLACED,   /* newer incomplete hellos needed its place; it may have been for the web server */
 	STEER_UNTAKABLE_OUT_OF_STEP, /* the server's TCP has taken other bytes than those that were read; likewise */
@@ -143,7 +148,7 @@ struct steer_state {
 		struct {
 			/* the watch */
 			__u32 takeovers_begun; /* entries added to `alpnbpf_taken` so far */
-			/* user space, the worker that takes over */
+			/* user space, the worker that takes over; the watch, of entries that are STEER_LEFT */
 			__u32 takeovers_ended; /* entries removed */
 		};
 		__u64 takeovers;

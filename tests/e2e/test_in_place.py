@@ -213,7 +213,7 @@ def test_check(ground):
     """What would run, and what the web server's listeners are."""
     code, out = check("--https", "443")
     assert code == 0
-    assert f"ok   mode: in place, armed while port {ACME} has a listener, hellos read in passing, clients shown by peername" in out
+    assert f"ok   mode: in place, armed while port {ACME} has a listener, hellos read in passing, takeovers leave no trace, clients shown by peername" in out
     for where in (r"0\.0\.0\.0:443 \(IPv4\)", r"\[::\]:443 \(IPv6\)"):
         assert re.search(rf"ok   web server: nginx \(pid {ground.web.child.pid}\) listens on {where}", out), out
     code, out = check("--https", "443", prefix=WITHOUT_CGROUP)

@@ -70,7 +70,7 @@ def test_start_as_the_unit_says(lab, units, manager):
                         env=manager.env)
     assert manager.wait("READY=1") and not router.find(" (warn|error) ")
     assert manager.wait("STATUS=") == "STATUS=serving: with bypass, armed while port " \
-        f"{acme.port} has a listener, hellos read in passing, clients shown by peername; data plane sockmap (the self-test moved bytes in the kernel)"
+        f"{acme.port} has a listener, hellos read in passing, takeovers leave no trace, clients shown by peername; data plane sockmap (the self-test moved bytes in the kernel)"
     expect_sandbox_under_filter(router)
     client, server = lab.session(router, acme_hello(), acme)
     router.terminate()

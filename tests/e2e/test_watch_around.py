@@ -18,7 +18,7 @@ from netns import run
 from rawtcp import RawPeer
 from sockets import connect, free_port
 from test_metrics import scrape
-from waiting import now, pause
+from waiting import now, pause, wait_until
 from watched import BULK, H, Plain, answer, end, exchange, validate
 
 
@@ -216,18 +216,50 @@ def test_many_at_once(ground):
 
 
 def test_table_full(lab, veth):
-    """No free slot: the client is reset at once, the server's socket too, and nothing is left."""
+    """
+    No free slot: a validation is taken over when the client sends its hello again and there is room, and the web server
+    keeps a connection whose hello is only long. Nobody is reset.
+    """
     plain = Plain(lab, veth, "--max-connections", "1", "--workers", "1")
+    long = record_or_records(sized(8000, b"h2"))
     with armed(plain.router) as acme:
         first = plain.client()
         first.send(acme_hello())
-        acme.accept()
+        holder = acme.accept()
         second = plain.client()
         second.send(acme_hello())
-        assert second.outcome() == "reset"
+        visitor = plain.client()
+        visitor.send(long)
+        exchange(visitor, plain.served(long))
+        wait_until(lambda: status(plain.router)["late"]["network"] >= 1, 5, "the second to be put off")
         first.close()
+        holder.close()
+        server = acme.accept()
+        assert server.read(H) == acme_hello()
+        exchange(second, server)
     totals = plain.totals()
-    assert totals["takeovers"] == totals["takeovers_failed"] == 1
+    assert totals["takeovers"] == 2 and totals["takeovers_failed"] == 0
+    assert totals["untakable_room"] == 1
+
+
+def test_room_of_all_workers(lab, veth):
+    """One worker makes the sockets, all of them have the sessions."""
+    plain = Plain(lab, veth, "--max-connections", "32", "--workers", "4")
+    with armed(plain.router) as acme:
+        clients = [plain.client() for _ in range(8)]  # the share of a network, and of a worker
+        for client in clients:
+            client.send(acme_hello())
+        servers = [acme.accept() for _ in clients]
+        assert status(plain.router)["sessions"]["now"] == 8
+        ninth = plain.client()
+        ninth.send(acme_hello())
+        wait_until(lambda: status(plain.router)["late"]["network"] >= 1, 5, "the ninth to be put off")
+        for peer in clients + servers:
+            peer.close()
+        server = acme.accept()
+        assert server.read(H) == acme_hello()
+        exchange(ninth, server)
+    assert plain.totals()["takeovers"] == 9
 
 
 # --- where it is not possible ---
@@ -273,45 +305,46 @@ def test_without_a_cgroup(lab, veth):
     assert "no cgroup v2" in router.text()
 
 
-def test_a_server_bound_to_its_device(lab, veth):
-    """A reset over loopback would not reach it: it keeps its connections, which is reported."""
+def test_what_the_server_keeps_is_reported(lab, veth):
+    """It has sent bytes before the hello came: it keeps the connection."""
     web = lab.listener(host="0.0.0.0", port=443)
-    web.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"e2e-srv")
     metrics, front = free_port(), free_port()
     router = lab.router(ACME, 443, "--inspect", "watch", "--metrics", metrics, bypass=True,
                         listen=[("0.0.0.0", 443), ("127.0.0.1", front)])
     with armed(router) as acme:
         client = lab.connect((veth.server4, 443), namespace=veth.namespace)
+        server = web.accept_any()
+        server.send(b"welcome")
+        assert client.read(7) == b"welcome"
         client.send(acme_hello())
-        server = web.accept()
         assert server.read(H) == acme_hello()
         router.wait_line("warn 1 connections so far could not be taken over and stayed with the web server", 5)
-        assert scrape(metrics)['alpnbpf_untakable_total{reason="device"}'] == 1
+        assert scrape(metrics)['alpnbpf_untakable_total{reason="answered"}'] == 1
         held = lab.connect(("127.0.0.1", front)).send(acme_hello())
         assert acme.accept().read(H) == acme_hello()
-        assert status(router)["untakable"]["device"] == 1
+        assert status(router)["untakable"]["answered"] == 1
         router.terminate()
         router.wait_line("draining", 5)
-        assert scrape(metrics)['alpnbpf_untakable_total{reason="device"}'] == 1
+        assert scrape(metrics)['alpnbpf_untakable_total{reason="answered"}'] == 1
         held.close()
     client.close()
 
 
 @pytest.mark.parametrize("hello, piece", [(acme_hello(), 100), (record_or_records(sized(8000, b"h2")), 1000)],
                          ids=["acme", "long"])
-def test_untakable_in_pieces(lab, tun, hello, piece):
-    """A web server bound to a device keeps connections that cannot be taken over, with all their bytes."""
+def test_a_server_bound_to_its_device(lab, tun, hello, piece):
+    """Its connections are taken over too, with all their bytes, also from a socket that exists already."""
     stream = hello + noise(500, "behind")
-    web = lab.listener(host="0.0.0.0", port=443)
-    web.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, tun.name.encode())
-    router = lab.router(ACME, 443, "--inspect", "watch", listen=[("0.0.0.0", 443)], bypass=True)
+    plain = Plain(lab, tun)
+    plain.web.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, tun.name.encode())
     raw = RawPeer(tun)
-    with armed(router):
+    with armed(plain.router) as acme:
         raw.connect(443)
         raw.insist(stream, len(stream), piece)
-        server = web.accept()
-        assert server.read(len(stream)) == stream
+        assert f"%{tun.name}:443" in run("ss", "-Htn", "sport = :443")
+        server = acme.accept() if hello == acme_hello() else plain.served(stream)
+        if hello == acme_hello():
+            assert server.read(len(stream)) == stream
         answer(raw, server)
         end(raw, server, len(stream))
-    router.finish()
-    assert router.totals()["takeovers"] == router.totals()["takeovers_failed"] == 0
+    assert plain.totals()["takeovers"] == 1

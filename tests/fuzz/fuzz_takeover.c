@@ -19,6 +19,7 @@
 
 #include "fuzz/inputs.h"
 #include "steering/takeover.h"
+#include "steering/takeover_packets.h"
 
 enum { REPAIR = 19, REPAIR_QUEUE = 20, QUEUE_SEQ = 21, REPAIR_OPTIONS = 22, REPAIR_WINDOW = 29 };
 
@@ -145,16 +146,22 @@ ssize_t send(int fd, const void *bytes, size_t length, int flags)
 	return (ssize_t)count;
 }
 
-ssize_t sendto(int fd, const void *bytes, size_t length, int flags, __CONST_SOCKADDR_ARG address, socklen_t size)
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
 	(void)fd;
 	(void)flags;
-	(void)address;
-	(void)size;
-	assert(length <= sizeof(said.packet));
-	memcpy(said.packet, bytes, length);
-	said.packet_length = length;
-	return (ssize_t)length;
+	said.packet_length = 0;
+	for (size_t i = 0; i < message->msg_iovlen; i++) {
+		const struct iovec *part = &message->msg_iov[i];
+
+		assert(part->iov_len <= sizeof(said.packet) - said.packet_length);
+		memcpy(said.packet + said.packet_length, part->iov_base, part->iov_len);
+		said.packet_length += part->iov_len;
+	}
+	for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control;
+	     control = CMSG_NXTHDR((struct msghdr *)message, control))
+		assert(control->cmsg_len > CMSG_LEN(0));
+	return (ssize_t)said.packet_length;
 }
 
 /* --- the socket --- */
@@ -162,11 +169,16 @@ ssize_t sendto(int fd, const void *bytes, size_t length, int flags, __CONST_SOCK
 static void check_socket(const struct steer_takeover *takeover)
 {
 	bool agreed[9] = {false};
-	int fd = takeover_socket(takeover);
+	int fd = takeover_prepare(takeover);
 
 	if (fd < 0) {
 		assert(said.failing && said.calls >= said.failing);
 		assert(said.fd < 0 || fcntl(said.fd, F_GETFD) < 0); /* closed */
+		return;
+	}
+	if (takeover_connect(fd, takeover) || takeover_fill(fd, takeover) || takeover_finish(fd)) {
+		assert(said.failing && said.calls >= said.failing);
+		close(fd);
 		return;
 	}
 	assert(fd == said.fd && said.repaired && !said.repair);
@@ -195,26 +207,27 @@ static uint32_t sum(const uint8_t *bytes, size_t length)
 }
 
 /* Checks the checksum: with the pseudo header the sum is all ones (RFC 9293 section 3.1). Returns the header. */
-static struct tcphdr check_packet(const struct address *from, const struct address *to)
+static struct tcphdr check_packet(const struct address *from, const struct address *to, bool has_timestamps)
 {
 	bool v4 = from->sa.sa_family == AF_INET;
 	size_t header = v4 ? sizeof(struct ip) : sizeof(struct ip6_hdr), addresses = v4 ? 12 : 8, size = v4 ? 4 : 16;
+	size_t length = said.packet_length - header;
 	uint32_t total;
 	struct tcphdr tcp;
 
-	assert(said.packet_length == header + sizeof(tcp) && said.packet[0] >> 4 == (v4 ? 4 : 6));
+	assert(said.packet_length >= header + sizeof(tcp) && said.packet[0] >> 4 == (v4 ? 4 : 6));
 	assert(memcmp(said.packet + addresses, v4 ? (const void *)&from->in.sin_addr : &from->in6.sin6_addr, size) ==
 	       0);
 	assert(memcmp(said.packet + addresses + size, v4 ? (const void *)&to->in.sin_addr : &to->in6.sin6_addr, size) ==
 	       0);
-	total = sum(said.packet + addresses, 2 * size) + sum(said.packet + header, sizeof(tcp)) + IPPROTO_TCP +
-		sizeof(tcp);
+	total = sum(said.packet + addresses, 2 * size) + sum(said.packet + header, length) + IPPROTO_TCP +
+		(uint32_t)length;
 	while (total >> 16)
 		total = (total & 0xffff) + (total >> 16);
 	assert(total == 0xffff);
 	memcpy(&tcp, said.packet + header, sizeof(tcp));
 	assert(ntohs(tcp.th_sport) == address_port(from) && ntohs(tcp.th_dport) == address_port(to));
-	assert(tcp.th_off == 5);
+	assert(tcp.th_off * 4 == length && tcp.th_off == (has_timestamps ? 8 : 5));
 	return tcp;
 }
 
@@ -226,13 +239,14 @@ static void check_segments(const struct steer_takeover *takeover)
 	if (client.sa.sa_family != server.sa.sa_family)
 		return; /* no connection mixes the two families */
 	assert(takeover_reset_server(0, takeover, takeover->passed) == 0);
-	tcp = check_packet(&client, &server);
+	tcp = check_packet(&client, &server, false);
 	assert(tcp.th_flags == TH_RST && ntohl(tcp.th_seq) == takeover->passed);
 	assert(takeover_reset_client(0, takeover) == 0);
-	tcp = check_packet(&server, &client);
+	tcp = check_packet(&server, &client, false);
 	assert(tcp.th_flags == TH_RST && ntohl(tcp.th_seq) == takeover->acknowledged);
-	assert(takeover_acknowledge(0, takeover) == 0);
-	tcp = check_packet(&server, &client);
+	said.failing = 0;
+	assert(takeover_acknowledge(0, takeover, said.fd) == 0);
+	tcp = check_packet(&server, &client, takeover->agreed.timestamps);
 	assert(tcp.th_flags == TH_ACK);
 	assert(ntohl(tcp.th_ack) == takeover->first + takeover->length);
 }

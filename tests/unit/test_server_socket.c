@@ -11,17 +11,22 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/descriptor.h"
 #include "steering/endpoint.h"
+#include "steering/removal_proof.h"
 #include "steering/server_socket.h"
 #include "system/netlink.h"
 #include "system/route.h"
@@ -292,11 +297,60 @@ static void test_route(void **state)
 	close(fd);
 }
 
+/* In a process of its own, which `prepare` deprives of something. */
+static int prove_without(bool (*prepare)(void), const char *reason)
+{
+	pid_t child = fork();
+	int status = 0;
+
+	if (child == 0) {
+		struct sentence why = {0};
+		int error = -ENOTSUP;
+
+		if (prepare())
+			error = removal_prove(server_socket_open(), AF_INET, &why);
+		if (!strstr(why.text, reason))
+			fprintf(stderr, "%d: \"%s\" instead of \"%s\"\n", error, why.text, reason);
+		_exit(strstr(why.text, reason) ? -error : ENOTSUP);
+	}
+	assert_true(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
+	return -WEXITSTATUS(status);
+}
+
+static bool without_capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	return syscall(SYS_capset, &header, none) == 0;
+}
+
+static bool without_loopback(void)
+{
+	return unshare(CLONE_NEWNET) == 0; /* it is down in a new one */
+}
+
+static void test_proof(void **state)
+{
+	struct sentence why;
+
+	(void)state;
+	if (!is_private)
+		skip();
+	assert_int_equal(removal_prove(diag, AF_INET, &why), 0);
+	assert_int_equal(removal_prove(diag, AF_INET6, &why), 0);
+	assert_int_equal(
+		prove_without(without_capabilities, "SOCK_DESTROY: Operation not permitted (missing CAP_NET_ADMIN)"),
+		-EPERM);
+	assert_int_equal(prove_without(without_loopback, "SOCK_DESTROY could not be tried"), -EAGAIN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_request), cmocka_unit_test(test_socket), cmocka_unit_test(test_mapped),
 		cmocka_unit_test(test_another), cmocka_unit_test(test_device), cmocka_unit_test(test_route),
+		cmocka_unit_test(test_proof),
 	};
 
 	is_private = enter_private_network();

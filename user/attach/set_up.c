@@ -245,6 +245,9 @@ static int open_steering(struct attach *attach)
 			  why.text);
 	else if (error)
 		log_error("%s", why.text);
+	else if (*attach->program.engine.steer.watch.removal.why_trace)
+		log_warn("takeovers leave traces: %s; " REMOVAL_INSTEAD,
+			 attach->program.engine.steer.watch.removal.why_trace);
 	return error;
 }
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "engine/lifecycle.h"
 #include "engine/listener.h"
+#include "engine/takers.h"
 #include "engine/worker.h"
 
 #define ACCEPT_AT_ONCE 64 /* connections a worker accepts before it runs its sessions again */
@@ -67,15 +68,19 @@ static void pause_after_error(struct worker *worker, int error)
 			 error == EMFILE ? " (raise LimitNOFILE= or ulimit -n, or lower --max-connections)" : "");
 }
 
-void accept_admit(struct worker *worker, int fd, const struct address *client, const struct address *destination)
+void accept_admit(struct worker *worker, int fd, const struct address *client, const struct address *destination,
+		  bool taken_over)
 {
 	struct source_table *sources = atomic_load_explicit(&worker->engine->sources, memory_order_acquire);
 
 	if (sources && !source_table_enter(sources, client)) {
 		log_source_refused(worker, client);
 		refuse_connection(fd);
+		slots_cancel(&worker->slots);
+		if (taken_over)
+			takers_leave(worker->engine, client);
 	} else {
-		session_open(worker, fd, client, destination, sources != NULL);
+		session_open(worker, fd, client, destination, sources != NULL, taken_over);
 	}
 }
 
@@ -84,12 +89,13 @@ bool accept_one(struct worker *worker, struct listener *listener)
 	struct address client = {.len = sizeof(client.in6)}, destination;
 	int fd;
 
-	if (!slots_have_room(&worker->slots)) {
+	if (!slots_reserve(&worker->slots)) {
 		worker_pause_accept(worker, 0);
 		return false;
 	}
 	fd = accept4(listener->fd, &client.sa, &client.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0) {
+		slots_cancel(&worker->slots);
 		switch (errno) {
 		case EAGAIN:
 			return false;
@@ -106,9 +112,10 @@ bool accept_one(struct worker *worker, struct listener *listener)
 	if (listener->in_place && !destination_of(worker, fd, &destination)) {
 		worker->counters.stray_refused++;
 		refuse_connection(fd);
+		slots_cancel(&worker->slots);
 		return true;
 	}
-	accept_admit(worker, fd, &client, listener->in_place ? &destination : NULL);
+	accept_admit(worker, fd, &client, listener->in_place ? &destination : NULL, false);
 	return true;
 }
 

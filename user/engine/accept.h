@@ -10,8 +10,12 @@
 struct listener;
 struct worker;
 
-/* Makes the connection a session, or resets it if its source has too many. Takes ownership of fd. */
-void accept_admit(struct worker *worker, int fd, const struct address *client, const struct address *destination);
+/*
+ * Makes the connection a session in the slot that was reserved for it, or resets it if its source has too many. Takes
+ * ownership of fd. taken_over: it was entered by takers_enter().
+ */
+void accept_admit(struct worker *worker, int fd, const struct address *client, const struct address *destination,
+		  bool taken_over);
 
 /* Accepts one connection. False if none waits, or accepting has paused. */
 bool accept_one(struct worker *worker, struct listener *listener);

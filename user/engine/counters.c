@@ -28,9 +28,9 @@ static const char *validation_name(unsigned int outcome)
 static const char *untakable_name(unsigned int why)
 {
 	static const char *const names[STEER_UNTAKABLES] = {
-		[STEER_UNTAKABLE_ANSWERED] = "answered",   [STEER_UNTAKABLE_MPTCP] = "mptcp",
-		[STEER_UNTAKABLE_DEVICE] = "device",       [STEER_UNTAKABLE_MEMORY] = "memory",
-		[STEER_UNTAKABLE_DISPLACED] = "displaced", [STEER_UNTAKABLE_OUT_OF_STEP] = "out_of_step",
+		[STEER_UNTAKABLE_ANSWERED] = "answered",       [STEER_UNTAKABLE_MPTCP] = "mptcp",
+		[STEER_UNTAKABLE_MEMORY] = "memory",           [STEER_UNTAKABLE_DISPLACED] = "displaced",
+		[STEER_UNTAKABLE_OUT_OF_STEP] = "out_of_step",
 	};
 
 	return names[why];
@@ -89,14 +89,24 @@ const struct counter counter_table[] = {
 	EVENT(source_refused, "Connections refused by --max-per-source."),
 	EVENT(stray_refused, "Connections made to a private listener directly."),
 	EVENT(takeovers, "Connections taken over from the web server at their ClientHello."),
-	EVENT(takeovers_failed, "Connections reset because they could not be taken over."),
+	EVENT(takeovers_failed, "Connections reset because neither alpnbpf nor the web server could continue them."),
 	EVENT(held, "Handshakes held until the ClientHello."),
 	{FIELD(untakable), .group = COUNTER_UNTAKABLE, .element_name = untakable_name, .total = "untakable_",
 	 .metric = "alpnbpf_untakable_total", .label = "reason",
 	 .help = "Connections left to the web server though their ClientHello may have been for another route."},
+	{FIELD(untakable_immovable), .group = COUNTER_UNTAKABLE, .name = "immovable", .total = "untakable_immovable",
+	 .metric = "alpnbpf_untakable_total", .label = "reason", .value = "immovable"},
+	{FIELD(untakable_resources), .group = COUNTER_UNTAKABLE, .name = "resources", .total = "untakable_resources",
+	 .metric = "alpnbpf_untakable_total", .label = "reason", .value = "resources"},
+	{FIELD(untakable_room), .group = COUNTER_UNTAKABLE, .name = "room", .total = "untakable_room",
+	 .metric = "alpnbpf_untakable_total", .label = "reason", .value = "room"},
 	{FIELD(late), .group = COUNTER_LATE, .element_name = late_name, .total = "late_",
 	 .metric = "alpnbpf_late_total", .label = "reason",
 	 .help = "Segments of ClientHellos for another route that came again, because there was no room."},
+	{FIELD(late_room), .group = COUNTER_LATE, .name = "room", .total = "late_room", .metric = "alpnbpf_late_total",
+	 .label = "reason", .value = "room"},
+	{FIELD(late_network), .group = COUNTER_LATE, .name = "network", .total = "late_network",
+	 .metric = "alpnbpf_late_total", .label = "reason", .value = "network"},
 	EVENT(passes, "Times the kernel handed a flow back to user space."),
 	{FIELD(steered), .group = COUNTER_EVENTS, .name = "steered", .total = "steered",
 	 .metric = "alpnbpf_steered_connections_total",

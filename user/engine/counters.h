@@ -27,6 +27,8 @@ struct counters {
 	uint64_t acme_fallbacks, connect_retries;
 	uint64_t accept_backoffs, source_refused, stray_refused;
 	uint64_t takeovers, takeovers_failed;
+	uint64_t untakable_immovable, untakable_resources, untakable_room; /* given back to the web server */
+	uint64_t late_room, late_network;
 	uint64_t bytes_kernel, bytes_user, trimmed;
 	uint64_t causes[CAUSES];
 

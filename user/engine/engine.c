@@ -10,6 +10,7 @@
 
 #include "base/descriptor.h"
 #include "engine/loop.h"
+#include "engine/takers.h"
 #include "engine/worker.h"
 #include "hello/rules.h"
 
@@ -96,6 +97,8 @@ int engine_set_up(struct engine *engine, const struct options *options, struct s
 
 	if (!error)
 		error = make_sources(engine, options->max_per_source);
+	if (!error && engine->steer.watch.is_ready)
+		error = takers_open(engine);
 	if (!error)
 		error = make_responder(engine);
 	if (!error)
@@ -164,6 +167,7 @@ void engine_close(struct engine *engine)
 	}
 	source_table_free(atomic_load(&engine->sources));
 	responder_free(engine->responder);
+	source_table_free(engine->takers);
 	steer_close(&engine->steer);
 	dataplane_close(&engine->dataplane);
 	trace_close(&engine->trace);

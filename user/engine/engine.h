@@ -36,6 +36,8 @@ struct engine {
 	unsigned int running; /* workers whose thread was started; read by the main thread only */
 	_Atomic(struct configuration *) configuration; /* the newest; workers adopt it when woken */
 	_Atomic(struct source_table *) sources;        /* NULL: no --max-per-source so far. Has its own lock */
+	struct source_table
+		*takers; /* takers.c; NULL: nothing is taken over. Not written while workers run; has its own lock */
 
 	/* The header of each says who writes what. */
 	struct dataplane dataplane;

@@ -20,6 +20,7 @@
 #include "engine/relay.h"
 #include "engine/side.h"
 #include "engine/socket_options.h"
+#include "engine/takers.h"
 #include "engine/turn.h"
 #include "engine/validation.h"
 #include "engine/worker.h"
@@ -150,7 +151,7 @@ static void follow_first_bytes(struct session *session, enum route route)
 }
 
 void session_open(struct worker *worker, int fd, const struct address *client, const struct address *destination,
-		  bool in_sources)
+		  bool in_sources, bool taken_over)
 {
 	struct session *session = new_session(worker);
 	bool ahead = false;
@@ -161,6 +162,7 @@ void session_open(struct worker *worker, int fd, const struct address *client, c
 	if (destination)
 		session->destination = *destination;
 	session->in_sources = in_sources;
+	session->taken_over = taken_over;
 	session->sides[CLIENT].fd = fd;
 	session->started = session->idle.since = worker->now;
 	if (open_client(session, &ahead))
@@ -292,6 +294,8 @@ void session_sweep(struct session *session)
 	count_session(session);
 	if (session->in_sources)
 		source_table_leave(worker->engine->sources, &session->client);
+	if (session->taken_over)
+		takers_leave(worker->engine, &session->client);
 	free(session->first_bytes.server_name);
 	session->first_bytes.server_name = NULL;
 	session->state = SESSION_FREE;

@@ -11,9 +11,10 @@
 /*
  * Opens a session for an accepted connection, and takes ownership of fd. After a failure the session is counted and
  * closed. destination: in place, else NULL. in_sources: counted for --max-per-source.
+ * taken_over: counted in takers.c.
  */
 void session_open(struct worker *worker, int fd, const struct address *client, const struct address *destination,
-		  bool in_sources);
+		  bool in_sources, bool taken_over);
 
 /* Does everything that is possible now. Called after an event. */
 void session_progress(struct session *session);

@@ -19,6 +19,7 @@
 #include "base/descriptor.h"
 #include "base/log.h"
 #include "engine/accept.h"
+#include "engine/inbox.h"
 #include "engine/lifecycle.h"
 #include "engine/listener.h"
 #include "engine/takeovers.h"
@@ -87,6 +88,13 @@ static void note_socket_event(struct worker *worker, union event_source source, 
 	worker_mark(session);
 }
 
+/* There may be a free slot. During a pause after EMFILE, the timer decides. */
+static void resume_after_room(struct worker *worker)
+{
+	if (!timer_is_set(&worker->accepting.timer))
+		worker_resume_accept(worker);
+}
+
 static void dispatch_event(struct worker *worker, const struct epoll_event *event)
 {
 	union event_source source = {.bits = event->data.u64};
@@ -96,6 +104,8 @@ static void dispatch_event(struct worker *worker, const struct epoll_event *even
 	case SOURCE_WAKE:
 		if (read(worker->wake, &value, sizeof(value)) < 0)
 			log_debug("worker %u: cannot read its eventfd: %s", worker->index, strerror(errno));
+		inbox_admit(worker);
+		resume_after_room(worker);
 		break;
 	case SOURCE_RING:
 		ring_buffer__consume(worker->ring);
@@ -170,9 +180,8 @@ static void sweep_sessions(struct worker *worker)
 		session_sweep(session);
 		session = next;
 	}
-	/* During a pause after EMFILE, the timer decides. */
-	if (freed && !timer_is_set(&worker->accepting.timer))
-		worker_resume_accept(worker);
+	if (freed)
+		resume_after_room(worker);
 }
 
 static unsigned int share_of(const struct worker *worker, unsigned int sessions)
@@ -197,7 +206,7 @@ static void adopt_configuration(struct worker *worker, struct configuration *new
 			responder_forget(worker->engine->responder);
 		worker->backends[route] = (struct backend_state){0};
 	}
-	worker->slots.limit = share_of(worker, newest->max_sessions);
+	slots_set_limit(&worker->slots, share_of(worker, newest->max_sessions));
 	atomic_store(&worker->configuration, newest);
 	configuration_leave(old);
 	worker_answered(worker);
@@ -216,6 +225,7 @@ static void obey_commands(struct worker *worker)
 		listener_close_all(worker);
 	if (command != WORKER_STOP)
 		return;
+	takeovers_abandon(worker);
 	for (unsigned int i = 0; i < worker->slots.ever_used; i++)
 		if (worker->slots.sessions[i].state != SESSION_FREE &&
 		    worker->slots.sessions[i].state != SESSION_CLOSING)
@@ -246,7 +256,8 @@ static int wait_for_events(struct worker *worker, struct epoll_event *events, ui
 /* Told to drain or stop, without sessions and takeovers left. */
 static bool has_finished(struct worker *worker)
 {
-	return worker->accepting.over && worker->slots.live == 0 && !takeovers_pending(worker);
+	return worker->accepting.over && slots_live(&worker->slots) == 0 && !takeovers_pending(worker) &&
+	       inbox_close(&worker->inbox, &worker->slots);
 }
 
 int worker_turn(struct worker *worker, uint64_t patience_us)
@@ -301,6 +312,7 @@ int worker_init(struct worker *worker, struct engine *engine, unsigned int index
 	worker->engine = engine;
 	worker->index = index;
 	worker->epoll = worker->wake = NO_DESCRIPTOR;
+	inbox_open(&worker->inbox);
 	atomic_store(&worker->configuration, atomic_load(&engine->configuration));
 	worker->scratch = malloc(SCRATCH_BYTES);
 	if (!worker->scratch)
@@ -341,6 +353,7 @@ void worker_free(struct worker *worker)
 	if (worker->ring)
 		ring_buffer__free(worker->ring);
 	takeovers_close(worker);
+	inbox_free(&worker->inbox);
 	descriptor_close(&worker->epoll);
 	descriptor_close(&worker->wake);
 	timers_free(&worker->timers);

@@ -140,6 +140,7 @@ struct session {
 	struct address client;
 	struct address destination; /* in place: the address the client connected to, and we do too; else len is 0 */
 	bool in_sources;            /* counted for --max-per-source */
+	bool taken_over;            /* from the web server; counted in takers.c */
 
 	/* How it ended; valid when CLOSING. */
 	enum session_cause cause;

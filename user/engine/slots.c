@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Slots for sessions: see slots.h. Owned by one worker. */
+/* Slots for sessions: see slots.h. Owned by one worker; `live` is counted by any thread. */
 #include "engine/slots.h"
 
 #include <errno.h>
@@ -26,22 +26,39 @@ void slots_close(struct slots *slots)
 	*slots = (struct slots){0};
 }
 
-bool slots_have_room(const struct slots *slots)
+bool slots_reserve(struct slots *slots)
 {
-	return slots->free_count && slots->live < slots->limit;
+	unsigned int live = slots_live(slots), limit = __atomic_load_n(&slots->limit, __ATOMIC_RELAXED);
+
+	while (live < limit)
+		if (__atomic_compare_exchange_n(&slots->live, &live, live + 1, true, __ATOMIC_RELAXED,
+						__ATOMIC_RELAXED))
+			return true;
+	return false;
 }
 
-/* An atomic store, because other threads read it. */
-static void set_live(struct slots *slots, unsigned int live)
+void slots_cancel(struct slots *slots)
 {
-	__atomic_store_n(&slots->live, live, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&slots->live, 1, __ATOMIC_RELAXED);
 }
 
+unsigned int slots_room(const struct slots *slots)
+{
+	unsigned int live = slots_live(slots), limit = __atomic_load_n(&slots->limit, __ATOMIC_RELAXED);
+
+	return live < limit ? limit - live : 0;
+}
+
+void slots_set_limit(struct slots *slots, unsigned int limit)
+{
+	__atomic_store_n(&slots->limit, limit, __ATOMIC_RELAXED);
+}
+
+/* No more are reserved than the first limit, so one is free. */
 struct session *slots_take(struct slots *slots)
 {
 	unsigned int index = slots->free[--slots->free_count];
 
-	set_live(slots, slots->live + 1);
 	if (index >= slots->ever_used)
 		slots->ever_used = index + 1;
 	slots->taken++;
@@ -51,7 +68,7 @@ struct session *slots_take(struct slots *slots)
 void slots_give_back(struct slots *slots, struct session *session)
 {
 	slots->free[slots->free_count++] = slots_index(slots, session);
-	set_live(slots, slots->live - 1);
+	slots_cancel(slots);
 }
 
 unsigned int slots_index(const struct slots *slots, const void *session)

@@ -53,8 +53,7 @@ static void snapshot_fill(struct worker *worker, struct snapshot *snapshot, enum
 	*snapshot = (struct snapshot){.counters = worker->counters};
 	memcpy(snapshot->backends, worker->backends, sizeof(snapshot->backends));
 	if (kind == SNAPSHOT_SESSIONS) {
-		snapshot->sessions =
-			calloc(worker->slots.live ? worker->slots.live : 1, sizeof(struct session_snapshot));
+		snapshot->sessions = calloc(slots_live(&worker->slots) + 1, sizeof(struct session_snapshot));
 		snapshot->failed = snapshot->sessions == NULL;
 	}
 	for (unsigned int i = 0; i < worker->slots.ever_used; i++) {

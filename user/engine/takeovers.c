@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Turns a record of the ring into a socket of ours, whose session begins as if it had been accepted. Usually the first
- * try succeeds; if the server's socket still exists, because its process holds the lock, it tries again. Owns
- * worker->takeovers; runs on the worker's thread.
+ * Turns records of the ring into sessions: reserves a place for each in the worker with the most room, climbs the
+ * ladder (steering/ladder.h), at once or after pauses, and gives away the socket. What cannot be taken over stays the
+ * web server's. Owns worker->takeovers; runs on the thread of the first worker.
  */
 #include "engine/takeovers.h"
 
@@ -11,71 +11,178 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <bpf/libbpf.h>
 
 #include "base/log.h"
-#include "engine/accept.h"
+#include "clienthello.h"
+#include "engine/inbox.h"
 #include "engine/socket_options.h"
+#include "engine/takers.h"
 #include "engine/worker.h"
 #include "steering/endpoint.h"
+#include "steering/ladder.h"
 #include "steering/takeover.h"
+#include "steering/takeover_packets.h"
 
 #define WAITING_MOST 256 /* calloc() costs no memory before use */
-#define AT_ONCE      64  /* takeovers per turn */
-#define FIRST_TRY_US 100 /* doubles with each try */
-#define TRIES        12  /* so that the last is after half a second */
+#define LEFT_MOST    4096
+#define LEFT_US      (5000 * US_PER_MS) /* for the client to send again */
+#define AT_ONCE      64                 /* takeovers per turn */
 
-/* A takeover whose server's socket still exists. */
+/* A takeover that waits for its next step. */
 struct waiting {
 	struct steer_takeover takeover;
+	struct ladder ladder;
 	struct timer timer;
-	unsigned int tries; /* 0: free */
+	struct worker *to; /* with the reserved place; NULL: this one is free */
+};
+
+/* A connection that was given back: its entry goes when the client sends again, or then. */
+struct left {
+	struct steer_connection ends;
+	uint64_t due;
 };
 
 struct takeovers {
 	struct ring_buffer *ring;
+	bool is_polled;
 	unsigned int received; /* on this turn */
+	unsigned int waiting_count;
 	struct waiting waiting[WAITING_MOST];
+	struct timer left_timer;
+	unsigned int left_first, left_count;
+	struct left left[LEFT_MOST];
 };
 
-static int raw_of(const struct worker *worker, const struct steer_takeover *takeover)
+static struct hello_watch *watch_of(struct worker *worker)
+{
+	return &worker->engine->steer.watch;
+}
+
+static int raw_of(struct worker *worker, const struct steer_takeover *takeover)
 {
 	struct address client = takeover_client(takeover);
 
-	return worker->engine->steer.watch.raw[steer_family_of(&client)];
+	return watch_of(worker)->removal.raw[steer_family_of(&client)];
 }
 
-/* Makes the BPF program let the connection's packets through again. */
-static void let_through(struct worker *worker, const struct steer_takeover *takeover)
+/* --- how it ends --- */
+
+/* The web server keeps the connection. */
+static void leave(struct worker *worker, const struct steer_takeover *takeover)
 {
-	hello_watch_release(&worker->engine->steer.watch, &takeover->ends);
+	struct takeovers *takeovers = worker->takeovers;
+	struct left *left;
+
+	if (takeovers->left_count == LEFT_MOST) { /* its hello may be read again */
+		hello_watch_release(watch_of(worker), &takeover->ends);
+		return;
+	}
+	hello_watch_leave(watch_of(worker), &takeover->ends);
+	left = &takeovers->left[(takeovers->left_first + takeovers->left_count++) % LEFT_MOST];
+	*left = (struct left){.ends = takeover->ends, .due = worker->now + LEFT_US};
+	if (!timer_is_set(&takeovers->left_timer))
+		timer_set(&worker->timers, &takeovers->left_timer, left->due);
 }
 
-/* Neither the web server nor we can continue the connection: resets the client at once. */
-static void reset_both(struct worker *worker, const struct steer_takeover *takeover, int error)
+static void release_left(struct worker *worker)
+{
+	struct takeovers *takeovers = worker->takeovers;
+
+	while (takeovers->left_count && takeovers->left[takeovers->left_first].due <= worker->now) {
+		hello_watch_release(watch_of(worker), &takeovers->left[takeovers->left_first].ends);
+		takeovers->left_first = (takeovers->left_first + 1) % LEFT_MOST;
+		takeovers->left_count--;
+	}
+	if (takeovers->left_count)
+		timer_set(&worker->timers, &takeovers->left_timer, takeovers->left[takeovers->left_first].due);
+}
+
+static bool is_validation(const struct steer_takeover *takeover)
+{
+	struct clienthello hello = {0};
+
+	return clienthello_feed(&hello, takeover->bytes, takeover->length, NULL) == CLIENTHELLO_ACME;
+}
+
+/*
+ * There is no room for another session. A validation comes again with the client's retransmission; a hello that was
+ * only too long to be read in passing is most likely the web server's.
+ */
+static void put_off(struct worker *worker, const struct steer_takeover *takeover, uint64_t *counter)
 {
 	static struct log_limit limit;
 	struct address client = takeover_client(takeover);
 	char name[ADDRESS_TEXT_MAX];
 	unsigned long suppressed;
 
-	takeover_reset_server(raw_of(worker, takeover), takeover, takeover->passed);
-	takeover_reset_client(raw_of(worker, takeover), takeover);
-	let_through(worker, takeover);
-	worker->counters.takeovers_failed++;
+	if (!is_validation(takeover)) {
+		worker->counters.untakable_room++;
+		leave(worker, takeover);
+		return;
+	}
+	++*counter;
+	hello_watch_release(watch_of(worker), &takeover->ends);
 	if (log_limit_pass(&limit, &suppressed))
-		log_warn("cannot take over the connection of %s: %s; resetting it (%lu more suppressed)",
+		log_warn("no room to take over the connection of %s: %s; it is tried again when the client sends its "
+			 "ClientHello again (%lu more suppressed)",
 			 address_format(&client, name, sizeof(name)),
-			 error == -EAGAIN ? "the web server's socket did not go away when reset" : strerror(-error),
+			 counter == &worker->counters.late_room ? "all sessions are in use, see --max-connections"
+								: "its network already has a quarter of all sessions",
 			 suppressed);
 }
 
+static bool cannot_be_removed(int error)
+{
+	return error == -EADDRNOTAVAIL || error == -EOPNOTSUPP || error == -EPERM;
+}
+
+static void give_back(struct worker *worker, const struct steer_takeover *takeover, int error)
+{
+	static struct log_limit limit;
+	struct address client = takeover_client(takeover);
+	bool steers = cannot_be_removed(error);
+	char name[ADDRESS_TEXT_MAX];
+	unsigned long suppressed;
+
+	if (steers) {
+		worker->counters.untakable_immovable++;
+		hello_watch_steer(watch_of(worker));
+	} else {
+		worker->counters.untakable_resources++;
+	}
+	leave(worker, takeover);
+	if (log_limit_pass(&limit, &suppressed))
+		log_warn("cannot take over the connection of %s: %s; the web server keeps it%s (%lu more suppressed)",
+			 address_format(&client, name, sizeof(name)),
+			 error == -EADDRNOTAVAIL ? "the web server's socket did not go away" : strerror(-error),
+			 steers ? ", and new connections are steered through alpnbpf until it is disarmed" : "",
+			 suppressed);
+}
+
+/* Neither the web server nor we can continue the connection: resets the client at once. */
+static void reset_client(struct worker *worker, const struct steer_takeover *takeover, int error)
+{
+	static struct log_limit limit;
+	struct address client = takeover_client(takeover);
+	char name[ADDRESS_TEXT_MAX];
+	unsigned long suppressed;
+
+	takeover_reset_client(raw_of(worker, takeover), takeover);
+	hello_watch_release(watch_of(worker), &takeover->ends);
+	worker->counters.takeovers_failed++;
+	if (log_limit_pass(&limit, &suppressed))
+		log_warn("cannot continue the connection of %s: %s; resetting it (%lu more suppressed)",
+			 address_format(&client, name, sizeof(name)), strerror(-error), suppressed);
+}
+
 /*
- * Connection tracking takes our reset for the client's: its entry is closed, and expires 10 s after the last packet
- * (nf_conntrack_tcp_timeout_close). Keepalives keep it. A client that does not answer them is not given up before
- * --idle-timeout, unless that is long.
+ * Connection tracking takes a reset to, or of, the web server's socket for the connection's end: its entry is closed,
+ * and expires 10 s after the last packet (nf_conntrack_tcp_timeout_close). Keepalives keep it. A client that does not
+ * answer them is not given up before --idle-timeout, unless that is long.
  */
 static void keep_tracked(int fd)
 {
@@ -88,87 +195,132 @@ static void keep_tracked(int fd)
 		setsockopt(fd, settings[i][0], settings[i][1], &settings[i][2], sizeof(settings[i][2]));
 }
 
-static void become_session(struct worker *worker, const struct steer_takeover *takeover, int fd)
+/* Its socket is complete. The packets are let through before it speaks, because its own are held back until then. */
+static void become_session(struct worker *worker, const struct steer_takeover *takeover, const struct ladder *ladder,
+			   struct worker *to)
 {
-	const struct endpoint *https = &worker->configuration->options.backends[ROUTE_HTTPS];
+	const struct options *options = &worker->configuration->options;
 	struct address client = takeover_client(takeover), server = takeover_server(takeover);
-	bool in_place = address_port(&server) == address_port(&https->addresses[0]);
+	bool in_place = address_port(&server) == address_port(&options->backends[ROUTE_HTTPS].addresses[0]);
+	int fd = ladder->fd;
 
-	socket_set_client_options(fd, &worker->configuration->options);
-	keep_tracked(fd);
-	takeover_acknowledge(raw_of(worker, takeover), takeover);
-	let_through(worker, takeover);
+	socket_set_client_options(fd, options);
+	if (ladder_left_trace(ladder, takeover))
+		keep_tracked(fd);
+	hello_watch_release(watch_of(worker), &takeover->ends);
+	takeover_finish(fd); /* cannot fail: leaving repair needs what entering it needed */
+	takeover_acknowledge(raw_of(worker, takeover), takeover, fd);
 	worker->counters.takeovers++;
-	accept_admit(worker, fd, &client, in_place ? &server : NULL);
+	inbox_give(to, to == worker, fd, &client, in_place ? &server : NULL);
 }
 
-/*
- * The server's socket expects the byte after the last one that was let through to it or, if it had no room, the same
- * one as before: each is tried in turn. An earlier reset may still be under way and must not hit our socket, so the
- * next is sent only if the server's socket still exists.
- */
-static int take_socket(struct worker *worker, const struct steer_takeover *takeover, unsigned int tries)
-{
-	__u32 seq = tries % 2 ? takeover->agreed.expected : takeover->passed;
-	int fd, error;
+/* --- its steps --- */
 
-	if (!slots_have_room(&worker->slots))
-		return -EUSERS;
-	fd = tries ? takeover_socket(takeover) : -EAGAIN;
-	if (fd != -EAGAIN)
-		return fd;
-	error = takeover_reset_server(raw_of(worker, takeover), takeover, seq);
-	return error ? error : takeover_socket(takeover);
+/* Returns whether it has to wait. */
+static bool step(struct worker *worker, const struct steer_takeover *takeover, struct ladder *ladder, struct worker *to)
+{
+	struct address client = takeover_client(takeover);
+
+	switch (ladder_climb(ladder, &watch_of(worker)->removal, takeover, worker->now)) {
+	case LADDER_WAIT:
+		return true;
+	case LADDER_READY:
+		become_session(worker, takeover, ladder, to);
+		return false;
+	case LADDER_GIVE_BACK:
+		give_back(worker, takeover, ladder->error);
+		break;
+	case LADDER_LOST:
+		reset_client(worker, takeover, ladder->error);
+		break;
+	}
+	takers_leave(worker->engine, &client);
+	inbox_cancel(to);
+	return false;
 }
 
-static struct waiting *find_free_place(struct takeovers *takeovers)
+/* While no place is free, records stay in the ring. */
+static void poll_ring(struct worker *worker, bool wanted)
 {
-	for (int i = 0; i < WAITING_MOST; i++)
-		if (takeovers->waiting[i].tries == 0)
-			return &takeovers->waiting[i];
-	return NULL;
+	union event_source source = {.kind = SOURCE_TAKEOVERS};
+	struct epoll_event event = {.events = wanted ? EPOLLIN : 0, .data.u64 = source.bits};
+
+	if (worker->takeovers->is_polled == wanted)
+		return;
+	if (epoll_ctl(worker->epoll, EPOLL_CTL_MOD, worker->engine->steer.maps.takeovers, &event))
+		log_error("cannot wait for takeovers: epoll: %s", strerror(errno));
+	else
+		worker->takeovers->is_polled = wanted;
 }
 
-static void try_later(struct worker *worker, struct waiting *waiting)
+static void wait_for_next_step(struct worker *worker, struct waiting *waiting)
 {
-	timer_set(&worker->timers, &waiting->timer, worker->now + (FIRST_TRY_US << waiting->tries));
-	waiting->tries++;
+	timer_set(&worker->timers, &waiting->timer, worker->now + ladder_pause(&waiting->ladder));
 }
 
-static void take_or_wait(struct worker *worker, const struct steer_takeover *takeover, size_t size)
+static void keep_waiting(struct worker *worker, const struct steer_takeover *takeover, const struct ladder *ladder,
+			 struct worker *to)
 {
-	struct waiting *waiting;
-	int fd;
+	struct takeovers *takeovers = worker->takeovers;
+	struct waiting *waiting = takeovers->waiting;
 
-	/* If the record is not sound, only the addresses in it are used. */
-	fd = takeover_is_sound(takeover, size) ? take_socket(worker, takeover, 0) : -EBADMSG;
-	if (fd >= 0) {
-		become_session(worker, takeover, fd);
+	while (waiting->to) /* one is free: see poll_ring() */
+		waiting++;
+	memcpy(&waiting->takeover, takeover, offsetof(struct steer_takeover, bytes) + takeover->length);
+	waiting->ladder = *ladder;
+	waiting->to = to;
+	wait_for_next_step(worker, waiting);
+	takeovers->waiting_count++;
+	poll_ring(worker, takeovers->waiting_count < WAITING_MOST);
+}
+
+static void stop_waiting(struct worker *worker, struct waiting *waiting)
+{
+	waiting->to = NULL;
+	worker->takeovers->waiting_count--;
+	poll_ring(worker, true);
+}
+
+static void begin(struct worker *worker, const struct steer_takeover *takeover)
+{
+	struct address client = takeover_client(takeover);
+	struct ladder ladder;
+	struct worker *to;
+
+	if (!takers_enter(worker->engine, &client)) {
+		put_off(worker, takeover, &worker->counters.late_network);
 		return;
 	}
-	waiting = fd == -EAGAIN ? find_free_place(worker->takeovers) : NULL;
-	if (!waiting) {
-		reset_both(worker, takeover, fd);
+	to = inbox_reserve(worker->engine);
+	if (!to) {
+		takers_leave(worker->engine, &client);
+		put_off(worker, takeover, &worker->counters.late_room);
 		return;
 	}
-	memcpy(&waiting->takeover, takeover, size < sizeof(*takeover) ? size : sizeof(*takeover));
-	try_later(worker, waiting);
+	ladder_begin(&ladder, worker->now);
+	if (step(worker, takeover, &ladder, to))
+		keep_waiting(worker, takeover, &ladder, to);
 }
 
 /* A negative result stops the loop; this record is consumed all the same (ringbuf_process_ring). */
 static int record_seen(void *context, void *data, size_t size)
 {
 	struct worker *worker = context;
+	struct takeovers *takeovers = worker->takeovers;
+	const struct steer_takeover *takeover = data;
 
-	if (size >= offsetof(struct steer_takeover, bytes))
-		take_or_wait(worker, data, size);
-	return ++worker->takeovers->received < AT_ONCE ? 0 : -ECANCELED;
+	if (takeover_is_sound(takeover, size))
+		begin(worker, takeover);
+	else if (size >= offsetof(struct steer_takeover, bytes)) /* only the addresses in it are used */
+		give_back(worker, takeover, -EBADMSG);
+	return ++takeovers->received < AT_ONCE && takeovers->is_polled ? 0 : -ECANCELED;
 }
 
 void takeovers_receive(struct worker *worker)
 {
 	worker->takeovers->received = 0; /* records left in the ring keep the descriptor readable */
-	ring_buffer__consume(worker->takeovers->ring);
+	if (worker->takeovers->is_polled)
+		ring_buffer__consume(worker->takeovers->ring);
 }
 
 static struct waiting *waiting_of(struct takeovers *takeovers, const struct timer *timer)
@@ -182,21 +334,22 @@ static struct waiting *waiting_of(struct takeovers *takeovers, const struct time
 
 bool takeovers_expired(struct worker *worker, struct timer *timer)
 {
-	struct waiting *waiting = worker->takeovers ? waiting_of(worker->takeovers, timer) : NULL;
-	int fd;
+	struct takeovers *takeovers = worker->takeovers;
+	struct waiting *waiting;
 
-	if (!waiting)
+	if (!takeovers)
 		return false;
-	fd = take_socket(worker, &waiting->takeover, waiting->tries);
-	if (fd == -EAGAIN && waiting->tries < TRIES) {
-		try_later(worker, waiting);
+	if (timer == &takeovers->left_timer) {
+		release_left(worker);
 		return true;
 	}
-	if (fd >= 0)
-		become_session(worker, &waiting->takeover, fd);
+	waiting = waiting_of(takeovers, timer);
+	if (!waiting)
+		return false;
+	if (step(worker, &waiting->takeover, &waiting->ladder, waiting->to))
+		wait_for_next_step(worker, waiting);
 	else
-		reset_both(worker, &waiting->takeover, fd);
-	waiting->tries = 0;
+		stop_waiting(worker, waiting);
 	return true;
 }
 
@@ -206,9 +359,29 @@ bool takeovers_pending(struct worker *worker)
 	       steer_takeovers_pending(worker->engine->steer.maps.state);
 }
 
+void takeovers_abandon(struct worker *worker)
+{
+	struct takeovers *takeovers = worker->takeovers;
+
+	for (struct waiting *waiting = takeovers ? takeovers->waiting : NULL; takeovers && takeovers->waiting_count;
+	     waiting++) {
+		struct address client;
+
+		if (!waiting->to)
+			continue;
+		client = takeover_client(&waiting->takeover);
+		timer_cancel(&worker->timers, &waiting->timer);
+		descriptor_close(&waiting->ladder.fd);
+		leave(worker, &waiting->takeover);
+		takers_leave(worker->engine, &client);
+		inbox_cancel(waiting->to);
+		stop_waiting(worker, waiting);
+	}
+}
+
 size_t takeovers_timers(void)
 {
-	return WAITING_MOST;
+	return WAITING_MOST + 1;
 }
 
 int takeovers_open(struct worker *worker)
@@ -216,6 +389,7 @@ int takeovers_open(struct worker *worker)
 	worker->takeovers = calloc(1, sizeof(struct takeovers));
 	if (!worker->takeovers)
 		return -ENOMEM;
+	worker->takeovers->is_polled = true; /* by the caller */
 	worker->takeovers->ring = ring_buffer__new(worker->engine->steer.maps.takeovers, record_seen, worker, NULL);
 	return worker->takeovers->ring ? 0 : -errno;
 }

@@ -23,6 +23,8 @@ void takeovers_close(struct worker *worker);
 void takeovers_receive(struct worker *worker);
 /* If the timer is one of ours, handles it and returns true. */
 bool takeovers_expired(struct worker *worker, struct timer *timer);
+/* The worker must stop: leaves to the web server what waits, and cancels its reservations. */
+void takeovers_abandon(struct worker *worker);
 /* Are takeovers pending? Then the worker does not end, unless it must stop. */
 bool takeovers_pending(struct worker *worker);
 

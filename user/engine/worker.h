@@ -13,6 +13,7 @@
 #include "base/timer.h"
 #include "engine/counters.h"
 #include "engine/engine.h"
+#include "engine/inbox.h"
 #include "engine/listener.h"
 #include "engine/session.h"
 #include "engine/slots.h"
@@ -70,6 +71,8 @@ struct worker {
 	struct snapshot snapshot; /* the answer: written by the worker while asked, else for the main thread */
 	_Atomic uint64_t loops;   /* turns so far; written by the worker */
 	_Atomic(struct configuration *) configuration; /* for new sessions; written by the worker */
+
+	struct inbox inbox; /* shared with the worker that takes over; it has its own lock */
 
 	/* For the worker only. After it has ended, the main thread may read it. */
 	uint64_t now; /* us; the time of this turn */

@@ -71,6 +71,9 @@ void metrics_write(struct text *out, struct program *program, const struct snaps
 	write_info(out, program);
 	write_gauge(out, "alpnbpf_armed", "1 while new connections are inspected.",
 		    arming_is_armed(&program->engine.steer.arming));
+	write_gauge(out, "alpnbpf_takeovers_without_trace",
+		    "1 if the web server's sockets can be removed by SOCK_DESTROY; 0 also if nothing is taken over.",
+		    hello_watch_leaves_no_trace(&program->engine.steer.watch));
 	write_gauge(out, "alpnbpf_workers", "Threads that serve sessions.", program->engine.running);
 	write_gauge(out, "alpnbpf_sessions_max", "Limit of simultaneous sessions.",
 		    atomic_load(&program->engine.configuration)->max_sessions);

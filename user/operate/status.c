@@ -146,6 +146,16 @@ static void status_json_listeners(struct json *json, const struct program *progr
 	json_end_array(json);
 }
 
+static void status_json_takeovers(struct json *json, const struct hello_watch *watch)
+{
+	json_begin_object(json, "takeovers");
+	json_bool(json, "possible", watch->is_ready);
+	json_bool(json, "without_trace", hello_watch_leaves_no_trace(watch));
+	if (*watch->removal.why_trace)
+		json_string(json, "why_not", watch->removal.why_trace);
+	json_end_object(json);
+}
+
 static void status_write_json(struct text *out, const struct facts *facts)
 {
 	const struct program *program = facts->program;
@@ -166,6 +176,7 @@ static void status_write_json(struct text *out, const struct facts *facts)
 		json_real(&json, "seconds", armed_for(facts));
 	}
 	json_end_object(&json);
+	status_json_takeovers(&json, &program->engine.steer.watch);
 	json_string(&json, "dataplane", program->dataplane_text);
 	json_number(&json, "workers", program->engine.running);
 	status_json_listeners(&json, program);
@@ -248,6 +259,8 @@ static void status_write_text(struct text *out, const struct facts *facts)
 	} else {
 		text_add(out, "no\n");
 	}
+	if (*program->engine.steer.watch.removal.why_trace)
+		text_add(out, "takeovers    leave traces: %s\n", program->engine.steer.watch.removal.why_trace);
 	text_add(out, "data plane   %s; %u workers\nlisteners    ", program->dataplane_text, program->engine.running);
 	for (unsigned int i = 0; i < options->listener_count; i++)
 		text_add(out, "%s%s%s", i ? ", " : "", address_format(&options->listeners[i], name, sizeof(name)),

@@ -27,8 +27,11 @@ const char *steer_mode(const struct steer *steer, char *out, size_t size)
 		snprintf(missing, sizeof(missing), ", but no bypass to %s: its listener cannot be tracked (%s)",
 			 address_format(&untracked, name, sizeof(name)),
 			 listeners_why_untracked(&steer->tracker, STEER_HTTPS));
-	snprintf(out, size, "%s%s%s%s%s", rule_name(plan), armed, missing,
+	snprintf(out, size, "%s%s%s%s%s%s", rule_name(plan), armed, missing,
 		 steer->watch.is_ready ? ", hellos read in passing" : "",
+		 !steer->watch.is_ready                       ? ""
+		 : hello_watch_leaves_no_trace(&steer->watch) ? ", takeovers leave no trace"
+							      : ", takeovers leave traces",
 		 plan->peername      ? ", clients shown by peername"
 		 : plan->transparent ? ", clients shown by transparent connections"
 				     : "");

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Makes resets and sockets from a record. Packets consist of an IP header and a TCP header without options. No state;
- * on the thread of the worker that takes over, except takeover_open_raw(), which the main thread calls at start-up.
+ * Makes sockets from records, in two steps: what may fail for lack of something comes first, while the web server still
+ * has the connection. No state; on the thread of the worker that takes over.
  */
 #include "steering/takeover.h"
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/ip.h>
-#include <netinet/ip6.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,8 +19,8 @@
 #ifndef TCP_REPAIR_WINDOW
 #define TCP_REPAIR_WINDOW 29
 #endif
-#ifndef IPV6_HDRINCL
-#define IPV6_HDRINCL 36
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62
 #endif
 enum { REPAIR_OFF = 0, REPAIR_ON = 1 };
 enum { QUEUE_RECEIVE = 1, QUEUE_SEND = 2 };
@@ -56,120 +53,6 @@ struct address takeover_server(const struct steer_takeover *takeover)
 {
 	return steer_endpoint_address(&takeover->ends.to, takeover->ifindex);
 }
-
-/* --- resets --- */
-
-int takeover_open_raw(int family)
-{
-	int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW), on = 1, nothing = 1, error;
-
-	if (fd < 0)
-		return -errno;
-	/* IPPROTO_RAW receives nothing. */
-	if ((family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_HDRINCL, &on, sizeof(on))) ||
-	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &nothing, sizeof(nothing))) {
-		error = -errno;
-		close(fd);
-		return error;
-	}
-	return fd;
-}
-
-static uint32_t add_to_sum(uint32_t sum, const void *data, size_t length)
-{
-	const uint8_t *bytes = data;
-
-	for (size_t i = 0; i + 1 < length; i += 2)
-		sum += (uint32_t)bytes[i] << 8 | bytes[i + 1];
-	return sum;
-}
-
-/* RFC 9293 section 3.1, with the pseudo header of either IP. All lengths are even. */
-static uint16_t checksum(const void *source, const void *destination, size_t address_length, const struct tcphdr *tcp)
-{
-	uint32_t sum = add_to_sum(IPPROTO_TCP + sizeof(*tcp), tcp, sizeof(*tcp));
-
-	sum = add_to_sum(sum, source, address_length);
-	sum = add_to_sum(sum, destination, address_length);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return htons((uint16_t)~sum);
-}
-
-/* `tcp` has the fields that differ. */
-static int send_segment(int raw, const struct address *from, const struct address *to, struct tcphdr tcp)
-{
-	union {
-		struct ip v4;
-		struct ip6_hdr v6;
-	} ip = {0};
-	uint8_t packet[sizeof(ip) + sizeof(tcp)];
-	struct address target = *to;
-	size_t length;
-
-	tcp.th_sport = htons((uint16_t)address_port(from));
-	tcp.th_dport = htons((uint16_t)address_port(to));
-	tcp.th_off = sizeof(tcp) / 4;
-	if (from->sa.sa_family == AF_INET) { /* the kernel fills in fields that are 0 */
-		length = sizeof(ip.v4);
-		ip.v4 = (struct ip){.ip_v = 4,
-				    .ip_hl = sizeof(ip.v4) / 4,
-				    .ip_ttl = 64,
-				    .ip_p = IPPROTO_TCP,
-				    .ip_src = from->in.sin_addr,
-				    .ip_dst = to->in.sin_addr};
-		tcp.th_sum = checksum(&ip.v4.ip_src, &ip.v4.ip_dst, sizeof(ip.v4.ip_src), &tcp);
-		target.in.sin_port = 0;
-	} else {
-		length = sizeof(ip.v6);
-		ip.v6.ip6_flow = htonl(6U << 28);
-		ip.v6.ip6_plen = htons(sizeof(tcp));
-		ip.v6.ip6_nxt = IPPROTO_TCP;
-		ip.v6.ip6_hlim = 64;
-		ip.v6.ip6_src = from->in6.sin6_addr;
-		ip.v6.ip6_dst = to->in6.sin6_addr;
-		tcp.th_sum = checksum(&ip.v6.ip6_src, &ip.v6.ip6_dst, sizeof(ip.v6.ip6_src), &tcp);
-		target.in6.sin6_port = 0;
-	}
-	memcpy(packet, &ip, length);
-	memcpy(packet + length, &tcp, sizeof(tcp));
-	length += sizeof(tcp);
-	return sendto(raw, packet, length, MSG_DONTWAIT, &target.sa, target.len) == (ssize_t)length ? 0 : -errno;
-}
-
-int takeover_reset_server(int raw, const struct steer_takeover *takeover, __u32 seq)
-{
-	struct address client = takeover_client(takeover), server = takeover_server(takeover);
-
-	return send_segment(raw, &client, &server, (struct tcphdr){.th_seq = htonl(seq), .th_flags = TH_RST});
-}
-
-int takeover_reset_client(int raw, const struct steer_takeover *takeover)
-{
-	struct address client = takeover_client(takeover), server = takeover_server(takeover);
-
-	return send_segment(raw, &server, &client,
-			    (struct tcphdr){.th_seq = htonl(takeover->acknowledged), .th_flags = TH_RST});
-}
-
-int takeover_acknowledge(int raw, const struct steer_takeover *takeover)
-{
-	struct address client = takeover_client(takeover), server = takeover_server(takeover);
-	uint32_t arrived = takeover->first + takeover->length;
-	uint32_t left = takeover->agreed.receive_from + takeover->agreed.receive_window - arrived;
-	uint32_t window = left >> (takeover->agreed.window_scaling ? takeover->agreed.receive_scale : 0);
-
-	/* What is left of the window that the server offered. */
-	if ((int32_t)left < 0)
-		window = 0;
-	return send_segment(raw, &server, &client,
-			    (struct tcphdr){.th_seq = htonl(takeover->acknowledged),
-					    .th_ack = htonl(arrived),
-					    .th_flags = TH_ACK,
-					    .th_win = htons((uint16_t)(window < UINT16_MAX ? window : UINT16_MAX))});
-}
-
-/* --- the socket that continues the connection --- */
 
 static bool set_option(int fd, int option, const void *value, size_t size)
 {
@@ -270,33 +153,65 @@ static bool set_transparent(int fd, int family)
 	return setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)) == 0;
 }
 
-int takeover_socket(const struct steer_takeover *takeover)
+/* What the server's socket was bound to, besides its address; a link-local address is of its interface only. */
+static bool set_device(int fd, const struct steer_takeover *takeover, const struct address *server)
 {
-	struct address client = takeover_client(takeover), server = takeover_server(takeover);
-	int fd = socket(client.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP), on = 1, error;
+	uint32_t device = takeover->agreed.device;
+
+	if (!device && address_is_link_local(server))
+		device = takeover->ifindex;
+	return !device || setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device, sizeof(device)) == 0;
+}
+
+static bool set_mark(int fd, const struct steer_takeover *takeover)
+{
+	uint32_t mark = takeover->agreed.mark;
+
+	return !mark || setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) == 0;
+}
+
+int takeover_prepare(const struct steer_takeover *takeover)
+{
+	struct address server = takeover_server(takeover);
+	int fd = socket(server.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP), on = 1, error;
 
 	if (fd < 0)
 		return -errno;
-	/* In this order: sequence numbers before connect(), everything else after it. */
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) || !set_int(fd, TCP_REPAIR, REPAIR_ON) ||
-	    !set_transparent(fd, client.sa.sa_family) || bind(fd, &server.sa, server.len) ||
-	    !set_sequence(fd, QUEUE_SEND, takeover->acknowledged) || !set_sequence(fd, QUEUE_RECEIVE, takeover->first))
-		goto fail;
-	if (connect(fd, &client.sa, client.len)) {
-		if (errno ==
-		    EADDRNOTAVAIL) /* another socket has the same addresses and ports: __inet_check_established */
-			errno = EAGAIN;
-		goto fail;
-	}
-	if (set_options(fd, takeover) && set_timestamps(fd, takeover) &&
-	    refresh_segment_size(fd, client.sa.sa_family) && set_int(fd, TCP_REPAIR_QUEUE, QUEUE_RECEIVE) &&
-	    fill_queue(fd, takeover->bytes, takeover->length) && set_window(fd, takeover) &&
-	    set_int(fd, TCP_REPAIR, REPAIR_OFF) &&
-	    /* TCP_REPAIR cleared it. Without it, the web server could not restart while this socket exists. */
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0)
+	/* Sequence numbers before connect(), everything else after it. */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 && set_int(fd, TCP_REPAIR, REPAIR_ON) &&
+	    set_transparent(fd, server.sa.sa_family) && set_device(fd, takeover, &server) && set_mark(fd, takeover) &&
+	    bind(fd, &server.sa, server.len) == 0 && set_sequence(fd, QUEUE_SEND, takeover->acknowledged) &&
+	    set_sequence(fd, QUEUE_RECEIVE, takeover->first))
 		return fd;
-fail:
 	error = -errno;
-	close(fd); /* still in repair mode: sends nothing */
+	close(fd);
 	return error;
+}
+
+int takeover_connect(int fd, const struct steer_takeover *takeover)
+{
+	struct address client = takeover_client(takeover);
+
+	/* While another socket has the same ends, __inet_check_established() fails, after a route was found. */
+	return connect(fd, &client.sa, client.len) ? -errno : 0;
+}
+
+int takeover_fill(int fd, const struct steer_takeover *takeover)
+{
+	if (set_options(fd, takeover) && set_timestamps(fd, takeover) &&
+	    refresh_segment_size(fd, takeover_client(takeover).sa.sa_family) &&
+	    set_int(fd, TCP_REPAIR_QUEUE, QUEUE_RECEIVE) && fill_queue(fd, takeover->bytes, takeover->length) &&
+	    set_window(fd, takeover))
+		return 0;
+	return -errno;
+}
+
+int takeover_finish(int fd)
+{
+	int on = 1;
+
+	/* TCP_REPAIR cleared SO_REUSEADDR. Without it, the web server could not restart while this socket exists. */
+	if (set_int(fd, TCP_REPAIR, REPAIR_OFF) && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0)
+		return 0;
+	return -errno;
 }

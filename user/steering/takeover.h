@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Takes over a connection from the web server: a reset closes the server's socket, and a socket of ours continues in
- * its place, with the sequence numbers, options and windows that TCP had agreed on (TCP_REPAIR, as checkpoint and
- * restore uses it). The client notices nothing; its bytes are in our socket's receive queue. No state; needs
- * CAP_NET_ADMIN.
+ * The socket that continues a connection of the web server's: with the sequence numbers, options and windows that TCP
+ * had agreed on (TCP_REPAIR, as checkpoint and restore uses it), and the client's bytes in its receive queue. The
+ * client notices nothing. No state; needs CAP_NET_ADMIN.
+ *
+ *     takeover_prepare()   what can fail for lack of something, while the web server still has the connection
+ *     takeover_connect()   fails until the web server's socket is gone
+ *     takeover_fill()
+ *     takeover_finish()    from now on it speaks
+ *
+ * Closed before the last of these, it sends nothing.
  */
 #ifndef ALPNBPF_STEERING_TAKEOVER_H
 #define ALPNBPF_STEERING_TAKEOVER_H
@@ -24,25 +30,15 @@ bool takeover_is_sound(const struct steer_takeover *takeover, size_t size);
 struct address takeover_client(const struct steer_takeover *takeover);
 struct address takeover_server(const struct steer_takeover *takeover);
 
-/* Opens a raw socket for resets of a family (AF_INET, AF_INET6), which needs CAP_NET_RAW. The descriptor, or -errno. */
-int takeover_open_raw(int family);
-
+/* A socket with the server's end, its mark and its device. The descriptor, which the caller owns, or -errno. */
+int takeover_prepare(const struct steer_takeover *takeover);
 /*
- * Closes the server's socket: a reset as if from the client, at the sequence number `seq`, which must be the next one
- * that the socket expects (RFC 5961 section 3.2). 0 or -errno; takeover_socket() shows whether it worked.
+ * 0; -EADDRNOTAVAIL while something else has the same ends, else -errno, mostly of routing: both may be tried again.
  */
-int takeover_reset_server(int raw, const struct steer_takeover *takeover, __u32 seq);
-
-/* Acknowledges the client's bytes, which leaving repair mode does not do. 0 or -errno. */
-int takeover_acknowledge(int raw, const struct steer_takeover *takeover);
-
-/* Ends the connection: a reset to the client, as if from the server. 0 or -errno. */
-int takeover_reset_client(int raw, const struct steer_takeover *takeover);
-
-/*
- * Makes the socket that replaces the server's, with the client's bytes in its receive queue. Returns the descriptor,
- * non-blocking, which the caller owns; -EAGAIN while the server's socket exists; else -errno.
- */
-int takeover_socket(const struct steer_takeover *takeover);
+int takeover_connect(int fd, const struct steer_takeover *takeover);
+/* 0, or -errno: then a new socket is needed. */
+int takeover_fill(int fd, const struct steer_takeover *takeover);
+/* The packets of the connection must be let through by then: it asks the client for its state. 0 or -errno. */
+int takeover_finish(int fd);
 
 #endif

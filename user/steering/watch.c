@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Sets up the watch, attaches its program while armed, and ends it. Opens everything before capabilities are dropped.
- * Main thread, except hello_watch_release().
+ * Main thread, except the functions for the worker.
  */
 #include "steering/watch.h"
 
@@ -20,8 +20,9 @@
 
 #include "base/log.h"
 #include "options/needs.h"
-#include "steering/takeover.h"
 #include "system/capabilities.h"
+
+#define ENTRY_TRIES 3
 
 static const int families[STEER_FAMILIES] = {[STEER_V4] = AF_INET, [STEER_V6] = AF_INET6};
 
@@ -65,7 +66,6 @@ static int check_repair(void)
 /* Without the family on this machine, there are no such connections either. */
 static int open_family(struct hello_watch *watch, uint32_t family, struct sentence *why)
 {
-	char text[CAPABILITIES_TEXT_MAX];
 	uint64_t value;
 	int fd = open_silent(families[family]), error;
 
@@ -79,14 +79,7 @@ static int open_family(struct hello_watch *watch, uint32_t family, struct senten
 		error = -errno;
 		return sentence_error(why, error, "cannot put a listener into the map: %s", strerror(-error));
 	}
-	fd = takeover_open_raw(families[family]);
-	if (fd >= 0) {
-		watch->raw[family] = fd;
-		return 0;
-	}
-	error = fd;
-	return sentence_error(why, error, "cannot open a raw socket: %s",
-			      capabilities_strerror(error, CAPABILITY(CAP_NET_RAW), text, sizeof(text)));
+	return 0;
 }
 
 static void detach_watch(struct hello_watch *watch)
@@ -146,6 +139,8 @@ int hello_watch_open(struct hello_watch *watch, const struct steer_maps *maps,
 		error = check_bind(options, why);
 	for (uint32_t family = 0; !error && family < STEER_FAMILIES; family++)
 		error = open_family(watch, family, why);
+	if (!error)
+		error = removal_open(&watch->removal, why);
 	if (!error) {
 		watch->cgroup = fcntl(cgroup, F_DUPFD_CLOEXEC, 0);
 		error = watch->cgroup < 0 ? -errno : attach_watch(watch);
@@ -180,19 +175,30 @@ void hello_watch_follow(struct hello_watch *watch, bool armed)
 		return;
 	if (!armed) {
 		__atomic_store_n(&watch->maps->state->watching, 0, __ATOMIC_SEQ_CST);
+		atomic_store(&watch->steers, false);
 		/* Detached during a takeover, its packets would reach the server: try again on the next call. */
 		if (!steer_takeovers_pending(watch->maps->state))
 			detach_watch(watch);
 		return;
 	}
+	if (atomic_load(&watch->steers))
+		return;
 	if (!hello_watch_is_attached(watch))
 		error = attach_watch(watch);
-	if (!error)
+	if (!error) {
 		__atomic_store_n(&watch->maps->state->watching, 1, __ATOMIC_SEQ_CST);
-	else if (log_limit_pass(&limit, &suppressed))
+		if (atomic_load(&watch->steers)) /* set in between, by the worker */
+			__atomic_store_n(&watch->maps->state->watching, 0, __ATOMIC_SEQ_CST);
+	}
+	if (error && log_limit_pass(&limit, &suppressed))
 		log_warn("cannot inspect ClientHellos in passing: %s; steering new connections through alpnbpf instead "
 			 "(%lu more suppressed)",
 			 strerror(-error), suppressed);
+}
+
+bool hello_watch_leaves_no_trace(const struct hello_watch *watch)
+{
+	return watch->is_ready && !*watch->removal.why_trace;
 }
 
 void hello_watch_stop(struct hello_watch *watch)
@@ -248,19 +254,52 @@ void hello_watch_look(struct hello_watch *watch)
 			 (unsigned long long)watch->late);
 }
 
+/* A bucket's lock may be busy for a moment. */
+static int delete_entry(const struct hello_watch *watch, const struct steer_connection *ends)
+{
+	int error = 0;
+
+	for (int tries = 0; tries < ENTRY_TRIES; tries++) {
+		error = bpf_map_delete_elem(watch->maps->being_taken, ends) ? -errno : 0;
+		if (!error || error == -ENOENT)
+			break;
+	}
+	return error;
+}
+
 void hello_watch_release(const struct hello_watch *watch, const struct steer_connection *ends)
 {
-	if (bpf_map_delete_elem(watch->maps->being_taken, ends) == 0)
+	static struct log_limit limit;
+	unsigned long suppressed;
+	int error = delete_entry(watch, ends);
+
+	if (!error)
 		__atomic_fetch_add(&watch->maps->state->takeovers_ended, 1, __ATOMIC_SEQ_CST);
+	else if (error != -ENOENT && log_limit_pass(&limit, &suppressed))
+		log_error("cannot end a takeover: %s; a client gets no answer (%lu more suppressed)", strerror(-error),
+			  suppressed);
+}
+
+void hello_watch_leave(const struct hello_watch *watch, const struct steer_connection *ends)
+{
+	uint8_t left = STEER_LEFT;
+
+	if (bpf_map_update_elem(watch->maps->being_taken, ends, &left, BPF_EXIST))
+		hello_watch_release(watch, ends); /* its hello may be read again */
+}
+
+void hello_watch_steer(struct hello_watch *watch)
+{
+	atomic_store(&watch->steers, true);
+	__atomic_store_n(&watch->maps->state->watching, 0, __ATOMIC_SEQ_CST);
 }
 
 void hello_watch_close(struct hello_watch *watch)
 {
 	detach_watch(watch);
 	descriptor_close(&watch->cgroup);
-	for (int family = 0; family < STEER_FAMILIES; family++) {
-		descriptor_close(&watch->raw[family]);
+	for (int family = 0; family < STEER_FAMILIES; family++)
 		descriptor_close(&watch->silent[family]);
-	}
+	removal_close(&watch->removal);
 	watch->is_ready = false;
 }

@@ -7,6 +7,7 @@
 #ifndef ALPNBPF_STEERING_WATCH_H
 #define ALPNBPF_STEERING_WATCH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -14,6 +15,7 @@
 #include "options/options.h"
 #include "steering.h"
 #include "steering/maps.h"
+#include "steering/removal.h"
 
 struct bpf_link;
 struct bpf_program;
@@ -23,28 +25,27 @@ enum { WATCH_HUSH, WATCH_LOOK, WATCH_HOOKS };
 
 struct hello_watch {
 	/* Written at start-up. */
-	const char *why_not;     /* why it is not used, and new connections are steered while armed; NULL: it is used */
-	char cannot[256];        /* why it failed, though it was wanted; "": it was not wanted, or works */
-	bool is_ready;           /* everything below is open */
-	int cgroup;              /* to which it is attached */
-	int raw[STEER_FAMILIES]; /* raw sockets, by which the worker sends resets */
+	const char *why_not;    /* why it is not used, and new connections are steered while armed; NULL: it is used */
+	char cannot[256];       /* why it failed, though it was wanted; "": it was not wanted, or works */
+	bool is_ready;          /* everything below is open */
+	int cgroup;             /* to which it is attached */
+	struct removal removal; /* of the web server's sockets; for the worker */
 	int silent[STEER_FAMILIES]; /* listeners that drop every packet */
 	const struct steer_maps *maps;
 	const struct bpf_program *programs[WATCH_HOOKS];
 	/* Written by the main thread. */
 	struct bpf_link *links[WATCH_HOOKS]; /* NULL: not attached now */
 	bool has_ended;                      /* must not be attached again */
-	uint64_t untakable, late;            /* the counts as last logged */
-	bool speaks_first;                   /* logged */
+	/* Set by the worker that takes over, cleared by the main thread when disarmed. */
+	_Atomic bool steers;      /* hellos are not read in passing, because takeovers fail */
+	uint64_t untakable, late; /* the counts as last logged */
+	bool speaks_first;        /* logged */
 };
 
 #define HELLO_WATCH_CLOSED                                                                                             \
 	(struct hello_watch)                                                                                           \
 	{                                                                                                              \
-		.cgroup = NO_DESCRIPTOR, .raw = {NO_DESCRIPTOR, NO_DESCRIPTOR}, .silent = {                            \
-			NO_DESCRIPTOR,                                                                                 \
-			NO_DESCRIPTOR                                                                                  \
-		}                                                                                                      \
+		.cgroup = NO_DESCRIPTOR, .removal = REMOVAL_CLOSED, .silent = { NO_DESCRIPTOR, NO_DESCRIPTOR }         \
 	}
 
 /*
@@ -63,6 +64,8 @@ void hello_watch_do_without(struct hello_watch *watch, const char *why);
 void hello_watch_follow(struct hello_watch *watch, bool armed);
 /* Are its programs attached? Main thread. */
 bool hello_watch_is_attached(const struct hello_watch *watch);
+/* Takeovers are possible, and the web server's sockets can be removed without a trace (removal.h). */
+bool hello_watch_leaves_no_trace(const struct hello_watch *watch);
 /* Ends the watch for good; takeovers that have begun continue. */
 void hello_watch_stop(struct hello_watch *watch);
 void hello_watch_close(struct hello_watch *watch);
@@ -71,7 +74,14 @@ int hello_watch_own(const struct hello_watch *watch, int listener);
 /* Logs connections that could not be taken over since the last call, or late. */
 void hello_watch_look(struct hello_watch *watch);
 
-/* On the worker: removes the entry of a finished takeover, so that the connection's packets are let through again. */
+/*
+ * On the worker that takes over. Release: removes the entry of a takeover that has ended, so that packets are let
+ * through. Leave: the connection stays the web server's, whatever its hello says; the entry must be released later, in
+ * case the client does not send again.
+ */
 void hello_watch_release(const struct hello_watch *watch, const struct steer_connection *ends);
+void hello_watch_leave(const struct hello_watch *watch, const struct steer_connection *ends);
+/* On that worker: takeovers fail, so new connections are steered for the rest of this armed time. */
+void hello_watch_steer(struct hello_watch *watch);
 
 #endif
