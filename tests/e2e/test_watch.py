@@ -16,7 +16,7 @@ from services import need
 from test_bypass import Front
 from visitors import ask
 from waiting import now, wait_until
-from watched import BULK, Plain, exchange, validate
+from watched import Plain, exchange, validate
 
 
 @pytest.mark.parametrize("plane", ["sockmap", "user"])
@@ -27,7 +27,7 @@ def test_only_the_validation_is_taken_over(ground, plane, family):
         seen, own = ground.ask(family)
         assert seen == own
         client = ground.lab.connect((ground.server(family), 443), namespace=ground.veth.namespace)
-        validate(client, acme, acme_hello(), count=BULK)
+        validate(client, acme, acme_hello())
         wait_until(lambda: len(proxied(router, "acme")) == 1, 5, "the validation in the log")
         seen, own = ground.ask(family)
         assert seen == own
