@@ -93,8 +93,8 @@ static __noinline bool is_acceptable(struct __sk_buff *skb, const struct segment
 	if ((__s32)(end - (agreed->receive_from + agreed->receive_window)) > 0)
 		return false;
 	/* Linux accepts a segment without a timestamp, also if timestamps were agreed on. */
-	return !agreed->timestamps || !read_timestamp(skb, segment, &time) ||
-	       (__s32)(agreed->timestamp_recent - time) <= PAWS_WINDOW;
+	return !agreed->timestamps || !agreed->timestamp_recent || !read_timestamp(skb, segment, &time) ||
+	       (__s32)(agreed->timestamp_recent - time) <= (agreed->deferred ? 0 : PAWS_WINDOW);
 }
 
 #endif

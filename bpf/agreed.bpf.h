@@ -8,8 +8,16 @@
 
 #include <bpf/bpf_core_read.h>
 
+#include "state.bpf.h"
 #include "steering.h"
 #include "tcp_segment.bpf.h"
+
+/* Is it a socket of this network namespace? */
+static __always_inline bool is_here(struct tcp_sock *tcp)
+{
+	/* Before Linux 6.14, no helper returns the cookie here. */
+	return tcp->inet_conn.icsk_inet.sk.__sk_common.skc_net.net->net_cookie == netns_cookie;
+}
 
 static __noinline void agreed_with_socket(struct tcp_sock *tcp, const struct bpf_sock *sk,
 					  const struct bpf_tcp_sock *counts, struct steer_agreed *agreed)

@@ -2,8 +2,12 @@
 /*
  * Hold: while armed, the bare acknowledgement that ends a handshake is dropped, as TCP_DEFER_ACCEPT does. The
  * connection stays a request of the kernel until its hello, and a request can be removed without a packet
- * (docs/KERNEL.md 11). The hello acknowledges the same, so the client notices nothing. If no hello comes, the kernel
- * retransmits the SYN-ACK after a second, and the answer to that is let through. Owns nothing.
+ * (docs/KERNEL.md 11). The hello acknowledges the same, so the client notices nothing.
+ *
+ * A hello usually comes with the acknowledgement. If it has not come after STEER_HELD_MS, user space sends the
+ * acknowledgement again, and it is let through. That soon, because a request lives less safely than a socket: the
+ * kernel measures the round trip by what ends it, drops it if the SYN-ACK cannot be sent again after a second, and
+ * resets it if the listener closes.
  */
 #ifndef ALPNBPF_HOLD_BPF_H
 #define ALPNBPF_HOLD_BPF_H
@@ -13,6 +17,70 @@
 #include "acceptable.bpf.h"
 #include "agreed.bpf.h"
 #include "state.bpf.h"
+
+struct held {
+	struct bpf_timer timer;
+	struct steer_idle idle;
+	__u32 is_released;
+};
+
+/* Connections that are held, and for a while those that were. Written by the watch and its timers. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, STEER_HELD_MOST);
+	__type(key, struct steer_connection);
+	__type(value, struct held);
+} alpnbpf_held SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 128 * 1024);
+} alpnbpf_idle SEC(".maps");
+
+#define CLOCK_MONOTONIC 1
+#define HELD_NS         (STEER_HELD_MS * 1000000ULL)
+#define RELEASED_NS     (5 * 1000000000ULL) /* longer than the kernel retransmits the SYN-ACK, if all else fails */
+
+static int held_expired(void *map, struct steer_connection *ends, struct held *held)
+{
+	if (held->is_released || bpf_ringbuf_output(&alpnbpf_idle, &held->idle, sizeof(held->idle), 0)) {
+		bpf_map_delete_elem(map, ends);
+		return 0;
+	}
+	held->is_released = 1;
+	bpf_timer_start(&held->timer, RELEASED_NS, 0);
+	return 0;
+}
+
+/* The connection has gone on, or has ended. */
+static __always_inline void forget_held(const struct steer_connection *ends)
+{
+	bpf_map_delete_elem(&alpnbpf_held, ends);
+}
+
+/* False if it cannot be released later; then it must not be held. */
+static __noinline bool note_held(struct __sk_buff *skb, const struct segment *segment)
+{
+	struct held fresh = {.idle = {.ends = segment->ends,
+				      .ifindex = skb->ifindex,
+				      .seq = segment->seq,
+				      .acknowledged = segment->ack,
+				      .window = segment->window}},
+		    *held;
+
+	if (bpf_map_update_elem(&alpnbpf_held, &segment->ends, &fresh, BPF_NOEXIST))
+		return false;
+	held = bpf_map_lookup_elem(&alpnbpf_held, &segment->ends);
+	if (!held)
+		return false;
+	if (bpf_timer_init(&held->timer, &alpnbpf_held, CLOCK_MONOTONIC) ||
+	    bpf_timer_set_callback(&held->timer, held_expired) || bpf_timer_start(&held->timer, HELD_NS, 0)) {
+		forget_held(&segment->ends);
+		return false;
+	}
+	return true;
+}
 
 /*
  * Requests take places in the listener's queue (qlen). When these run out, the kernel drops SYNs, or sends cookies; so
@@ -30,13 +98,22 @@ static __always_inline bool has_queue_room(struct tcp_sock *listener)
 /* Not for MPTCP, whose requests cannot be taken over. From a SYN cookie there is no request. */
 static __always_inline bool should_hold(struct __sk_buff *skb, struct tcp_sock *listener, const struct segment *segment)
 {
+	struct held *held = bpf_map_lookup_elem(&alpnbpf_held, &segment->ends);
 	struct steer_agreed agreed = {};
 	__u32 timeouts = 0;
 
+	if (held && !held->is_released)
+		return true; /* the client repeats it */
+	if (held) {
+		forget_held(&segment->ends);
+		return false;
+	}
 	if (*(volatile __u32 *)&state.speaks_first || !has_queue_room(listener) ||
 	    !agreed_with_request(skb, segment, &agreed, &timeouts))
 		return false;
 	if (timeouts || agreed.mptcp || segment->seq != agreed.expected || !is_acceptable(skb, segment, &agreed))
+		return false;
+	if (!note_held(skb, segment))
 		return false;
 	__sync_fetch_and_add(&state.held, 1);
 	return true;
@@ -51,10 +128,12 @@ static __always_inline bool would_end_held(struct __sk_buff *skb, const struct s
 	struct steer_agreed agreed = {};
 	__u32 timeouts = 0;
 
-	if (!agreed_with_request(skb, segment, &agreed, &timeouts) || timeouts)
+	if (!agreed_with_request(skb, segment, &agreed, &timeouts))
 		return false;
-	if (segment->flags & TCPHDR_RST && segment->seq == agreed.expected)
+	if (segment->flags & TCPHDR_RST && segment->seq == agreed.expected) {
+		forget_held(&segment->ends);
 		return false;
+	}
 	return segment->seq - agreed.expected < agreed.receive_window;
 }
 

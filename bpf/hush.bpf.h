@@ -26,11 +26,15 @@ int alpnbpf_hush(struct __sk_buff *skb)
 {
 	struct steer_connection ends = {};
 	struct bpf_sock *sk = skb->sk;
+	struct tcp_sock *tcp;
 
 	if (!steer_takeovers_pending(&state) || !sk)
 		return LET_THROUGH;
 	sk = bpf_sk_fullsock(sk);
 	if (!sk || sk->protocol != IPPROTO_TCP)
+		return LET_THROUGH;
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!tcp || !is_here(tcp))
 		return LET_THROUGH;
 	ends_of_socket(sk, &ends);
 	return is_being_taken(&ends) ? DROP : LET_THROUGH;

@@ -49,7 +49,8 @@ enum { AFTER_NOTHING, AFTER_STORE, AFTER_TAKE_OVER };
  */
 struct scratch {
 	struct partial_hello hello;
-	__u32 after; /* AFTER_... */
+	struct steer_connection displaced; /* its stored hello has lost its place; from.port 0: none */
+	__u32 after;                       /* AFTER_... */
 	struct steer_takeover record;
 };
 
@@ -72,19 +73,29 @@ static __always_inline void count_untakable(enum steer_untakable why)
 	__sync_fetch_and_add(&state.untakable[why], 1);
 }
 
-/* Takes the oldest place for a connection whose hello will be stored, and gives up the hello that had it. */
-static __noinline void take_place(struct __sk_buff *skb, const struct steer_connection *ends)
+/*
+ * Takes the oldest place for a connection whose hello will be stored. sock_ops cannot look up the socket whose hello
+ * had it: the watch gives up that one, the next time it runs on this CPU.
+ */
+static __always_inline void take_place(const struct steer_connection *ends, struct scratch *scratch)
 {
 	__u32 index = __sync_fetch_and_add(&state.partial_hellos, 1) % STEER_PARTIAL_MOST;
-	struct steer_connection *place = bpf_map_lookup_elem(&alpnbpf_places, &index), old;
-	struct bpf_sock *sk;
+	struct steer_connection *place = bpf_map_lookup_elem(&alpnbpf_places, &index);
 
 	if (!place)
 		return;
-	old = *place;
+	scratch->displaced = *place;
 	*place = *ends;
+}
+
+static __noinline void give_up_displaced(struct __sk_buff *skb, struct scratch *scratch)
+{
+	struct steer_connection old = scratch->displaced;
+	struct bpf_sock *sk;
+
 	if (!old.from.port)
 		return;
+	scratch->displaced.from.port = 0;
 	sk = look_up_ends(skb, &old);
 	if (!sk)
 		return;
@@ -201,10 +212,8 @@ static __noinline int read_hello(struct __sk_buff *skb, const struct segment *se
 	__u32 end = segment->seq + segment->length, from = hello->next;
 	bool early;
 
-	if (progress->expected != hello->next && !progress->has_backlog) {
-		if (progress->expected != hello->last)
-			return READ_OUT_OF_STEP;
-		hello->parsed = hello->before;
+	if (progress->expected == hello->last && segment->seq == hello->last && !progress->has_backlog) {
+		hello->parsed = hello->before; /* TCP has refused it */
 		from = hello->next = hello->last;
 	}
 	if ((__s32)(segment->seq - from) > 0) {

@@ -46,12 +46,6 @@ static __always_inline bool is_watched_port(__u32 port)
 	return *(volatile __u32 *)&watched_ports[(port & 0xffff) / 32] & 1U << (port & 31);
 }
 
-static __always_inline bool is_here(struct tcp_sock *tcp)
-{
-	/* Before Linux 6.14, no helper returns the cookie here. */
-	return tcp->inet_conn.icsk_inet.sk.__sk_common.skc_net.net->net_cookie == netns_cookie;
-}
-
 /* A connection whose first bytes are being read. */
 struct beginning {
 	struct steer_agreed agreed;
@@ -60,11 +54,8 @@ struct beginning {
 };
 
 /* What sock_ops has to do, if the segment creates a socket (finish_beginning). */
-static __always_inline int let_through_then(struct __sk_buff *skb, const struct segment *segment,
-					    struct scratch *scratch, __u32 after)
+static __always_inline int let_through_then(const struct segment *segment, struct scratch *scratch, __u32 after)
 {
-	if (after == AFTER_STORE)
-		take_place(skb, &segment->ends);
 	scratch->record.ends = segment->ends;
 	scratch->after = after;
 	return LET_THROUGH;
@@ -82,7 +73,7 @@ static __always_inline int take_over_later(struct __sk_buff *skb, const struct s
 	describe_takeover(skb, segment, segment->seq, segment->seq + segment->length, &none, &scratch->record);
 	if (!fill_takeover(skb, segment, &scratch->hello, &scratch->record, 0))
 		return LET_THROUGH;
-	return let_through_then(skb, segment, scratch, AFTER_TAKE_OVER);
+	return let_through_then(segment, scratch, AFTER_TAKE_OVER);
 }
 
 /* Stores the hello with its socket. */
@@ -92,8 +83,9 @@ static __always_inline int store_hello(struct __sk_buff *skb, struct bpf_sock *s
 	struct partial_hello *stored;
 
 	if (sk->state == BPF_TCP_LISTEN)
-		return let_through_then(skb, segment, scratch, AFTER_STORE);
-	take_place(skb, &segment->ends);
+		return let_through_then(segment, scratch, AFTER_STORE);
+	take_place(&segment->ends, scratch);
+	give_up_displaced(skb, scratch);
 	stored = bpf_sk_storage_get(&alpnbpf_partial, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (stored)
 		bpf_probe_read_kernel(stored, sizeof(*stored), &scratch->hello);
@@ -114,6 +106,8 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 
 	if (!scratch)
 		return LET_THROUGH;
+	scratch->after = AFTER_NOTHING;
+	give_up_displaced(skb, scratch);
 	if (sk->state == BPF_TCP_LISTEN)
 		beginning.is_known = agreed_with_request(skb, segment, &beginning.agreed, &timeouts);
 	else
@@ -125,6 +119,7 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 	if ((__s32)(segment->seq - beginning.agreed.expected) < 0)
 		return LET_THROUGH;
 	if (beginning.agreed.deferred) {
+		forget_held(&segment->ends);
 		half = half_of(&segment->ends, &beginning.agreed);
 		if (half)
 			return look_at_half(skb, segment, &beginning.agreed, half);
@@ -260,6 +255,8 @@ int alpnbpf_watch(struct __sk_buff *skb)
 	if (hello) {
 		/* The watch has ended, or TCP got bytes unread: the connection stays with the server. */
 		if (!*(volatile __u32 *)&state.watching || (__s32)(counts->rcv_nxt - hello->next) > 0) {
+			if (*(volatile __u32 *)&state.watching)
+				count_untakable(STEER_UNTAKABLE_OUT_OF_STEP);
 			bpf_sk_storage_delete(&alpnbpf_partial, sk);
 			return LET_THROUGH;
 		}
@@ -270,8 +267,10 @@ int alpnbpf_watch(struct __sk_buff *skb)
 		return LET_THROUGH;
 	if (segment.length)
 		return is_intact(skb, &segment) ? look_at_first(skb, sk, tcp, counts, &segment) : LET_THROUGH;
-	if (sk->state == BPF_TCP_LISTEN && segment.flags & TCPHDR_FIN)
+	if (sk->state == BPF_TCP_LISTEN && segment.flags & TCPHDR_FIN) {
+		forget_held(&segment.ends);
 		return LET_THROUGH;
+	}
 	if (sk->state == BPF_TCP_LISTEN)
 		return should_hold(skb, tcp, &segment) ? DROP : LET_THROUGH;
 	/* An answer to bytes of the server's, before any of the client's. */
@@ -297,6 +296,7 @@ static __always_inline void finish_beginning(struct bpf_sock_ops *ops, const str
 	    !same_end(&scratch->record.ends.to, &ends->to))
 		return;
 	if (after == AFTER_STORE) {
+		take_place(&scratch->record.ends, scratch);
 		stored = bpf_sk_storage_get(&alpnbpf_partial, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 		if (stored)
 			bpf_probe_read_kernel(stored, sizeof(*stored), &scratch->hello);
@@ -314,7 +314,11 @@ static __always_inline void finish_beginning(struct bpf_sock_ops *ops, const str
 		return;
 	}
 	scratch->record.agreed.expected = scratch->record.passed;
-	publish_takeover(&scratch->record);
+	if (scratch->record.agreed.window_scaling)
+		scratch->record.window <<= scratch->record.agreed.send_scale & 15;
+	/* The server has the hello: without room it does not come again. */
+	if (!publish_takeover(&scratch->record))
+		count_untakable(STEER_UNTAKABLE_MEMORY);
 }
 
 #endif

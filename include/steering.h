@@ -227,6 +227,21 @@ struct steer_takeover {
 	__u8 bytes[STEER_BYTES_MAX];
 };
 
+/*
+ * A record of the ring `alpnbpf_idle`: a connection that has been held for STEER_HELD_MS, and whose hello has not come.
+ * User space sends its acknowledgement again, as if from the client.
+ */
+struct steer_idle {
+	struct steer_connection ends;
+	__u32 ifindex; /* of the interface on which the client's came */
+	__u32 seq, acknowledged;
+	__u16 window; /* as in the segment */
+	__u16 pad;
+};
+
+#define STEER_HELD_MS   20
+#define STEER_HELD_MOST 4096 /* connections held at once */
+
 /* A record of the ring `alpnbpf_arrival`: the ACME client began to listen, or the web server did, untracked. */
 struct steer_arrival {
 	struct steer_endpoint at;

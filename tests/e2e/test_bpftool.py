@@ -40,7 +40,7 @@ def test_in_place(ground):
     router = ground.attach(inspect="watch", plane="sockmap")
     with armed(router):
         programs, maps = check_names(router)
-    assert programs == {f"alpnbpf_{name}" for name in ("events", "keep", "keep_at", "peer4", "peer6", "pending", "steer",
+    assert programs == {f"alpnbpf_{name}" for name in ("events", "hush", "keep", "keep_at", "peer4", "peer6", "pending", "steer",
                                                        "verdict", "watch")}
     assert {"alpnbpf_acme", "alpnbpf_own", "alpnbpf_taken", "alpnbpf_socks", "alpnbpf_flows"} <= maps
 

@@ -12,7 +12,7 @@ from services import need
 from sockets import free_port
 from static_build import build_static, root_with_nothing_but_it
 
-TWO_MEGABYTES = 2_000_000
+TWO_MEBIBYTES = 2 << 20
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def output(*command):
 
 
 def test_it_is_small_static_and_stripped(binary):
-    assert os.path.getsize(binary) <= TWO_MEGABYTES
+    assert os.path.getsize(binary) <= TWO_MEBIBYTES
     kind = output("file", binary)
     assert "static" in kind and ", stripped" in kind and "dynamically" not in kind, kind
     headers = output("readelf", "--wide", "--program-headers", "--dynamic", binary)

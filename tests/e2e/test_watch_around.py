@@ -19,7 +19,7 @@ from rawtcp import RawPeer
 from sockets import connect, free_port
 from test_metrics import scrape
 from waiting import now, pause, wait_until
-from watched import BULK, H, Plain, answer, end, exchange, validate
+from watched import BULK, H, Plain, answer, answered, end, exchange, validate
 
 
 class Sniffer:
@@ -199,10 +199,7 @@ def test_many_at_once(ground):
             client.send(hello[:number % H])
         for number, client in enumerate(clients):
             client.send(acme_hello()[number % H:])
-        servers = [acme.accept() for _ in clients]
-        for server in servers:
-            assert server.read(H) == acme_hello()
-            server.send(b"answer")
+        servers = answered(acme, count)
         for client in clients:
             assert client.read(6) == b"answer"
             client.close()
@@ -249,7 +246,7 @@ def test_room_of_all_workers(lab, veth):
         clients = [plain.client() for _ in range(8)]  # the share of a network, and of a worker
         for client in clients:
             client.send(acme_hello())
-        servers = [acme.accept() for _ in clients]
+        servers = answered(acme, len(clients))
         assert status(plain.router)["sessions"]["now"] == 8
         ninth = plain.client()
         ninth.send(acme_hello())

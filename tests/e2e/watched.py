@@ -36,6 +36,16 @@ def validate(client, acme, hello, split=None, count=50000):
     exchange(client, server, count)
 
 
+def answered(acme, count):
+    """The responder's connections, each answered before the next one is accepted: it is known to serve many at once."""
+    servers = []
+    for _ in range(count):
+        servers.append(acme.accept())
+        assert servers[-1].read(H) == acme_hello()
+        servers[-1].send(b"answer")
+    return servers
+
+
 def answer(raw, server, count=20000):
     server.send(noise(count, "answer"))
     assert raw.wait_received(count) == noise(count, "answer")

@@ -102,7 +102,14 @@ static void read_signal(struct attach *attach)
 
 /* --- the loop --- */
 
-enum { WAIT_SIGNALS, WAIT_FINISHED, WAIT_ARMING, WAIT_OPERATE, WAIT_LOCKS = WAIT_OPERATE + OPERATE_DESCRIPTORS };
+enum {
+	WAIT_SIGNALS,
+	WAIT_FINISHED,
+	WAIT_ARMING,
+	WAIT_HELD,
+	WAIT_OPERATE,
+	WAIT_LOCKS = WAIT_OPERATE + OPERATE_DESCRIPTORS
+};
 
 static nfds_t fill_poll(const struct attach *attach, struct pollfd *wait)
 {
@@ -111,6 +118,7 @@ static nfds_t fill_poll(const struct attach *attach, struct pollfd *wait)
 	wait[WAIT_SIGNALS] = (struct pollfd){.fd = attach->signals, .events = POLLIN};
 	wait[WAIT_FINISHED] = (struct pollfd){.fd = program->engine.finished, .events = POLLIN};
 	wait[WAIT_ARMING] = (struct pollfd){.fd = arming_fd(&program->engine.steer.arming), .events = POLLIN};
+	wait[WAIT_HELD] = (struct pollfd){.fd = held_fd(&program->engine.steer.watch.held), .events = POLLIN};
 	operate_poll(program, &wait[WAIT_OPERATE]);
 	for (unsigned int i = 0; i < attach->lock_count; i++)
 		wait[WAIT_LOCKS + i] = (struct pollfd){.fd = attach->locks[i], .events = POLLIN};

@@ -215,7 +215,7 @@ static int start(struct session *session, const struct address *address)
 		setsockopt(sock->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		setsockopt(sock->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 		if (session->connecting.aim == ROUTE_ACME)
-			socket_set_acme_buffers(sock->fd);
+			socket_set_acme_buffers(sock->fd, false);
 		else
 			socket_set_buffers(sock->fd, BACKEND, session_options(session));
 		set_congestion_control(session, sock->fd, address);

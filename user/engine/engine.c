@@ -15,7 +15,7 @@
 #include "hello/rules.h"
 
 /* Limits in the manual. */
-#define VALIDATIONS_WAITING 1024
+#define VALIDATIONS_WAITING 4096
 #define VALIDATIONS_SERVED  512
 
 int engine_open(struct engine *engine)

@@ -108,8 +108,10 @@ static void follow_backend(struct session *session, enum backend_step step)
 /* A validation connects when it is its turn. */
 static void follow_turn(struct session *session)
 {
-	if (turn_look(session) == TURN_BEGINS)
-		follow_backend(session, backend_connect(session));
+	if (turn_look(session) != TURN_BEGINS)
+		return;
+	socket_set_acme_buffers(session->sides[CLIENT].fd, false);
+	follow_backend(session, backend_connect(session));
 }
 
 /* The route is known, or the session ended before: the session needs the rules no more. */
@@ -133,7 +135,7 @@ static void take_route(struct session *session, enum route route)
 	leave_hello(session);
 	session->state = SESSION_CONNECTING;
 	if (route == ROUTE_ACME) {
-		socket_set_acme_buffers(session->sides[CLIENT].fd);
+		socket_set_acme_buffers(session->sides[CLIENT].fd, true);
 		turn_join(session);
 		follow_turn(session);
 	} else {

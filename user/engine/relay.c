@@ -16,8 +16,7 @@
 #include "engine/transfer.h"
 #include "engine/worker.h"
 
-#define ACME_BYTES     (64 * 1024) /* from the client of a validation: no hello and no Finished need that */
-#define ROUNDS_AT_ONCE 8           /* rounds of recv() and send() per flow and turn */
+#define ROUNDS_AT_ONCE 8 /* rounds of recv() and send() per flow and turn */
 
 static bool relay_owes(const struct session *session, enum side from)
 {
@@ -84,13 +83,6 @@ static bool has_lingered(struct session *session, enum side side)
 	return now - session->lingering.since > DEADLINE_LINGER_US;
 }
 
-/* The client of a validation has sent more than any needs: no more is read, and its window closes. */
-static bool relay_has_enough(const struct session *session, enum side from)
-{
-	return from == CLIENT && session->route == ROUTE_ACME && !session->sides[from].broken &&
-	       session->flows[from].forwarded >= ACME_BYTES;
-}
-
 /* False if the session has ended. */
 static bool relay_flow(struct session *session, enum side from)
 {
@@ -101,7 +93,7 @@ static bool relay_flow(struct session *session, enum side from)
 	if (source->read_ended)
 		return !source->broken || relay_end_broken(session, from);
 	for (int round = 0; relay_owes(session, from); round++) {
-		if (target->blocked || relay_has_enough(session, from))
+		if (target->blocked)
 			return true;
 		if (!in_flight_is_empty(session, from))
 			return wait_for_in_flight(session, from);

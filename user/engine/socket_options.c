@@ -11,7 +11,13 @@
 #include "system/sysctl.h"
 
 #define BUFFER_LEAST (32U * 1024)
-#define ACME_BUFFER  (32U * 1024) /* more than a hello with its answer */
+/*
+ * Of a validation, the kernel's overhead included: more than a hello with its answer. One that is served may send more,
+ * which segments of loopback need (docs/KERNEL.md 6b); of those that wait there can be more.
+ */
+#define ACME_SENT     (32U * 1024)
+#define ACME_RECEIVED (128U * 1024)
+#define ACME_WAITING  (32U * 1024)
 /*
  * Segments on loopback are 64 KiB: if the window is open but smaller than that, the sender waits 200 ms for its persist
  * timer (docs/KERNEL.md 6b). Segments larger than this cost slightly less CPU, but with small buffers they sometimes
@@ -61,12 +67,12 @@ void socket_set_transparent(int fd, int family)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on));
 }
 
-void socket_set_acme_buffers(int fd)
+void socket_set_acme_buffers(int fd, bool waits)
 {
 	int segment = SEGMENT_MOST;
 
-	set_buffer(fd, SO_SNDBUF, SO_SNDBUFFORCE, ACME_BUFFER);
-	set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE, ACME_BUFFER);
+	set_buffer(fd, SO_SNDBUF, SO_SNDBUFFORCE, ACME_SENT);
+	set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE, waits ? ACME_WAITING : ACME_RECEIVED);
 	setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
 }
 

@@ -7,6 +7,8 @@
 #define ALPNBPF_ENGINE_SOCKET_OPTIONS_H
 
 #include "alpnbpf.h"
+#include <stdbool.h>
+
 #include "options/options.h"
 
 /*
@@ -21,8 +23,9 @@ void socket_set_buffers(int fd, enum side side, const struct options *options);
  * CAP_NET_ADMIN or CAP_NET_RAW; without them TPROXY cannot be used at all.
  */
 void socket_set_transparent(int fd, int family);
-/* A validation takes a few KB in each direction: both its sockets have small buffers. */
-void socket_set_acme_buffers(int fd);
+/* A validation takes a few KB in each direction: both its sockets have small buffers, and while it waits even smaller.
+ */
+void socket_set_acme_buffers(int fd, bool waits);
 void socket_change_buffers(int fd, const struct options *old, const struct options *new);
 
 /* Options that client sockets inherit from the listener: buffers, TCP_NODELAY, SO_OOBINLINE. 0 or -errno. */

@@ -97,6 +97,16 @@ static enum turn_step look_after_answer(struct session *session, const struct se
 	return look_again_at(session, held < due ? held : due);
 }
 
+static enum turn_step look_after_turn(struct session *session)
+{
+	uint64_t due = session->turn.answered_at ? deadline_of_validation(session, session->turn.answered_at)
+						 : deadline_of_answer(session);
+
+	if (session->worker->now >= due)
+		return end_turn(session, CAUSE_ACME_TIMEOUT);
+	return look_again_at(session, due);
+}
+
 enum turn_step turn_look(struct session *session)
 {
 	struct seat_view view = responder_view(responder_of(session), &session->seat, session->worker->now);
@@ -105,8 +115,8 @@ enum turn_step turn_look(struct session *session)
 		responder_tell(responder_of(session), &session->seat, is_open_at_responder(session),
 			       session->worker->now);
 	switch (view.state) {
-	case SEAT_NONE: /* the responder has gone; the client gets the last bytes */
-		break;
+	case SEAT_NONE: /* the responder has gone, or has nothing more to say; the client gets the last bytes */
+		return look_after_turn(session);
 	case SEAT_WAITING:
 		return look_while_waiting(session);
 	case SEAT_GIVEN:
@@ -157,7 +167,8 @@ void turn_progress(struct session *session)
 		if (session->state != SESSION_CLOSING)
 			turn_look(session);
 	}
-	if (session->sides[BACKEND].broken)
+	/* It has reset the connection, or closed it: it is free for the next one. */
+	if (session->sides[BACKEND].broken || session->sides[BACKEND].read_ended)
 		turn_leave(session);
 }
 

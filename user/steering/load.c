@@ -42,8 +42,10 @@ static int set_sizes(struct alpnbpf_steer *skel, const struct steer_plan *plan, 
 		error = bpf_map__set_max_entries(skel->maps.alpnbpf_private, STEER_PRIVATE(plan->workers, STEER_V4));
 	if (!error) /* a worker connects one at a time; this is more than enough */
 		error = bpf_map__set_max_entries(skel->maps.alpnbpf_connect, plan->max_sessions);
-	if (!error && !with_watch) /* its ring stays empty */
+	if (!error && !with_watch) /* their rings stay empty */
 		error = bpf_map__set_max_entries(skel->maps.alpnbpf_takeovr, (unsigned int)sysconf(_SC_PAGESIZE));
+	if (!error && !with_watch)
+		error = bpf_map__set_max_entries(skel->maps.alpnbpf_idle, (unsigned int)sysconf(_SC_PAGESIZE));
 	return error;
 }
 
@@ -61,6 +63,7 @@ static struct steer_maps maps_of(const struct alpnbpf_steer *skel)
 		.own_connecting = bpf_map__fd(skel->maps.alpnbpf_connect),
 		.arrivals = bpf_map__fd(skel->maps.alpnbpf_arrival),
 		.takeovers = bpf_map__fd(skel->maps.alpnbpf_takeovr),
+		.idle = bpf_map__fd(skel->maps.alpnbpf_idle),
 		.being_taken = bpf_map__fd(skel->maps.alpnbpf_taken),
 		.silent_listeners = bpf_map__fd(skel->maps.alpnbpf_silent),
 		.own_sockets = bpf_map__fd(skel->maps.alpnbpf_ownsock),

@@ -14,9 +14,11 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+
 #include <unistd.h>
 
 #include "base/address.h"
+#include "steering/endpoint.h"
 #include "steering/takeover.h"
 
 #ifndef IPV6_HDRINCL
@@ -165,6 +167,18 @@ int takeover_reset_server(int raw, const struct steer_takeover *takeover, __u32 
 	struct segment reset = {.tcp = {.th_seq = htonl(seq), .th_flags = TH_RST}};
 
 	return send_segment(raw, &client, &server, reset, sizeof(reset.tcp), NULL);
+}
+
+int takeover_send_held(int raw, const struct steer_idle *idle)
+{
+	struct address client = steer_endpoint_address(&idle->ends.from, idle->ifindex);
+	struct address server = steer_endpoint_address(&idle->ends.to, idle->ifindex);
+	struct segment segment = {.tcp = {.th_seq = htonl(idle->seq),
+					  .th_ack = htonl(idle->acknowledged),
+					  .th_flags = TH_ACK,
+					  .th_win = htons(idle->window)}};
+
+	return send_segment(raw, &client, &server, segment, sizeof(segment.tcp), NULL);
 }
 
 int takeover_reset_client(int raw, const struct steer_takeover *takeover)

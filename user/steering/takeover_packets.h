@@ -19,6 +19,12 @@ int takeover_open_raw(int family);
 int takeover_reset_server(int raw, const struct steer_takeover *takeover, __u32 seq);
 
 /*
+ * Sends the acknowledgement of a held connection again, as if from the client. 0 or -errno. The same holds for the
+ * server's address.
+ */
+int takeover_send_held(int raw, const struct steer_idle *idle);
+
+/*
  * Acknowledges the client's bytes, which no system call makes a socket do: its timestamps are those of `fd`, the socket
  * that continues the connection. 0 or -errno.
  */

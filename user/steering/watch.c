@@ -84,7 +84,8 @@ static int open_family(struct hello_watch *watch, uint32_t family, struct senten
 
 static void detach_watch(struct hello_watch *watch)
 {
-	for (int i = 0; i < WATCH_HOOKS; i++) {
+	/* In reverse order: the egress program last. */
+	for (int i = WATCH_HOOKS - 1; i >= 0; i--) {
 		if (watch->links[i])
 			bpf_link__destroy(watch->links[i]);
 		watch->links[i] = NULL;
@@ -142,6 +143,11 @@ int hello_watch_open(struct hello_watch *watch, const struct steer_maps *maps,
 	if (!error)
 		error = removal_open(&watch->removal, why);
 	if (!error) {
+		error = held_open(&watch->held, maps, watch->removal.raw);
+		if (error)
+			sentence_set(why, "cannot follow connections that are held: %s", strerror(-error));
+	}
+	if (!error) {
 		watch->cgroup = fcntl(cgroup, F_DUPFD_CLOEXEC, 0);
 		error = watch->cgroup < 0 ? -errno : attach_watch(watch);
 		if (error)
@@ -183,8 +189,11 @@ void hello_watch_follow(struct hello_watch *watch, bool armed)
 	}
 	if (atomic_load(&watch->steers))
 		return;
-	if (!hello_watch_is_attached(watch))
+	if (!hello_watch_is_attached(watch)) {
+		/* What was seen of the web server while armed before may have been an exception. */
+		__atomic_store_n(&watch->maps->state->speaks_first, 0, __ATOMIC_RELAXED);
 		error = attach_watch(watch);
+	}
 	if (!error) {
 		__atomic_store_n(&watch->maps->state->watching, 1, __ATOMIC_SEQ_CST);
 		if (atomic_load(&watch->steers)) /* set in between, by the worker */
@@ -236,6 +245,7 @@ void hello_watch_look(struct hello_watch *watch)
 
 	if (!watch->is_ready)
 		return;
+	held_release(&watch->held);
 	if (count_since(watch->maps->state->untakable, STEER_UNTAKABLES, &watch->untakable) &&
 	    log_limit_pass(&untakable_limit, &suppressed))
 		log_warn("%llu connections so far could not be taken over and stayed with the web server, though their "
@@ -297,6 +307,7 @@ void hello_watch_steer(struct hello_watch *watch)
 void hello_watch_close(struct hello_watch *watch)
 {
 	detach_watch(watch);
+	held_close(&watch->held);
 	descriptor_close(&watch->cgroup);
 	for (int family = 0; family < STEER_FAMILIES; family++)
 		descriptor_close(&watch->silent[family]);

@@ -14,6 +14,7 @@
 #include "base/sentence.h"
 #include "options/options.h"
 #include "steering.h"
+#include "steering/held.h"
 #include "steering/maps.h"
 #include "steering/removal.h"
 
@@ -31,6 +32,7 @@ struct hello_watch {
 	int cgroup;             /* to which it is attached */
 	struct removal removal; /* of the web server's sockets; for the worker */
 	int silent[STEER_FAMILIES]; /* listeners that drop every packet */
+	struct held_connections held;
 	const struct steer_maps *maps;
 	const struct bpf_program *programs[WATCH_HOOKS];
 	/* Written by the main thread. */
@@ -45,7 +47,10 @@ struct hello_watch {
 #define HELLO_WATCH_CLOSED                                                                                             \
 	(struct hello_watch)                                                                                           \
 	{                                                                                                              \
-		.cgroup = NO_DESCRIPTOR, .removal = REMOVAL_CLOSED, .silent = { NO_DESCRIPTOR, NO_DESCRIPTOR }         \
+		.cgroup = NO_DESCRIPTOR, .removal = REMOVAL_CLOSED, .held = HELD_CLOSED, .silent = {                   \
+			NO_DESCRIPTOR,                                                                                 \
+			NO_DESCRIPTOR                                                                                  \
+		}                                                                                                      \
 	}
 
 /*
