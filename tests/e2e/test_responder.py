@@ -225,6 +225,7 @@ def test_s_server_answers_a_ca_among_stallers(town, crowd):
     assert validations["silent"] > 0
 
 
+@pytest.mark.alone
 @pytest.mark.long
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_s_server_answers_a_ca_among_stallers_20_of_20(town, crowd):

@@ -25,6 +25,8 @@
 #include "engine/validation.h"
 #include "engine/worker.h"
 
+#define HALF_CLOSE_US (1000 * US_PER_MS) /* after its beginning, a client has ended its side with its hello */
+
 /* Initialises a session in a free slot. Keeps the fields that the worker's lists and late events rely on. */
 static struct session *new_session(struct worker *worker)
 {
@@ -173,10 +175,17 @@ void session_open(struct worker *worker, int fd, const struct address *client, c
 		peek_forget(worker);
 }
 
-/* Validators do not end their side before they have an answer, unless they have given up. */
-static bool has_left_queue(const struct session *session)
+/*
+ * A validator that ends its side while it waits has given up. One that does so with its hello has not: the responder
+ * gets that end, too.
+ */
+static bool has_left_queue(struct session *session)
 {
-	return session->state == SESSION_CONNECTING && session->route == ROUTE_ACME && session->sides[CLIENT].fin_seen;
+	if (session->state != SESSION_CONNECTING || session->route != ROUTE_ACME || session->turn.begun ||
+	    !session->sides[CLIENT].fin_seen || session->turn.half_closed)
+		return false;
+	session->turn.half_closed = session->worker->now - session->started < HALF_CLOSE_US;
+	return !session->turn.half_closed;
 }
 
 void session_progress(struct session *session)

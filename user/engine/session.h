@@ -104,6 +104,7 @@ struct conversation {
 struct turn {
 	bool joined;              /* the queue; until it leaves */
 	bool begun;               /* its backend is being connected, or was */
+	bool half_closed;         /* the client ended its side with its hello; lifecycle.c */
 	uint64_t answered_at;     /* us; the responder's first byte. 0: none yet */
 	uint64_t said, said_at;   /* bytes from the client, and when the last came; since the answer */
 	uint64_t said_at_answer;  /* bytes from the client when the answer came */
