@@ -145,7 +145,7 @@ def late_loopback(directory):
 def test_late_loopback(ground):
     """The reset is still under way when our socket is created, and must not close it."""
     router = ground.attach(inspect="watch")
-    count = 150
+    count = 40  # the responder closes each at once, so that it gets them two at a time
     with late_loopback(ground.lab.directory / "sys"), visitors(ground) as crowd, armed(router) as acme:
         for _ in range(3):
             clients = [connect((ground.server(), 443), namespace=ground.veth.namespace) for _ in range(count)]
