@@ -239,7 +239,7 @@ struct steer_idle {
 	__u16 pad;
 };
 
-#define STEER_HELD_MS   20
+#define STEER_HELD_MS   100
 #define STEER_HELD_MOST 4096 /* connections held at once */
 
 /* A record of the ring `alpnbpf_arrival`: the ACME client began to listen, or the web server did, untracked. */
