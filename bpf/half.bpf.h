@@ -45,20 +45,23 @@ static __noinline bool begin_half(const struct steer_connection *ends, const str
 	return bpf_map_update_elem(&alpnbpf_halves, ends, hello, BPF_ANY) == 0;
 }
 
-/* The stored hello of this request. NULL: there is none, or it turned out to be the web server's. */
+/* The stored hello of this request. NULL: there is none. */
 static __always_inline struct partial_hello *half_of(const struct steer_connection *ends,
 						     const struct steer_agreed *agreed)
 {
 	struct partial_hello *half = bpf_map_lookup_elem(&alpnbpf_halves, ends);
 
-	return half && half->first == agreed->expected && !half->is_left ? half : NULL;
+	return half && half->first == agreed->expected ? half : NULL;
 }
 
-/* Handles a further segment. What is left to the server, the client sends again from the beginning. */
+/*
+ * Handles a further segment. What is left to the server, the client sends again from the beginning. For one segment at
+ * a time: see look_at_next_alone() in watch.bpf.h.
+ */
 static __always_inline int look_at_half(struct __sk_buff *skb, const struct segment *segment,
 					const struct steer_agreed *agreed, struct partial_hello *half)
 {
-	struct progress progress = {.expected = half->next};
+	struct progress progress = {.expected = half->next}; /* nothing has reached TCP: `half` is all there is */
 	__u32 skip = 0;
 
 	switch (read_hello(skb, segment, half, &progress, &skip)) {
@@ -67,12 +70,14 @@ static __always_inline int look_at_half(struct __sk_buff *skb, const struct segm
 			bpf_map_delete_elem(&alpnbpf_halves, &segment->ends);
 		return DROP;
 	case READ_DECIDED:
-	case READ_OUT_OF_STEP:
-		half->is_left = true;
-		return LET_THROUGH;
+		break;
 	default:
+		if (segment->flags & TCPHDR_FIN)
+			break; /* nothing more will come */
 		return DROP;
 	}
+	bpf_map_delete_elem(&alpnbpf_halves, &segment->ends);
+	return LET_THROUGH;
 }
 
 #endif

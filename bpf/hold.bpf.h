@@ -95,23 +95,34 @@ static __always_inline bool has_queue_room(struct tcp_sock *listener)
 	       waiting * 2 <= (__u32)sk->__sk_common.skc_net.net->ipv4.sysctl_max_syn_backlog;
 }
 
-/* Not for MPTCP, whose requests cannot be taken over. From a SYN cookie there is no request. */
+/* Is it the acknowledgement that the entry is of, not one of a later connection with the same ends? */
+static __always_inline bool is_of(const struct held *held, const struct segment *segment)
+{
+	return held->idle.seq == segment->seq && held->idle.acknowledged == segment->ack;
+}
+
+/*
+ * Not for MPTCP, whose requests cannot be taken over. Not for a request that is bound to a device, or of a link-local
+ * client: what user space sends over loopback would not find it, and the kernel would reset the client. From a SYN
+ * cookie there is no request.
+ */
 static __always_inline bool should_hold(struct __sk_buff *skb, struct tcp_sock *listener, const struct segment *segment)
 {
 	struct held *held = bpf_map_lookup_elem(&alpnbpf_held, &segment->ends);
 	struct steer_agreed agreed = {};
 	__u32 timeouts = 0;
 
-	if (held && !held->is_released)
+	if (held && is_of(held, segment) && !held->is_released)
 		return true; /* the client repeats it */
-	if (held) {
+	if (held)
 		forget_held(&segment->ends);
-		return false;
-	}
+	if (held && is_of(held, segment))
+		return false; /* it is the one that user space sends */
 	if (*(volatile __u32 *)&state.speaks_first || !has_queue_room(listener) ||
 	    !agreed_with_request(skb, segment, &agreed, &timeouts))
 		return false;
-	if (timeouts || agreed.mptcp || segment->seq != agreed.expected || !is_acceptable(skb, segment, &agreed))
+	if (timeouts || agreed.mptcp || agreed.device || segment->seq != agreed.expected ||
+	    !is_acceptable(skb, segment, &agreed))
 		return false;
 	if (!note_held(skb, segment))
 		return false;

@@ -21,7 +21,6 @@ struct partial_hello {
 	__u32 first, last, next;
 	__u32 early, early_end; /* bytes that came before their turn; equal: none. They are in `kept`, too */
 	__u32 busy;             /* a CPU works on it */
-	__u32 is_left;          /* half.bpf.h: to the web server */
 	__u8 kept[STEER_KEPT_MAX];
 };
 
@@ -171,7 +170,6 @@ enum reading {
 	READ_DECIDED,     /* for the web server */
 	READ_KEPT,        /* incomplete, and stored */
 	READ_TAKE_OVER,   /* for another route; or too long to store */
-	READ_OUT_OF_STEP, /* it cannot be read any further */
 };
 
 /* What TCP has of the connection. */
@@ -216,9 +214,8 @@ static __noinline int read_hello(struct __sk_buff *skb, const struct segment *se
 		hello->parsed = hello->before; /* TCP has refused it */
 		from = hello->next = hello->last;
 	}
-	if ((__s32)(segment->seq - from) > 0) {
+	if ((__s32)(segment->seq - from) > 0)
 		return keep_early(skb, segment, hello) ? READ_EARLY : READ_TOO_EARLY;
-	}
 	if ((__s32)(end - from) <= 0)
 		return READ_NOTHING_NEW;
 	*skip = from - segment->seq;
@@ -249,7 +246,7 @@ static __always_inline void begin_hello(struct partial_hello *hello, __u32 first
 	hello->before = hello->parsed;
 	hello->first = hello->last = hello->next = first;
 	hello->early = hello->early_end = 0;
-	hello->busy = hello->is_left = 0;
+	hello->busy = 0;
 }
 
 #endif

@@ -130,11 +130,10 @@ static __noinline bool fill_takeover(struct __sk_buff *skb, const struct segment
 	return true;
 }
 
-/*
- * Publishes the record: the connection is being taken over. False if there is no room for it: the segment must be
- * dropped, and the client retransmits it.
- */
-static __noinline bool publish_takeover(struct steer_takeover *record)
+enum publishing { PUBLISHED, NO_ROOM_IN_TABLE, NO_ROOM_IN_RING };
+
+/* Publishes the record: the connection is being taken over. Returns enum publishing. */
+static __noinline int publish_takeover(struct steer_takeover *record)
 {
 	__u32 size = (__u32) __builtin_offsetof(struct steer_takeover, bytes) + record->length;
 	__u8 taken = STEER_TAKEN;
@@ -143,18 +142,17 @@ static __noinline bool publish_takeover(struct steer_takeover *record)
 	__sync_fetch_and_add(&state.takeovers_begun, 1);
 	if (bpf_map_update_elem(&alpnbpf_taken, &record->ends, &taken, BPF_NOEXIST)) {
 		__sync_fetch_and_add(&state.takeovers_begun, -1);
-		__sync_fetch_and_add(&state.late[STEER_LATE_TABLE], 1);
-		return false;
+		return NO_ROOM_IN_TABLE;
 	}
 	asm volatile("" : "+r"(size));
 	if (size <= sizeof(*record) && bpf_ringbuf_output(&alpnbpf_takeovr, record, size, 0) == 0)
-		return true;
+		return PUBLISHED;
 	bpf_map_delete_elem(&alpnbpf_taken, &record->ends);
 	__sync_fetch_and_add(&state.takeovers_begun, -1);
-	__sync_fetch_and_add(&state.late[STEER_LATE_RING], 1);
-	return false;
+	return NO_ROOM_IN_RING;
 }
 
+/* False if there is no room: a validation's segment must be dropped, and the client retransmits it. */
 static __always_inline bool take_over(struct __sk_buff *skb, const struct segment *segment,
 				      const struct partial_hello *hello, const struct steer_agreed *agreed, __u32 skip)
 {
@@ -165,7 +163,18 @@ static __always_inline bool take_over(struct __sk_buff *skb, const struct segmen
 	/* A request has no byte of the client's yet. */
 	describe_takeover(skb, segment, hello->first, agreed->deferred ? agreed->expected : segment->seq + skip, agreed,
 			  &scratch->record);
-	return fill_takeover(skb, segment, hello, &scratch->record, skip) && publish_takeover(&scratch->record);
+	if (!fill_takeover(skb, segment, hello, &scratch->record, skip))
+		return false;
+	switch (publish_takeover(&scratch->record)) {
+	case PUBLISHED:
+		return true;
+	case NO_ROOM_IN_TABLE:
+		__sync_fetch_and_add(&state.late[STEER_LATE_TABLE], 1);
+		return false;
+	default:
+		__sync_fetch_and_add(&state.late[STEER_LATE_RING], 1);
+		return false;
+	}
 }
 
 #endif

@@ -46,13 +46,6 @@ static __always_inline bool is_watched_port(__u32 port)
 	return *(volatile __u32 *)&watched_ports[(port & 0xffff) / 32] & 1U << (port & 31);
 }
 
-/* A connection whose first bytes are being read. */
-struct beginning {
-	struct steer_agreed agreed;
-	bool is_known; /* `agreed` is filled; else the segment brings a SYN cookie, and TCP decides whether it is right
-			*/
-};
-
 /* What sock_ops has to do, if the segment creates a socket (finish_beginning). */
 static __always_inline int let_through_then(const struct segment *segment, struct scratch *scratch, __u32 after)
 {
@@ -99,37 +92,43 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 					 const struct bpf_tcp_sock *counts, const struct segment *segment)
 {
 	struct scratch *scratch = own_scratch();
-	struct beginning beginning = {.is_known = true};
+	struct steer_agreed agreed = {};
 	struct partial_hello *half;
 	struct progress progress;
 	__u32 skip = 0, timeouts = 0;
+	bool is_known = true; /* what was agreed on; else the segment brings a SYN cookie, and TCP decides about it */
+	int verdict = DROP;
 
 	if (!scratch)
 		return LET_THROUGH;
 	scratch->after = AFTER_NOTHING;
 	give_up_displaced(skb, scratch);
 	if (sk->state == BPF_TCP_LISTEN)
-		beginning.is_known = agreed_with_request(skb, segment, &beginning.agreed, &timeouts);
+		is_known = agreed_with_request(skb, segment, &agreed, &timeouts);
 	else
-		agreed_with_socket(tcp, sk, counts, &beginning.agreed);
-	if (!beginning.is_known)
-		beginning.agreed.expected = segment->seq;
-	else if (!counts->data_segs_out && !is_acceptable(skb, segment, &beginning.agreed))
+		agreed_with_socket(tcp, sk, counts, &agreed);
+	if (!is_known)
+		agreed.expected = segment->seq;
+	else if (!counts->data_segs_out && !is_acceptable(skb, segment, &agreed))
 		return LET_THROUGH;
-	if ((__s32)(segment->seq - beginning.agreed.expected) < 0)
+	if ((__s32)(segment->seq - agreed.expected) < 0)
 		return LET_THROUGH;
-	if (beginning.agreed.deferred) {
+	if (agreed.deferred) {
 		forget_held(&segment->ends);
-		half = half_of(&segment->ends, &beginning.agreed);
-		if (half)
-			return look_at_half(skb, segment, &beginning.agreed, half);
+		half = half_of(&segment->ends, &agreed);
+		if (half) {
+			if (__sync_fetch_and_add(&half->busy, 1) == 0)
+				verdict = look_at_half(skb, segment, &agreed, half);
+			__sync_fetch_and_add(&half->busy, -1);
+			return verdict;
+		}
 	}
-	begin_hello(&scratch->hello, beginning.agreed.expected);
-	progress = (struct progress){.expected = beginning.agreed.expected};
+	begin_hello(&scratch->hello, agreed.expected);
+	progress = (struct progress){.expected = agreed.expected};
 	switch (read_hello(skb, segment, &scratch->hello, &progress, &skip)) {
 	case READ_KEPT:
-		if (beginning.agreed.deferred && scratch->hello.parsed.acme_offered &&
-		    can_take_over(sk, counts, &beginning.agreed) && has_queue_room(tcp) &&
+		if (agreed.deferred && scratch->hello.parsed.acme_offered && !(segment->flags & TCPHDR_FIN) &&
+		    can_take_over(sk, counts, &agreed) && has_queue_room(tcp) &&
 		    begin_half(&segment->ends, &scratch->hello))
 			return DROP;
 		return store_hello(skb, sk, segment, scratch);
@@ -142,11 +141,11 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 	default:
 		return LET_THROUGH;
 	}
-	if (!beginning.is_known)
+	if (!is_known)
 		return take_over_later(skb, segment, scratch);
-	if (!can_take_over(sk, counts, &beginning.agreed))
+	if (!can_take_over(sk, counts, &agreed))
 		return LET_THROUGH;
-	return take_over(skb, segment, &scratch->hello, &beginning.agreed, skip) ||
+	return take_over(skb, segment, &scratch->hello, &agreed, skip) ||
 			       scratch->hello.trial.result == CLIENTHELLO_ACME
 		       ? DROP
 		       : LET_THROUGH;
@@ -168,9 +167,6 @@ static __always_inline int look_at_next(struct __sk_buff *skb, struct bpf_sock *
 	switch (read_hello(skb, segment, hello, &progress, &skip)) {
 	case READ_TOO_EARLY:
 		return DROP;
-	case READ_OUT_OF_STEP:
-		count_untakable(STEER_UNTAKABLE_OUT_OF_STEP);
-		break;
 	case READ_DECIDED:
 		break;
 	case READ_TAKE_OVER:
@@ -316,8 +312,7 @@ static __always_inline void finish_beginning(struct bpf_sock_ops *ops, const str
 	scratch->record.agreed.expected = scratch->record.passed;
 	if (scratch->record.agreed.window_scaling)
 		scratch->record.window <<= scratch->record.agreed.send_scale & 15;
-	/* The server has the hello: without room it does not come again. */
-	if (!publish_takeover(&scratch->record))
+	if (publish_takeover(&scratch->record) != PUBLISHED) /* the server has the hello: it does not come again */
 		count_untakable(STEER_UNTAKABLE_MEMORY);
 }
 

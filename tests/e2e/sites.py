@@ -189,7 +189,8 @@ def link_local_place(veth):
 
 @network
 def link_local(lab, veth):
-    yield Site([link_local_place(veth)])
+    """Not held: a held one could not be released, since what is sent over loopback does not reach the link."""
+    yield Site([link_local_place(veth)], silent=False)
 
 
 @server

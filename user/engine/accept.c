@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "engine/lifecycle.h"
 #include "engine/listener.h"
-#include "engine/takers.h"
 #include "engine/worker.h"
 
 #define ACCEPT_AT_ONCE 64 /* connections a worker accepts before it runs its sessions again */
@@ -73,14 +72,16 @@ void accept_admit(struct worker *worker, int fd, const struct address *client, c
 {
 	struct source_table *sources = atomic_load_explicit(&worker->engine->sources, memory_order_acquire);
 
-	if (sources && !source_table_enter(sources, client)) {
+	bool entered = sources && source_table_enter(sources, client);
+
+	/* The web server had accepted one that was taken over: it has the bound of takers.h, and is not refused here.
+	 */
+	if (sources && !entered && !taken_over) {
 		log_source_refused(worker, client);
 		refuse_connection(fd);
 		slots_cancel(&worker->slots);
-		if (taken_over)
-			takers_leave(worker->engine, client);
 	} else {
-		session_open(worker, fd, client, destination, sources != NULL, taken_over);
+		session_open(worker, fd, client, destination, entered, taken_over);
 	}
 }
 

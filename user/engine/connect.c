@@ -200,7 +200,7 @@ static int choose_address(struct session *session)
 	return session->connecting.own_error ? session->connecting.own_error : -EHOSTUNREACH;
 }
 
-static int start(struct session *session, const struct address *address)
+static int start_attempt(struct session *session, const struct address *address)
 {
 	struct socket_side *sock = &session->sides[BACKEND];
 	bool tcp = address->sa.sa_family != AF_UNIX;
@@ -234,13 +234,13 @@ static int start(struct session *session, const struct address *address)
 
 int connect_start(struct session *session)
 {
-	struct address address = connect_address(session);
 	bool first = session->connecting.address == 0;
 	int result = choose_address(session);
 
 	if (!result) {
-		address = connect_address(session); /* another is known only once it was chosen */
-		result = start(session, &address);
+		struct address address = connect_address(session); /* known once it was chosen */
+
+		result = start_attempt(session, &address);
 	}
 	if (first)
 		session->connecting.own_error = result == -EALREADY ? -ETIMEDOUT : result;

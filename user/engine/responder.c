@@ -16,10 +16,8 @@
 #define PROBE_US   (250 * US_PER_MS)  /* so long one waits before the responder is tried with one more */
 #define PROBES_US  (2000 * US_PER_MS) /* between two such attempts */
 
-#define SILENCE_US (1000 * US_PER_MS)
-#define SILENCE_AGAIN_US                                                                                               \
-	(300 * US_PER_MS) /* of a source that has stalled, shared by those of its address that wait                    \
-			   */
+#define SILENCE_US       (1000 * US_PER_MS)
+#define SILENCE_AGAIN_US (300 * US_PER_MS) /* of a source that has stalled; its waiting ones share it */
 #define SILENCE_LEAST_US (25 * US_PER_MS)
 #define SILENCE_SIEGE_US (150 * US_PER_MS)   /* of an unknown source, while others stall: */
 #define SIEGE_US         (10000 * US_PER_MS) /* two in this time */

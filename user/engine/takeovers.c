@@ -72,7 +72,7 @@ static int raw_of(struct worker *worker, const struct steer_takeover *takeover)
 /* --- how it ends --- */
 
 /* The web server keeps the connection. */
-static void leave(struct worker *worker, const struct steer_takeover *takeover)
+static void leave_to_server(struct worker *worker, const struct steer_takeover *takeover)
 {
 	struct takeovers *takeovers = worker->takeovers;
 	struct left *left;
@@ -121,7 +121,7 @@ static void put_off(struct worker *worker, const struct steer_takeover *takeover
 
 	if (!is_validation(takeover)) {
 		worker->counters.untakable_room++;
-		leave(worker, takeover);
+		leave_to_server(worker, takeover);
 		return;
 	}
 	++*counter;
@@ -154,7 +154,7 @@ static void give_back(struct worker *worker, const struct steer_takeover *takeov
 	} else {
 		worker->counters.untakable_resources++;
 	}
-	leave(worker, takeover);
+	leave_to_server(worker, takeover);
 	if (log_limit_pass(&limit, &suppressed))
 		log_warn("cannot take over the connection of %s: %s; the web server keeps it%s (%lu more suppressed)",
 			 address_format(&client, name, sizeof(name)),
@@ -217,7 +217,8 @@ static void become_session(struct worker *worker, const struct steer_takeover *t
 /* --- its steps --- */
 
 /* Returns whether it has to wait. */
-static bool step(struct worker *worker, const struct steer_takeover *takeover, struct ladder *ladder, struct worker *to)
+static bool take_step(struct worker *worker, const struct steer_takeover *takeover, struct ladder *ladder,
+		      struct worker *to)
 {
 	struct address client = takeover_client(takeover);
 
@@ -281,7 +282,7 @@ static void stop_waiting(struct worker *worker, struct waiting *waiting)
 	poll_ring(worker, true);
 }
 
-static void begin(struct worker *worker, const struct steer_takeover *takeover)
+static void begin_takeover(struct worker *worker, const struct steer_takeover *takeover)
 {
 	struct address client = takeover_client(takeover);
 	struct ladder ladder;
@@ -298,7 +299,7 @@ static void begin(struct worker *worker, const struct steer_takeover *takeover)
 		return;
 	}
 	ladder_begin(&ladder, worker->now);
-	if (step(worker, takeover, &ladder, to))
+	if (take_step(worker, takeover, &ladder, to))
 		keep_waiting(worker, takeover, &ladder, to);
 }
 
@@ -310,7 +311,7 @@ static int record_seen(void *context, void *data, size_t size)
 	const struct steer_takeover *takeover = data;
 
 	if (takeover_is_sound(takeover, size))
-		begin(worker, takeover);
+		begin_takeover(worker, takeover);
 	else if (size >= offsetof(struct steer_takeover, bytes)) /* only the addresses in it are used */
 		give_back(worker, takeover, -EBADMSG);
 	return ++takeovers->received < AT_ONCE && takeovers->is_polled ? 0 : -ECANCELED;
@@ -346,7 +347,7 @@ bool takeovers_expired(struct worker *worker, struct timer *timer)
 	waiting = waiting_of(takeovers, timer);
 	if (!waiting)
 		return false;
-	if (step(worker, &waiting->takeover, &waiting->ladder, waiting->to))
+	if (take_step(worker, &waiting->takeover, &waiting->ladder, waiting->to))
 		wait_for_next_step(worker, waiting);
 	else
 		stop_waiting(worker, waiting);
@@ -372,7 +373,7 @@ void takeovers_abandon(struct worker *worker)
 		client = takeover_client(&waiting->takeover);
 		timer_cancel(&worker->timers, &waiting->timer);
 		descriptor_close(&waiting->ladder.fd);
-		leave(worker, &waiting->takeover);
+		leave_to_server(worker, &waiting->takeover);
 		takers_leave(worker->engine, &client);
 		inbox_cancel(waiting->to);
 		stop_waiting(worker, waiting);

@@ -39,7 +39,7 @@ static int open_raw(struct removal *removal, enum steer_family family, struct se
 }
 
 /* What cannot be tried here may work all the same: then it is used, and its errors are seen. */
-static void prove(struct removal *removal)
+static void prove_destroying(struct removal *removal)
 {
 	removal->destroys = true;
 	for (int family = 0; family < STEER_FAMILIES; family++) {
@@ -70,7 +70,7 @@ int removal_open(struct removal *removal, struct sentence *why)
 	if (!error)
 		error = open_raw(removal, STEER_V6, why);
 	if (!error)
-		prove(removal);
+		prove_destroying(removal);
 	return error;
 }
 
@@ -89,7 +89,7 @@ static uint32_t device_of(const struct steer_takeover *takeover)
 	return takeover->agreed.device ? takeover->agreed.device : takeover->ifindex;
 }
 
-static int destroy(const struct removal *removal, const struct steer_takeover *takeover)
+static int destroy_socket(const struct removal *removal, const struct steer_takeover *takeover)
 {
 	int error = server_socket_remove(removal->diag, &takeover->ends, device_of(takeover));
 
@@ -109,7 +109,7 @@ static bool reset_would_arrive(const struct removal *removal, const struct steer
  * The server's socket expects the byte after the last one that was let through to it or, if it had no room, the same
  * one as before: each is tried in turn.
  */
-static int reset(const struct removal *removal, const struct steer_takeover *takeover, unsigned int tries)
+static int reset_socket(const struct removal *removal, const struct steer_takeover *takeover, unsigned int tries)
 {
 	struct address server = takeover_server(takeover);
 
@@ -120,12 +120,12 @@ static int reset(const struct removal *removal, const struct steer_takeover *tak
 int removal_try(const struct removal *removal, const struct steer_takeover *takeover, unsigned int tries)
 {
 	if (!removal->destroys)
-		return reset_would_arrive(removal, takeover) ? reset(removal, takeover, tries) : -EOPNOTSUPP;
+		return reset_would_arrive(removal, takeover) ? reset_socket(removal, takeover, tries) : -EOPNOTSUPP;
 	if (!takeover->agreed.deferred && tries == 0 && reset_would_arrive(removal, takeover)) {
-		reset(removal, takeover, tries); /* if it fails, SOCK_DESTROY is next */
+		reset_socket(removal, takeover, tries); /* if it fails, SOCK_DESTROY is next */
 		return 0;
 	}
-	return destroy(removal, takeover);
+	return destroy_socket(removal, takeover);
 }
 
 unsigned int removal_tries_at_once(const struct removal *removal)
