@@ -177,4 +177,12 @@ struct lab_hello lab_hello(const char *server_name, const char *alpn);
 struct lab_hello lab_hello_for(enum route route);
 struct lab_pair lab_pair(struct lab *lab, enum route route);
 
+/* --- between the files of the lab --- */
+
+/* A socket bound to the port; 0: to a free one. */
+int lab_bound_socket(unsigned int port);
+unsigned int lab_port_of(int fd);
+/* This process is one of lab_run(): its clock and its log are the real ones. */
+void lab_enter_command(void);
+
 #endif

@@ -369,97 +369,6 @@ static void test_a_server_that_does_not_answer(void **state)
 	lab_close(&lab);
 }
 
-/* --- validations --- */
-
-static void test_what_becomes_of_a_validation(void **state)
-{
-	const uint64_t *validations;
-	struct lab_pair pair;
-	struct lab lab;
-
-	(void)state;
-	lab_open(&lab, NULL);
-	validations = lab.worker->counters.validations;
-
-	pair = lab_pair(&lab, ROUTE_ACME);
-	lab_send(&lab, pair.backend, "certificate", 11);
-	lab_expect(&lab, pair.client, "certificate", 11);
-	lab_send(&lab, pair.client, "finished", 8);
-	lab_expect(&lab, pair.backend, "finished", 8);
-	lab_hang_up(&lab, pair.client);
-	lab_hang_up(&lab, pair.backend);
-	lab_until(&lab, validations[VALIDATION_SEEN_THROUGH] == 1);
-
-	/* as `openssl s_server` ends, and as validators do that have not read everything */
-	pair = lab_pair(&lab, ROUTE_ACME);
-	lab_send(&lab, pair.backend, "certificate", 11);
-	lab_expect(&lab, pair.client, "certificate", 11);
-	lab_send(&lab, pair.client, "finished", 8);
-	lab_expect(&lab, pair.backend, "finished", 8);
-	lab_reset(&lab, pair.backend);
-	lab_until(&lab, validations[VALIDATION_SEEN_THROUGH] == 2);
-
-	pair = lab_pair(&lab, ROUTE_ACME);
-	lab_send(&lab, pair.backend, "certificate", 11);
-	lab_expect(&lab, pair.client, "certificate", 11);
-	lab_send(&lab, pair.client, "finished", 8);
-	lab_expect(&lab, pair.backend, "finished", 8);
-	lab_reset(&lab, pair.client);
-	lab_until(&lab, validations[VALIDATION_SEEN_THROUGH] == 3);
-
-	/* the CA's time is over before the answer */
-	pair = lab_pair(&lab, ROUTE_ACME);
-	lab_hang_up(&lab, pair.client);
-	lab_expect_end(&lab, pair.backend);
-	lab_hang_up(&lab, pair.backend);
-	lab_until(&lab, validations[VALIDATION_GAVE_UP] == 1);
-
-	pair = lab_pair(&lab, ROUTE_ACME);
-	lab_send(&lab, pair.backend, "certificate", 11);
-	lab_expect(&lab, pair.client, "certificate", 11);
-	lab_reset(&lab, pair.client);
-	lab_until(&lab, validations[VALIDATION_CLIENT_CLOSED] == 1);
-
-	pair = lab_pair(&lab, ROUTE_ACME);
-	lab_reset(&lab, pair.client);
-	lab_until(&lab, validations[VALIDATION_CLIENT_RESET] == 1);
-
-	pair = lab_pair(&lab, ROUTE_ACME);
-	lab_reset(&lab, pair.backend);
-	lab_until(&lab, validations[VALIDATION_RESPONDER_RESET] == 1);
-
-	pair = lab_pair(&lab, ROUTE_ACME);
-	lab_hang_up(&lab, pair.backend);
-	lab_expect_end(&lab, pair.client);
-	lab_hang_up(&lab, pair.client);
-	lab_until(&lab, validations[VALIDATION_NO_ANSWER] == 1);
-
-	pair = lab_pair(&lab, ROUTE_ACME);
-	lab_wait(&lab, 14900);
-	lab_expect_nothing(&lab, pair.client);
-	lab_wait(&lab, 200);
-	lab_expect_reset(&lab, pair.client);
-	lab_expect_reset(&lab, pair.backend);
-	assert_int_equal(validations[VALIDATION_TIMED_OUT], 1);
-	assert_int_equal(lab_ended(&lab, CAUSE_ACME_TIMEOUT), 1);
-
-	/* --acme-timeout counts from the answer */
-	pair = lab_pair(&lab, ROUTE_ACME);
-	lab_wait(&lab, 8000);
-	lab_send(&lab, pair.backend, "certificate", 11);
-	lab_expect(&lab, pair.client, "certificate", 11);
-	lab_wait(&lab, 9900);
-	lab_expect_nothing(&lab, pair.client);
-	lab_wait(&lab, 200);
-	lab_expect_reset(&lab, pair.client);
-	assert_int_equal(validations[VALIDATION_TIMED_OUT], 2);
-
-	lab_pair(&lab, ROUTE_ACME);
-	worker_tell(lab.worker, WORKER_STOP);
-	lab_until(&lab, validations[VALIDATION_FAILED] == 1);
-	lab_close(&lab);
-}
-
 /* --- PROXY headers --- */
 
 static unsigned int port_of(int fd)
@@ -562,7 +471,6 @@ int main(void)
 		cmocka_unit_test(test_nobody_listens),
 		cmocka_unit_test(test_somebody_listens_elsewhere),
 		cmocka_unit_test(test_a_server_that_does_not_answer),
-		cmocka_unit_test(test_what_becomes_of_a_validation),
 		cmocka_unit_test(test_a_header_comes_before_the_hello),
 		cmocka_unit_test(test_a_header_of_one_route_alone),
 		cmocka_unit_test(test_a_header_says_what_the_hello_does),
