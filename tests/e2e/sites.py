@@ -119,10 +119,12 @@ def far_clients(pair, number):
     """Clients of this pair have addresses that no interface of the server has a route for."""
     far4, far6 = f"198.18.{number}.9", f"fd00:18:{number}::9"
     prefix = pair.namespace.prefix()
-    with routes(f"addr add {far4}/32 dev lo", f"-6 addr add {far6}/128 dev lo",
-                f"route add {pair.server4}/32 dev {pair.peer} src {far4}",
-                f"-6 route add {pair.server6}/128 dev {pair.peer} src {far6}", prefix=prefix):
-        yield
+    with routes(f"addr add {far4}/32 dev lo", f"-6 addr add {far6}/128 dev lo", prefix=prefix):
+        # The kernel has it a moment later, also where nobody is asked whether it is in use.
+        wait_until(lambda: not run(*prefix, "ip", "-6", "addr", "show", "dev", "lo", "tentative"), 5, f"{far6} to be usable")
+        with routes(f"route add {pair.server4}/32 dev {pair.peer} src {far4}",
+                    f"-6 route add {pair.server6}/128 dev {pair.peer} src {far6}", prefix=prefix):
+            yield
 
 
 @network

@@ -74,10 +74,10 @@ static void make_serial(struct responder *responder)
 	enter(responder, &second, "192.0.2.2");
 	responder_answered(responder, &first, now);
 	now += 500 * MS;
-	responder_leave(responder, &first, SEAT_OF_NO_MATTER, now);
+	responder_leave(responder, &first, SEAT_UNDECIDED, now);
 	responder_answered(responder, &second, now);
 	assert_int_equal(responder_width(responder), 1);
-	responder_leave(responder, &second, SEAT_OF_NO_MATTER, now);
+	responder_leave(responder, &second, SEAT_UNDECIDED, now);
 }
 
 static void test_one_at_a_time_is_learned(void **state)
@@ -146,7 +146,7 @@ static void test_a_connection_that_has_ended_proves_nothing(void **state)
 	assert_int_equal(responder_width(responder), 2);
 	assert_int_equal(state_of(responder, &seats[2]), SEAT_WAITING);
 	for (int i = 0; i < 3; i++)
-		responder_leave(responder, &seats[i], SEAT_OF_NO_MATTER, now);
+		responder_leave(responder, &seats[i], SEAT_UNDECIDED, now);
 	responder_free(responder);
 }
 
@@ -174,7 +174,7 @@ static void test_it_is_tried_again(void **state)
 	assert_int_equal(responder_width(responder), 4);
 	assert_int_equal(state_of(responder, &seats[3]), SEAT_GIVEN);
 	for (int i = 0; i < 4; i++)
-		responder_leave(responder, &seats[i], SEAT_OF_NO_MATTER, now);
+		responder_leave(responder, &seats[i], SEAT_UNDECIDED, now);
 	responder_free(responder);
 }
 
@@ -189,7 +189,7 @@ static void expect_order(struct responder *responder, const char *const *came, c
 		now += 10 * MS;
 		enter(responder, &seats[count], came[count]);
 	}
-	serve(responder, &first, 1, SEAT_OF_NO_MATTER);
+	serve(responder, &first, 1, SEAT_UNDECIDED);
 	for (int turn = 0; turn < count; turn++) {
 		int at = 0;
 
@@ -197,7 +197,7 @@ static void expect_order(struct responder *responder, const char *const *came, c
 			at++;
 		assert_true(at < count);
 		assert_string_equal(came[at], served[turn]);
-		serve(responder, &seats[at], 1, SEAT_OF_NO_MATTER);
+		serve(responder, &seats[at], 1, SEAT_UNDECIDED);
 	}
 }
 
@@ -265,13 +265,13 @@ static void test_prefixes_share_what_there_is(void **state)
 	for (int i = 0; i < 4; i++)
 		enter(responder, &many[i], "198.18.1.1");
 	enter(responder, &one, "198.18.2.1");
-	serve(responder, &many[0], 1, SEAT_OF_NO_MATTER);
+	serve(responder, &many[0], 1, SEAT_UNDECIDED);
 	/* one of the first prefix is still served, so it is the other's turn */
 	assert_int_equal(state_of(responder, &many[1]), SEAT_GIVEN);
 	assert_int_equal(state_of(responder, &one), SEAT_GIVEN);
 	for (int i = 1; i < 4; i++)
-		responder_leave(responder, &many[i], SEAT_OF_NO_MATTER, now);
-	responder_leave(responder, &one, SEAT_OF_NO_MATTER, now);
+		responder_leave(responder, &many[i], SEAT_UNDECIDED, now);
+	responder_leave(responder, &one, SEAT_UNDECIDED, now);
 	responder_free(responder);
 }
 
@@ -299,7 +299,7 @@ static void test_too_many_wait(void **state)
 	assert_int_equal(state_of(responder, &ca), SEAT_GIVEN);
 	responder_leave(responder, &ca, SEAT_WENT_WELL, now);
 	for (int i = 0; i < 8; i++)
-		responder_leave(responder, &flood[i], SEAT_OF_NO_MATTER, now);
+		responder_leave(responder, &flood[i], SEAT_UNDECIDED, now);
 	responder_free(responder);
 }
 
@@ -328,7 +328,7 @@ static void test_silence_is_allowed_for(void **state)
 	view = responder_view(responder, &seats[1], now);
 	assert_int_equal(view.allowance, 100 * MS);
 	for (int i = 1; i < 4; i++)
-		responder_leave(responder, &seats[i], SEAT_OF_NO_MATTER, now);
+		responder_leave(responder, &seats[i], SEAT_UNDECIDED, now);
 	responder_free(responder);
 }
 
@@ -344,15 +344,15 @@ static void test_a_siege(void **state)
 	enter(responder, &unknown, "198.18.3.1");
 	enter(responder, &proved, "203.0.113.1");
 	assert_int_equal(responder_view(responder, &unknown, now).allowance, 1000 * MS);
-	responder_leave(responder, &unknown, SEAT_OF_NO_MATTER, now);
+	responder_leave(responder, &unknown, SEAT_UNDECIDED, now);
 	stall(responder, "198.18.2.1");
 	enter(responder, &unknown, "198.18.3.1");
 	assert_int_equal(responder_view(responder, &unknown, now).allowance, 150 * MS);
 	assert_int_equal(responder_view(responder, &proved, now).allowance, 1000 * MS);
 	now += 11000 * MS;
 	assert_int_equal(responder_view(responder, &unknown, now).allowance, 1000 * MS);
-	responder_leave(responder, &unknown, SEAT_OF_NO_MATTER, now);
-	responder_leave(responder, &proved, SEAT_OF_NO_MATTER, now);
+	responder_leave(responder, &unknown, SEAT_UNDECIDED, now);
+	responder_leave(responder, &proved, SEAT_UNDECIDED, now);
 	responder_free(responder);
 }
 

@@ -22,7 +22,7 @@
 
 #define RETRY_FIRST_US (20 * US_PER_MS)
 #define RETRY_LAST_US  (500 * US_PER_MS)
-#define ELSEWHERE_US   (60 * 1000 * US_PER_MS) /* so long, what answered in place of an own address comes first */
+#define ELSEWHERE_US   (60 * 1000 * US_PER_MS) /* how long the address that answered is tried first */
 #define RESTART_US     (5000 * US_PER_MS)      /* half of what a CA has */
 #define RESTARTS_US    (30000 * US_PER_MS)
 

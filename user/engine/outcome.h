@@ -16,7 +16,7 @@ enum session_cause {
 	CAUSE_CONNECT_FAILED, /* no backend within --connect-timeout */
 	CAUSE_IDLE_TIMEOUT,
 	CAUSE_ACME_TIMEOUT,
-	CAUSE_ACME_SILENT,   /* kept the responder from others, without a word */
+	CAUSE_ACME_SILENT,   /* silent after its answer while others waited */
 	CAUSE_ACME_UNSERVED, /* the responder had no turn for it */
 	CAUSE_SHUTDOWN,      /* the program ended first */
 	CAUSE_GAP,           /* a flow could not be forwarded exactly: see enum flow_fault */

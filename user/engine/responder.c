@@ -12,8 +12,8 @@
 #define WIDTH_FIRST 2 /* with one, nothing could be learned */
 #define RECORDS     8192
 
-#define TELLING_US (100 * US_PER_MS)  /* so long another kept the responder from answering, if it serves in turn */
-#define PROBE_US   (250 * US_PER_MS)  /* so long one waits before the responder is tried with one more */
+#define TELLING_US (100 * US_PER_MS)  /* waiting this long for another's end shows that it serves in turn */
+#define PROBE_US   (250 * US_PER_MS)  /* how long one waits before the responder is tried with one more */
 #define PROBES_US  (2000 * US_PER_MS) /* between two such attempts */
 
 #define SILENCE_US       (1000 * US_PER_MS)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The queue in front of the ACME responder, one for the program. A responder may serve one connection at a time
- * (`openssl s_server`), and its backlog is first come, first served: whoever stalls there delays everybody. So
+ * (`openssl s_server`), and its backlog is first come, first served: a client that stalls there delays all others. So
  * validations wait here, and connect when it is their turn.
  *
  * Who is next: sources whose last validation went well, then unknown ones, the newest first, then those that stalled;
- * prefixes with fewer connections first; of one prefix, who waited longest. How many connections the responder gets is
- * learned: more once it answers one while another is open, fewer once one gets its answer only after another has ended.
+ * prefixes with fewer connections first; within a prefix, the one that has waited longest. How many connections the
+ * responder gets is learned: more once it answers one while another is open, fewer once one gets its answer only after
+ * another has ended.
  *
  * Each validation has a seat, a member of its session. All fields of seats and of the queue are written under one lock,
  * which is held for a few list operations, by any worker. A seat that changes is *called*: its worker is woken, and
@@ -52,9 +53,9 @@ struct seat_view {
 
 /* How a validation left. */
 enum seat_end {
-	SEAT_OF_NO_MATTER, /* it was not served, or nobody is to blame */
-	SEAT_WENT_WELL,    /* the client went on after its answer, or left at once */
-	SEAT_STALLED,      /* the client had its answer, and kept the responder without a word */
+	SEAT_UNDECIDED, /* not served, or its end says nothing about its source */
+	SEAT_WENT_WELL, /* the client went on after its answer, or left at once */
+	SEAT_STALLED,   /* the client had its answer, and kept the responder by its silence */
 };
 
 /*

@@ -195,7 +195,7 @@ static void keep_tracked(int fd)
 		setsockopt(fd, settings[i][0], settings[i][1], &settings[i][2], sizeof(settings[i][2]));
 }
 
-/* Its socket is complete. The packets are let through before it speaks, because its own are held back until then. */
+/* Its socket is complete. The entry goes before it sends: its own packets are held back until then. */
 static void become_session(struct worker *worker, const struct steer_takeover *takeover, const struct ladder *ladder,
 			   struct worker *to)
 {

@@ -173,8 +173,8 @@ void turn_progress(struct session *session)
 }
 
 /*
- * Who keeps others from the responder, in any way, has stalled: without a word after the answer, with a word now and
- * then, or until just before it would be cut.
+ * A client that keeps others from the responder has stalled: one that is silent after its answer, one that sends a few
+ * bytes now and then, or one that ends just before it would be cut off.
  */
 static enum seat_end end_of(const struct session *session)
 {
@@ -183,11 +183,10 @@ static enum seat_end end_of(const struct session *session)
 	if (session->cause == CAUSE_ACME_SILENT)
 		return SEAT_STALLED;
 	if (!turn->answered_at)
-		return SEAT_OF_NO_MATTER;
+		return SEAT_UNDECIDED;
 	if (session->cause == CAUSE_ACME_TIMEOUT || turn->longest_silence > PROMPT_US + round_trips(session))
 		return SEAT_STALLED;
-	return turn_was_replied_to(session) || session->cause == CAUSE_CLIENT_RESET ? SEAT_WENT_WELL
-										    : SEAT_OF_NO_MATTER;
+	return turn_was_replied_to(session) || session->cause == CAUSE_CLIENT_RESET ? SEAT_WENT_WELL : SEAT_UNDECIDED;
 }
 
 void turn_leave(struct session *session)

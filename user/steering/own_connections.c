@@ -118,8 +118,8 @@ int own_connection_end(struct own_connections *own, struct own_connection *conne
 }
 
 /*
- * Unless a later connection has the same ends. No worker may add one meanwhile: `reuse` is held, or sock_ops is not
- * used.
+ * Unless a later connection has the same ends. No worker may add one at the same time: `reuse` is held, or sock_ops is
+ * not used.
  */
 static void remove_entry(struct own_connections *own, const struct own_connection *connection)
 {

@@ -2,7 +2,7 @@
 /*
  * Removes what the web server has of a connection that is being taken over, by the means that this machine allows:
  *
- *     a request    SOCK_DESTROY, of which nobody hears
+ *     a request    SOCK_DESTROY: no packet, no log line
  *     a socket     a reset as if from the client, which servers log less loudly; if that does not arrive, SOCK_DESTROY,
  *                  whose reset bpf/hush.bpf.h holds back
  *

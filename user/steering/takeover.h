@@ -7,7 +7,7 @@
  *     takeover_prepare()   what can fail for lack of something, while the web server still has the connection
  *     takeover_connect()   fails until the web server's socket is gone
  *     takeover_fill()
- *     takeover_finish()    from now on it speaks
+ *     takeover_finish()    from now on it sends
  *
  * Closed before the last of these, it sends nothing.
  */
