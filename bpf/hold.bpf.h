@@ -48,6 +48,7 @@ static int held_expired(void *map, struct steer_connection *ends, struct held *h
 		bpf_map_delete_elem(map, ends);
 		return 0;
 	}
+	__sync_fetch_and_add(&state.released, 1);
 	held->is_released = 1;
 	bpf_timer_start(&held->timer, RELEASED_NS, 0);
 	return 0;

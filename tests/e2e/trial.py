@@ -95,9 +95,11 @@ class Outcome:
             faults.append(f"the web server's log lacks {len(self.unlogged)} visits, of {self.unlogged[0].local}")
         if self.events.get("takeovers") != count * len(self.validations):
             faults.append("not every validation was taken over")
-        if silent and self.errors:
+        # A client on a busy machine may be later with its hello than a connection is held.
+        late = self.events.get("released", 0)
+        if silent and len(self.errors) > late:
             faults.append("the web server has logged connections that were taken over")
-        if silent and not set(self.tracked) <= {None, "ESTABLISHED"}:
+        if silent and sum(self.tracked[known] for known in set(self.tracked) - {None, "ESTABLISHED"}) > late:
             faults.append("connection tracking does not have every validation as ESTABLISHED")
         return faults
 

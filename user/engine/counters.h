@@ -33,7 +33,7 @@ struct counters {
 	uint64_t causes[CAUSES];
 
 	/* Counted for the whole program; 0 in a worker's. The main thread adds them when it reads. */
-	uint64_t steered, held, untakable[STEER_UNTAKABLES], late[STEER_LATES]; /* counted by BPF programs */
+	uint64_t steered, held, released, untakable[STEER_UNTAKABLES], late[STEER_LATES]; /* counted by BPF programs */
 	uint64_t reloads, reloads_failed;
 };
 static_assert(sizeof(struct counters) % sizeof(uint64_t) == 0, "an array of uint64_t");
