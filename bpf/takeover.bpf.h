@@ -10,6 +10,7 @@
 
 #include "agreed.bpf.h"
 #include "endpoint.bpf.h"
+#include "guard.bpf.h"
 #include "partial_hello.bpf.h"
 #include "state.bpf.h"
 #include "tcp_segment.bpf.h"
@@ -138,6 +139,7 @@ static __noinline int publish_takeover(struct steer_takeover *record)
 	__u32 size = (__u32) __builtin_offsetof(struct steer_takeover, bytes) + record->length;
 	__u8 taken = STEER_TAKEN;
 
+	begin_guard(record);
 	/* Count first, so that a program that reads 0 pending takeovers is right. */
 	__sync_fetch_and_add(&state.takeovers_begun, 1);
 	if (bpf_map_update_elem(&alpnbpf_taken, &record->ends, &taken, BPF_NOEXIST)) {

@@ -16,6 +16,7 @@
 #include "acceptable.bpf.h"
 #include "agreed.bpf.h"
 #include "armed.bpf.h"
+#include "guard.bpf.h"
 #include "half.bpf.h"
 #include "hold.bpf.h"
 #include "own_connections.bpf.h"
@@ -211,6 +212,7 @@ int alpnbpf_watch(struct __sk_buff *skb)
 	struct segment segment = {};
 	struct tcp_sock *tcp;
 	struct bpf_sock *sk = skb->sk;
+	bool guarded;
 
 	/* Not armed, and about to be detached: the server gets the rest of incomplete hellos. */
 	if (!pending && !may_be_armed())
@@ -222,18 +224,21 @@ int alpnbpf_watch(struct __sk_buff *skb)
 	if (!sk || (sk->state != BPF_TCP_LISTEN && !is_watched_port(sk->src_port)))
 		return LET_THROUGH;
 	counts = bpf_tcp_sock(sk);
-	if (!counts)
+	tcp = bpf_skc_to_tcp_sock(sk);
+	if (!counts || !tcp)
 		return LET_THROUGH;
 	hello = bpf_sk_storage_get(&alpnbpf_partial, sk, NULL, 0);
+	guarded = is_guarded(tcp, counts);
 	/* Most packets end here, because the hello was read. */
-	if (!hello && !pending && (counts->bytes_received || !*(volatile __u32 *)&state.watching))
+	if (!hello && !pending && !guarded && (counts->bytes_received || !*(volatile __u32 *)&state.watching))
 		return LET_THROUGH;
 	if (!read_segment(skb, &segment) ||
-	    (!pending && !segment.length && sk->state != BPF_TCP_LISTEN && !counts->data_segs_out))
+	    (!pending && !guarded && !segment.length && sk->state != BPF_TCP_LISTEN && !counts->data_segs_out))
 		return LET_THROUGH;
-	tcp = bpf_skc_to_tcp_sock(sk);
-	if (!tcp || !is_here(tcp) || !read_addresses(skb, &segment))
+	if (!is_here(tcp) || !read_addresses(skb, &segment))
 		return LET_THROUGH;
+	if (guarded && guard_refuses(skb, &segment))
+		return DROP;
 	if (pending && is_being_taken(&segment.ends))
 		return segment.flags & TCPHDR_RST ? LET_THROUGH : DROP;
 	if (pending && is_left(&segment.ends, sk, counts)) {

@@ -106,6 +106,21 @@ def test_other_bytes_of_a_long_hello(plain, raw, wrong):
         end(raw, server, len(stream))
 
 
+@pytest.mark.parametrize("wrong", REFUSED)
+def test_other_bytes_after_the_hello(plain, raw, wrong):
+    """The socket that continues a connection refuses them, too, though repair told it no timestamp of the client's."""
+    stream = acme_hello() + noise(3000, "behind")
+    with armed(plain.router) as acme:
+        raw.connect(443)
+        raw.insist(stream, H)
+        server = acme.accept()
+        raw.forge(noise(1000, "forged"), H, **REFUSED[wrong])
+        raw.insist(stream, len(stream))
+        assert server.read(len(stream)) == stream
+        answer(raw, server)
+        end(raw, server, len(stream))
+
+
 def pieces(chance, length):
     """Where a client cuts its stream."""
     at = 0
@@ -116,23 +131,18 @@ def pieces(chance, length):
 
 
 def crafted(seed):
-    """
-    A random stream, and its pieces with forged ones between them. A socket that takes a connection over does not know the
-    client's last timestamp: until the next segment in order, it accepts any (TCP_TIMESTAMP sets only ours).
-    """
+    """A random stream, and its pieces with forged ones between them."""
     chance = random.Random(seed)
     names = [ACME_NAME] if chance.random() < 0.5 else [b"h2"]
     extra = [padding(chance.choice([0, 10, 300, 1200, 2500, 6000]))] if chance.random() < 0.5 else []
     hello = record(message(*names, extra=extra, first=chance.random() < 0.3))
     stream = hello + noise(chance.choice([0, 1, 100, 3000]), str(seed))
-    taken_over = names == [ACME_NAME] or len(hello) > 2000
-    refused = [wrong for wrong in REFUSED.values() if not taken_over or "age" not in wrong]
     script = []
     for start, stop in list(pieces(chance, len(stream)))[:40]:
         while chance.random() < 0.4:
             at = max(0, start + chance.randrange(-200, 300))
             payload = chance.choice([ENDLESS, acme_hello(), https_hello(), noise(1400, str(chance.random()))])
-            script.append((at, payload[:chance.choice([1, 40, 300, 1400])], chance.choice(refused)))
+            script.append((at, payload[:chance.choice([1, 40, 300, 1400])], chance.choice(list(REFUSED.values()))))
         script.append((start, stop, None))
     return stream, script
 
