@@ -20,7 +20,7 @@ enum { LET_THROUGH = 1, DROP = 0 }; /* results of cgroup_skb/ingress */
 /* Records of struct steer_takeover; the worker that takes over reads them. A usual hello needs 0.5 to 2 KB. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 2 * 1024 * 1024);
+	__uint(max_entries, 4 * 1024 * 1024);
 } alpnbpf_takeovr SEC(".maps");
 
 /*
