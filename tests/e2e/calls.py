@@ -199,8 +199,8 @@ class Stream:
         return now() >= self.next_at if self.per_second else self.under_way < self.at_once
 
     def take(self):
-        if self.per_second:
-            self.next_at = max(self.next_at, now() - 1) + 1 / self.per_second
+        if self.per_second:  # what a stall has delayed catches up, up to a second of it
+            self.next_at = max(self.next_at or now(), now() - 1) + 1 / self.per_second
         self.begun += 1
         self.under_way += 1
         return self.make()
