@@ -26,7 +26,7 @@ OUT    := build-coverage
 CFLAGS ?= -O0 -g -DNDEBUG -DALPNBPF_COVERAGE --coverage -fprofile-abs-path -fprofile-update=atomic
 BIN    := build-coverage/alpnbpf
 BIN_OBJS = $(OUT)/tests/coverage/without_sandbox.o
-LDFLAGS += -Wl,--wrap=sandbox_files,--wrap=sandbox_calls
+LDFLAGS += -Wl,--wrap=sandbox_files,--wrap=sandbox_calls,--wrap=user_become
 else ifeq ($(STATIC),1)
 # Position independent, so that addresses stay random in a program that faces the internet.
 OUT    := build-static
@@ -39,10 +39,10 @@ BIN    := build-static/alpnbpf
 NO_LINE_INFO = $(LLVM_OBJCOPY) --dump-section .BTF.ext=$@.ext $@.tmp && \
 	printf '\0\0\0\0' | dd of=$@.ext bs=1 seek=20 conv=notrunc status=none && \
 	$(LLVM_OBJCOPY) --update-section .BTF.ext=$@.ext $@.tmp && rm $@.ext &&
-# The linker warns that every static program with getaddrinfo() or getgrnam() needs glibc's shared modules.
-# user/base/address.c and user/operate/control.c make sure that this one does not.
+# The linker warns that every static program with getaddrinfo() or the like needs glibc's shared modules.
+# user/base/address.c, user/operate/control.c and user/system/user.c make sure that this one does not.
 LINK_SAID = 2>$(OUT)/link.log; code=$$?; \
-            sed "/: in function /{N;/Using '\(getaddrinfo\|getgrnam\)' in statically linked/d}" $(OUT)/link.log >&2; \
+            sed "/: in function /{N;/Using 'get\(addrinfo\|grnam\|grgid\|grouplist\|pwnam\|pwuid\)' in statically linked/d}" $(OUT)/link.log >&2; \
             exit $$code
 else
 OUT    := build

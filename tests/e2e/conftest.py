@@ -4,6 +4,8 @@ What all tests share: a private network namespace for the whole run, so that :44
 fixture, which starts the program and its peers and ends them in the right order; and a check of the kernel log.
 """
 import os
+import pathlib
+import shutil
 import sys
 import threading
 import warnings
@@ -195,6 +197,14 @@ class Lab:
 
 
 @pytest.fixture
+def tmp_path():
+    """Not pytest's own, which is for root alone: the program reads files as another user."""
+    path = pathlib.Path(netns.open_directory())
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
 def lab(tmp_path):
     lab = Lab(tmp_path)
     yield lab
@@ -202,9 +212,9 @@ def lab(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def module_lab(tmp_path_factory):
+def module_lab():
     """A lab that the tests of a module share, for things that are slow to start."""
-    lab = Lab(tmp_path_factory.mktemp("module"))
+    lab = Lab(pathlib.Path(netns.open_directory()))
     yield lab
     lab.close()
 

@@ -6,6 +6,7 @@ whose accept() gives the test the connection which the program made; a Peer is o
 import errno
 import itertools
 import select
+import os
 import socket
 import struct
 import subprocess
@@ -106,6 +107,7 @@ class Listener:
         if path:
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.bind(path)
+            os.chmod(path, 0o666)  # the program is another user
             self.endpoint = f"unix:{path}"
         else:
             self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -15,6 +15,7 @@
 #include "attach/attach.h"
 #include "base/descriptor.h"
 #include "options/command_line.h"
+#include "system/run_directory.h"
 
 static struct lab_process process; /* too large for the stack */
 
@@ -293,15 +294,17 @@ static void test_what_cannot_be(void **state)
 
 static void test_metrics_and_a_unix_backend(void **state)
 {
+	static char metrics[128], *path = metrics + sizeof("unix:") - 1;
 	struct lab lab;
 
 	(void)state;
 	open_lab(&lab);
-	attach(&lab, ATTACH("--metrics", "unix:/tmp/alpnbpf-lab-metrics.sock", "--route", "sni=a -> unix:/tmp/none"));
-	assert_int_equal(access("/tmp/alpnbpf-lab-metrics.sock", F_OK), 0);
+	snprintf(metrics, sizeof(metrics), "unix:%s/metrics.sock", run_directory());
+	attach(&lab, ATTACH("--metrics", metrics, "--route", "sni=a -> unix:/tmp/none"));
+	assert_int_equal(access(path, F_OK), 0);
 	assert_int_equal(kill(process.pid, SIGTERM), 0);
 	assert_int_equal(wait_for_end(&lab), EXIT_DONE);
-	assert_int_equal(access("/tmp/alpnbpf-lab-metrics.sock", F_OK), -1);
+	assert_int_equal(access(path, F_OK), -1);
 	lab_close(&lab);
 }
 

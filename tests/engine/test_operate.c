@@ -469,7 +469,7 @@ static void test_names(void **state)
 	(void)state;
 	lab_open(&lab, LAB("--name", "taken"));
 	lab_operate(&lab);
-	assert_int_equal(control_open(&control, &lab.program.options, &why), -EADDRINUSE);
+	assert_int_equal(control_open(&control, &lab.program.options, &lab.program.user, &why), -EADDRINUSE);
 	expect_in(why.text, "the name \"taken\" is in use by another alpnbpf");
 	lab_close(&lab);
 
@@ -489,7 +489,7 @@ static void test_names(void **state)
 	lab_operate(&lab);
 	close(lab.program.control.fd);
 	close(lab.program.control.lock);
-	assert_int_equal(control_open(&control, &lab.program.options, &why), 0);
+	assert_int_equal(control_open(&control, &lab.program.options, &lab.program.user, &why), 0);
 	lab.program.control = control;
 	lab.program.control_server.fd = control.fd;
 	lab_close(&lab);
@@ -513,7 +513,7 @@ static void test_a_group(void **state)
 	assert_string_equal(ask(&lab, "ready\n"), "ok\n");
 	lab_close(&lab);
 	snprintf(lab.program.options.control_group, sizeof(lab.program.options.control_group), "no-such-group");
-	assert_int_equal(control_open(&control, &lab.program.options, &why), -EINVAL);
+	assert_int_equal(control_open(&control, &lab.program.options, &lab.program.user, &why), -EINVAL);
 	expect_in(why.text, "no-such-group");
 }
 

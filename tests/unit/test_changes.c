@@ -93,6 +93,7 @@ static const struct {
 	{"log-format", "", "--log-format=json", false},
 	{"metrics", "--metrics=9100", "--metrics=9101", true},
 	{"name", "--name=web", "--name=website", true},
+	{"user", "", "--user=www", true},
 	{"control-group", "", "--control-group=www", true},
 };
 

@@ -387,9 +387,10 @@ static void in_child(int (*run)(int result), void *results, size_t size)
 static int try_all(int result)
 {
 	struct sandbox sandbox = {.config = "/etc/passwd", .writable = {folder, "/nonexistent"}, .child = getppid()};
+	struct sandbox_report report;
 	struct sentence why;
 
-	if (sandbox_enter(&sandbox, &why)) {
+	if (sandbox_enter(&sandbox, &report, &why)) {
 		fprintf(stderr, "sandbox: %s\n", why.text);
 		return 1;
 	}
@@ -423,10 +424,11 @@ static void test_what_is_left(void **state)
 static int keep_net_admin(int result)
 {
 	struct sandbox sandbox = {.capabilities = CAPABILITY(CAP_NET_ADMIN)};
+	struct sandbox_report report;
 	struct sentence why;
 	int errors[2];
 
-	if (sandbox_enter(&sandbox, &why))
+	if (sandbox_enter(&sandbox, &report, &why))
 		return 1;
 	errors[0] = try_transparent();
 	errors[1] = try_bind_low();
@@ -457,13 +459,14 @@ static void *wait_for_ever(void *unused)
 static int enter_with_thread(int result)
 {
 	struct sandbox sandbox = {0};
+	struct sandbox_report report;
 	struct sentence why = {0};
 	pthread_t thread;
 	int error;
 
 	if (pthread_create(&thread, NULL, wait_for_ever, NULL))
 		return 1;
-	error = sandbox_enter(&sandbox, &why);
+	error = sandbox_enter(&sandbox, &report, &why);
 	return !strstr(why.text, "2 threads") || write(result, &error, sizeof(error)) != sizeof(error);
 }
 

@@ -24,6 +24,7 @@
 #include "engine/worker.h"
 #include "base/log.h"
 #include "operate/operate.h"
+#include "system/notify.h"
 #include "system/policy_route.h"
 
 #define SESSIONS_BY_DEFAULT 65536 /* at most: the maps take 320 bytes of kernel memory per session in advance */
@@ -351,9 +352,26 @@ static int start_steering(struct attach *attach)
 	return error;
 }
 
+static int decide_user(struct attach *attach)
+{
+	struct user *user = &attach->program.user;
+	struct sentence why;
+	int error = user_decide(user, attach->program.options.user, &why);
+
+	if (error)
+		log_error("%s", why.text);
+	else if (*user->warning.text)
+		log_warn("%s", user->warning.text);
+	return error;
+}
+
 int attach_set_up(struct attach *attach)
 {
-	int error = open_engine(attach);
+	int error = decide_user(attach);
+
+	notify_open();
+	if (!error)
+		error = open_engine(attach);
 
 	if (!error)
 		error = decide_limits(attach);

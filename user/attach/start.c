@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/listener.h"
 #include "engine/socket_options.h"
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "system/run_directory.h"
 #include "system/capabilities.h"
@@ -87,8 +89,10 @@ static const char *metrics_folder(const struct attach *attach, char *out, size_t
 	return out;
 }
 
-/* Without CAP_DAC_OVERRIDE, file permissions now apply to root too. */
-static void warn_of_unix_backends(const struct options *options)
+/* --- what the user must be able to reach --- */
+
+/* Files are reached as the user that alpnbpf runs as by now, and by root without CAP_DAC_OVERRIDE. */
+static void warn_of_unix_backends(const struct options *options, const char *user)
 {
 	for (int route = 0; route < ROUTES; route++) {
 		const struct endpoint *backend = &options->backends[route];
@@ -96,31 +100,82 @@ static void warn_of_unix_backends(const struct options *options)
 		if (backend->count && backend->addresses[0].sa.sa_family == AF_UNIX &&
 		    access(backend->addresses[0].un.sun_path, W_OK) && errno == EACCES)
 			log_warn(
-				"%s -> %s: this user cannot write to the socket, and root's override has been dropped; make it "
-				"group- or world-writable",
-				route_name((enum route)route), backend->text);
+				"%s -> %s: %s may not write to the socket; give it the socket's group, or choose another --user",
+				route_name((enum route)route), backend->text, user);
 	}
 }
 
+static void warn_of_config(const struct options *options, const char *user)
+{
+	if (options->config && access(options->config, R_OK))
+		log_warn(
+			"--config %s: %s cannot read it, so a reload will fail: %s; give it the file's group, and the group the right to read",
+			options->config, user, strerror(errno));
+}
+
+/* May this process remove root's files in it? */
+static bool may_remove_in(const char *folder)
+{
+	struct stat status;
+
+	if (access(folder, W_OK) || stat(folder, &status))
+		return false;
+	return !(status.st_mode & S_ISVTX) || geteuid() == 0 || status.st_uid == geteuid();
+}
+
+static void tell_of_sockets(const struct attach *attach, const char *metrics, const char *user)
+{
+	if (attach->program.control.fd != NO_DESCRIPTOR && !may_remove_in(run_directory()))
+		log_info("the control socket stays in %s at the end: %s may not remove it; the next start does",
+			 run_directory(), user);
+	if (metrics && !may_remove_in(metrics))
+		log_info(
+			"the metrics socket stays in %s at the end: %s may not remove it; the next start does. Put it into %s",
+			metrics, user, run_directory());
+}
+
+static void tell_of_stages(const struct sandbox_report *report)
+{
+	/* The user has been told of; without seccomp or Landlock, a fault in a parser is worth more to an attacker. */
+	for (enum sandbox_stage stage = SANDBOX_CAPABILITIES; stage < SANDBOX_STAGES; stage++) {
+		const char *name = sandbox_stage_name(stage), *text = report->stages[stage].text;
+
+		if (report->stages[stage].holds)
+			log_debug("sandbox: %s: %s", name, text);
+		else
+			log_warn("sandbox: %s: not limited: %s", name, text);
+	}
+}
+
+/* --- the step --- */
+
 int attach_start(struct attach *attach)
 {
-	char metrics[sizeof(attach->program.options.metrics_address.un.sun_path)];
-	struct sandbox sandbox = {.capabilities = kept_capabilities(attach),
-				  .config = attach->program.options.config,
-				  .writable = {run_directory(), metrics_folder(attach, metrics, sizeof(metrics))},
-				  .attaches = attach->program.engine.steer.watch.is_ready,
+	char path[sizeof(attach->program.options.metrics_address.un.sun_path)], user[USER_TEXT_MAX];
+	struct program *program = &attach->program;
+	const char *metrics = metrics_folder(attach, path, sizeof(path));
+	struct sandbox sandbox = {.user = &program->user,
+				  .capabilities = kept_capabilities(attach),
+				  .config = program->options.config,
+				  .writable = {run_directory(), metrics},
+				  .attaches = program->engine.steer.watch.is_ready,
 				  .child = attach->child.pid};
 	struct sentence why;
 	int error;
 
 	/* First, because the main loop looks at it even if privileges cannot be dropped. */
-	watchdog_open(&attach->watchdog, attach->program.engine.worker_count);
-	error = sandbox_enter(&sandbox, &why);
+	watchdog_open(&attach->watchdog, program->engine.worker_count);
+	error = sandbox_enter(&sandbox, &program->sandbox, &why);
 	if (error) {
 		log_error("cannot drop privileges: %s", why.text);
 		return error;
 	}
-	warn_of_buffers(&attach->program.options);
-	warn_of_unix_backends(&attach->program.options);
+	tell_of_stages(&program->sandbox);
+	user_text(&program->user, user, sizeof(user));
+	log_info("running as %s", user);
+	warn_of_buffers(&program->options);
+	warn_of_unix_backends(&program->options, user);
+	warn_of_config(&program->options, user);
+	tell_of_sockets(attach, metrics, user);
 	return start_workers(attach);
 }

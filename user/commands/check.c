@@ -11,6 +11,7 @@
 #include "dataplane/kernels.h"
 #include "options/needs.h"
 #include "system/ports.h"
+#include "system/sandbox.h"
 #include "system/process.h"
 #include "system/lock.h"
 #include "system/listening.h"
@@ -125,6 +126,29 @@ static void check_descriptors(struct findings *findings)
 			    "descriptors: the limit of %llu allows %u sessions%s", (unsigned long long)limit.rlim_max,
 			    sessions,
 			    sessions < FEW_SESSIONS ? ", which is low; raise it (LimitNOFILE=, ulimit -Hn)" : "");
+}
+
+static void check_rights(struct findings *findings)
+{
+	struct user user;
+	struct sandbox sandbox = {.user = &user};
+	struct sandbox_report report;
+	char name[USER_TEXT_MAX];
+	struct sentence why;
+
+	if (user_decide(&user, findings->options->user, &why)) {
+		add_finding(findings, VERDICT_FAIL, "user: %s", why.text);
+		return;
+	}
+	if (*user.warning.text)
+		add_finding(findings, VERDICT_WARN, "user: %s", user.warning.text);
+	else
+		add_finding(findings, VERDICT_OK, "user: %s", user_text(&user, name, sizeof(name)));
+	sandbox_foresee(&sandbox, &report);
+	for (enum sandbox_stage stage = SANDBOX_FILES; stage < SANDBOX_STAGES; stage++)
+		add_finding(findings, report.stages[stage].holds ? VERDICT_OK : VERDICT_WARN, "sandbox: %s: %s%s",
+			    sandbox_stage_name(stage),
+			    report.stages[stage].holds ? "" : "not limited: ", report.stages[stage].text);
 }
 
 static void check_listeners(struct findings *findings)
@@ -349,6 +373,7 @@ int check_main(int argc, char **argv)
 		check_sockmap(&findings);
 	}
 	check_descriptors(&findings);
+	check_rights(&findings);
 	check_listeners(&findings);
 	check_steering(&findings);
 	if (options.in_place_count)

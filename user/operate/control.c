@@ -55,9 +55,14 @@ static int take_name(struct control *control, const char *name)
 	return take_lock(control);
 }
 
-static int listen_there(struct control *control)
+/*
+ * Root owns the file, so that root can use it without CAP_DAC_OVERRIDE too. Its group is --control-group, or that of
+ * the user that this process becomes.
+ */
+static int listen_there(struct control *control, const struct user *user)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	gid_t own = getegid();
 	mode_t mask;
 	int error, bound;
 
@@ -67,7 +72,11 @@ static int listen_there(struct control *control)
 	if (control->fd < 0)
 		return -errno;
 	mask = umask(0117); /* 0660 from the start; no other thread runs yet that could create a file */
-	bound = bind(control->fd, (const struct sockaddr *)&address, sizeof(address));
+	bound = user->changes ? setegid(user->gid) : 0;
+	if (!bound)
+		bound = bind(control->fd, (const struct sockaddr *)&address, sizeof(address));
+	if (user->changes && setegid(own))
+		bound = -1;
 	umask(mask);
 	/*
 	 * No client can connect before listen(), and by then the group is set. The folder may belong to another user:
@@ -135,22 +144,20 @@ static int explain_error(const struct control *control, const struct options *op
 	return sentence_error(why, error, "cannot create the control socket %s: %s", control->path, strerror(-error));
 }
 
-int control_open(struct control *control, const struct options *options, struct sentence *why)
+int control_open(struct control *control, const struct options *options, const struct user *user, struct sentence *why)
 {
 	int error;
 
 	*control = (struct control){.fd = NO_DESCRIPTOR, .lock = NO_DESCRIPTOR};
 	if (*options->control_group && !find_group(control, options->control_group))
 		return sentence_error(why, -EINVAL, "--control-group %s: no such group", options->control_group);
-	/* Without a service manager we create it, but not its parent. */
-	if (mkdir(run_directory(), 0755) && errno != EEXIST) {
-		error = -errno;
+	error = run_directory_make(user->changes ? user->gid : getegid());
+	if (error)
 		return sentence_error(why, error, "cannot create the run directory %s: %s", run_directory(),
 				      strerror(-error));
-	}
 	error = take_some_name(control, options);
 	if (!error)
-		error = listen_there(control);
+		error = listen_there(control, user);
 	if (!error)
 		return 0;
 	explain_error(control, options, error, why);

@@ -12,21 +12,23 @@
 #include <sys/un.h>
 
 #include "options/options.h"
+#include "system/user.h"
 
 struct control {
 	int fd, lock; /* NO_DESCRIPTOR: not open */
 	char name[sizeof(((struct options *)0)->name) + 16];
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char lock_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	bool has_group;
+	bool has_group; /* --control-group */
 	gid_t group;
 };
 
 /*
- * Takes the name given by the options, or the first port as the name, and listens. 0, or -errno and why; -EADDRINUSE if
- * the name is in use. control_close() removes the files.
+ * Takes the name given by the options, or the first port as the name, and listens. `user` is the one that this process
+ * will run as, and may use the socket too. 0, or -errno and why; -EADDRINUSE if the name is in use. control_close()
+ * removes the files.
  */
-int control_open(struct control *control, const struct options *options, struct sentence *why);
+int control_open(struct control *control, const struct options *options, const struct user *user, struct sentence *why);
 void control_close(struct control *control);
 
 /* May the peer of this connection use the socket: is it root, our own user, or a member of the group? */

@@ -55,6 +55,16 @@ static void write_info(struct text *out, struct program *program)
 	text_add(out, "\"} 1\n");
 }
 
+static void write_sandbox(struct text *out, const struct sandbox_report *report)
+{
+	static const char name[] = "alpnbpf_sandbox";
+
+	counters_write_metric_head(out, name, "gauge",
+				   "1 if the stage holds; 0 if root was kept, or the kernel or container lacks it.");
+	for (enum sandbox_stage stage = 0; stage < SANDBOX_STAGES; stage++)
+		text_add(out, "%s{stage=\"%s\"} %d\n", name, sandbox_stage_name(stage), report->stages[stage].holds);
+}
+
 static void write_process(struct text *out, struct program *program)
 {
 	struct rlimit limit;
@@ -81,5 +91,6 @@ void metrics_write(struct text *out, struct program *program, const struct snaps
 	counters_write_metrics(out, &snapshot->counters, &program->options);
 	write_gauge(out, "alpnbpf_config_last_reload_successful", "0 if the last reload was refused.",
 		    !program->reload.failed);
+	write_sandbox(out, &program->sandbox);
 	write_process(out, program);
 }

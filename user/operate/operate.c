@@ -86,7 +86,7 @@ static int open_control(struct program *program)
 {
 	const struct options *options = &program->options;
 	struct sentence why;
-	int error = control_open(&program->control, options, &why);
+	int error = control_open(&program->control, options, &program->user, &why);
 
 	if (!error) {
 		program->control_server = requests_control_server(program);

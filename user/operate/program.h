@@ -12,6 +12,7 @@
 #include "options/options.h"
 #include "engine/engine.h"
 #include "engine/snapshot.h"
+#include "system/sandbox.h"
 
 /* The phases follow in this order; attach/ending.c moves from one to the next. */
 enum program_phase {
@@ -44,6 +45,8 @@ struct program {
 	char dataplane_text[768]; /* the data plane and why, for the ready line */
 	uint64_t started;         /* us */
 	struct servers servers;
+	struct user user;              /* that this process becomes once set up */
+	struct sandbox_report sandbox; /* what became of each stage; set before the first worker runs */
 	struct control control;
 	struct server control_server, metrics_server;
 	struct snapshot_round round;

@@ -156,6 +156,18 @@ static void status_json_takeovers(struct json *json, const struct hello_watch *w
 	json_end_object(json);
 }
 
+static void status_json_sandbox(struct json *json, const struct sandbox_report *report)
+{
+	json_begin_object(json, "sandbox");
+	for (enum sandbox_stage stage = 0; stage < SANDBOX_STAGES; stage++) {
+		json_begin_object(json, sandbox_stage_name(stage));
+		json_bool(json, "holds", report->stages[stage].holds);
+		json_string(json, "is", report->stages[stage].text);
+		json_end_object(json);
+	}
+	json_end_object(json);
+}
+
 static void status_write_json(struct text *out, const struct facts *facts)
 {
 	const struct program *program = facts->program;
@@ -177,6 +189,7 @@ static void status_write_json(struct text *out, const struct facts *facts)
 	}
 	json_end_object(&json);
 	status_json_takeovers(&json, &program->engine.steer.watch);
+	status_json_sandbox(&json, &program->sandbox);
 	json_string(&json, "dataplane", program->dataplane_text);
 	json_number(&json, "workers", program->engine.running);
 	status_json_listeners(&json, program);
@@ -241,6 +254,16 @@ static void status_text_routes(struct text *out, const struct facts *facts)
 	}
 }
 
+static void status_text_sandbox(struct text *out, const struct sandbox_report *report)
+{
+	text_add(out, "sandbox      ");
+	for (enum sandbox_stage stage = 0; stage < SANDBOX_STAGES; stage++)
+		text_add(out, "%s%s: %s%s", stage ? "; " : "", sandbox_stage_name(stage),
+			 report->stages[stage].holds || stage == SANDBOX_USER ? "" : "not limited, ",
+			 report->stages[stage].text);
+	text_add(out, "\n");
+}
+
 static void status_write_text(struct text *out, const struct facts *facts)
 {
 	const struct program *program = facts->program;
@@ -261,6 +284,7 @@ static void status_write_text(struct text *out, const struct facts *facts)
 	}
 	if (*program->engine.steer.watch.removal.why_trace)
 		text_add(out, "takeovers    leave traces: %s\n", program->engine.steer.watch.removal.why_trace);
+	status_text_sandbox(out, &program->sandbox);
 	text_add(out, "data plane   %s; %u workers\nlisteners    ", program->dataplane_text, program->engine.running);
 	for (unsigned int i = 0; i < options->listener_count; i++)
 		text_add(out, "%s%s%s", i ? ", " : "", address_format(&options->listeners[i], name, sizeof(name)),

@@ -58,6 +58,7 @@ struct options {
 	enum log_format log_format;
 	char name[48];          /* --name of the control socket; empty: the port */
 	char control_group[64]; /* its members may use it, like root and our own user; empty: no group */
+	char user[64];          /* to run as once set up, if started by root; empty: USER_BY_DEFAULT */
 	bool metrics;           /* serve them at metrics_address */
 	struct address metrics_address;
 	char **command; /* the words after --, in argv, NULL-terminated; NULL: none */

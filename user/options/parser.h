@@ -52,7 +52,7 @@ bool option_parse_choice(struct parser *parser, const char *text);
 bool option_parse_off(struct parser *parser, const char *text);
 /* Into an array of characters, padded with zeros. */
 bool option_parse_name(struct parser *parser, const char *text);
-bool option_parse_group(struct parser *parser, const char *text);
+bool option_parse_account(struct parser *parser, const char *text);
 
 /* endpoints.c */
 bool option_parse_backend(struct parser *parser, const char *text);

@@ -252,11 +252,19 @@ const struct option_spec option_specs[] = {
 		.fixed = true,
 	},
 	{
+		.name = "user",
+		.argument = "USER",
+		.help = "started by root: the user to run as once set up (alpnbpf)",
+		FIELD(user),
+		.parse = option_parse_account,
+		.fixed = true,
+	},
+	{
 		.name = "control-group",
 		.argument = "GROUP",
 		.help = "a group whose members may use the control socket, besides root",
 		FIELD(control_group),
-		.parse = option_parse_group,
+		.parse = option_parse_account,
 		.fixed = true,
 	},
 	{

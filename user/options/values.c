@@ -140,10 +140,10 @@ bool option_parse_name(struct parser *parser, const char *text)
 	return true;
 }
 
-bool option_parse_group(struct parser *parser, const char *text)
+bool option_parse_account(struct parser *parser, const char *text)
 {
 	if (strlen(text) >= parser->spec->size)
-		return sentence_refuse(parser->why, "--control-group %s: too long for the name of a group", text);
+		return sentence_refuse(parser->why, "--%s %s: too long for a name", parser->spec->name, text);
 	store_text(parser, text);
 	return true;
 }

@@ -15,7 +15,8 @@ static const struct {
 } capabilities[] = {
 	{CAP_BPF, "CAP_BPF", true},          {CAP_NET_ADMIN, "CAP_NET_ADMIN", false},
 	{CAP_PERFMON, "CAP_PERFMON", true},  {CAP_NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE", false},
-	{CAP_NET_RAW, "CAP_NET_RAW", false},
+	{CAP_NET_RAW, "CAP_NET_RAW", false}, {CAP_SETUID, "CAP_SETUID", false},
+	{CAP_SETGID, "CAP_SETGID", false},   {CAP_KILL, "CAP_KILL", false},
 };
 
 static uint64_t effective_capabilities(void)
@@ -50,6 +51,18 @@ const char *capabilities_missing(uint64_t wanted, char *out, size_t size)
 						   capabilities[i].name);
 	}
 	return length ? out : NULL;
+}
+
+const char *capabilities_list(uint64_t set, char *out, size_t size)
+{
+	size_t length = 0;
+
+	snprintf(out, size, "none");
+	for (size_t i = 0; i < sizeof(capabilities) / sizeof(capabilities[0]); i++)
+		if (set & CAPABILITY(capabilities[i].number) && length < size)
+			length += (size_t)snprintf(out + length, size - length, "%s%s", length ? ", " : "",
+						   capabilities[i].name);
+	return out;
 }
 
 const char *capabilities_strerror(int error, uint64_t wanted, char *out, size_t size)

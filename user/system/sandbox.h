@@ -11,11 +11,23 @@
 #include <sys/types.h>
 
 #include "base/sentence.h"
+#include "system/user.h"
 
 #define SANDBOX_WRITABLE_MAX 4
 
+enum sandbox_stage { SANDBOX_USER, SANDBOX_CAPABILITIES, SANDBOX_FILES, SANDBOX_CALLS, SANDBOX_STAGES };
+
+/* What became of each stage. */
+struct sandbox_report {
+	struct {
+		bool holds;     /* false: it could not be entered, or root was asked for */
+		char text[160]; /* how it holds, or why not */
+	} stages[SANDBOX_STAGES];
+};
+
 /* What the process keeps. All zero: it drops everything it can. */
 struct sandbox {
+	const struct user *user;                    /* as decided before; NULL: the one it is */
 	uint64_t capabilities;                      /* CAPABILITY(CAP_...), as far as it has them */
 	const char *config;                         /* a file, whose folder stays readable; NULL: none */
 	const char *writable[SANDBOX_WRITABLE_MAX]; /* folders; NULL: none */
@@ -27,10 +39,23 @@ struct sandbox {
  * Runs all stages, while there is only one thread; later threads inherit them. 0, or -errno, and why names the stage.
  * After an error the process must exit, because it has dropped some of its privileges but not all.
  */
-int sandbox_enter(const struct sandbox *sandbox, struct sentence *why);
+int sandbox_enter(const struct sandbox *sandbox, struct sandbox_report *report, struct sentence *why);
 
-/* Single stages, for sandbox.c only. A feature that the kernel lacks is a debug line, and 0. */
-int sandbox_files(const struct sandbox *sandbox, struct sentence *why);
-int sandbox_calls(const struct sandbox *sandbox, struct sentence *why);
+/* What the stages would be on this kernel, as far as that can be told without entering them. */
+void sandbox_foresee(const struct sandbox *sandbox, struct sandbox_report *report);
+
+/* "user", "capabilities", "files", "calls" */
+const char *sandbox_stage_name(enum sandbox_stage stage);
+
+/* Sets what became of a stage. */
+void sandbox_report_set(struct sandbox_report *report, enum sandbox_stage stage, bool holds, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* Single stages, for sandbox.c only. A feature that the kernel lacks is no error: the report says so. */
+int sandbox_files(const struct sandbox *sandbox, struct sandbox_report *report, struct sentence *why);
+int sandbox_calls(const struct sandbox *sandbox, struct sandbox_report *report, struct sentence *why);
+/* Has this kernel what the stage needs? If not, the report says so. */
+bool sandbox_files_possible(struct sandbox_report *report);
+bool sandbox_calls_possible(struct sandbox_report *report);
 
 #endif

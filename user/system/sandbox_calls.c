@@ -195,21 +195,29 @@ static bool kernel_has_filters(void)
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) < 0 && errno == EFAULT;
 }
 
-int sandbox_calls(const struct sandbox *sandbox, struct sentence *why)
+bool sandbox_calls_possible(struct sandbox_report *report)
+{
+#ifdef __SANITIZE_ADDRESS__
+	/* LeakSanitizer creates a process that stops the threads with ptrace(). */
+	sandbox_report_set(report, SANDBOX_CALLS, false, "not in a sanitizer build");
+	return false;
+#endif
+	if (!kernel_has_filters()) {
+		sandbox_report_set(report, SANDBOX_CALLS, false, "no seccomp filters in this kernel or container (%s)",
+				   strerror(errno));
+		return false;
+	}
+	sandbox_report_set(report, SANDBOX_CALLS, true, "seccomp");
+	return true;
+}
+
+int sandbox_calls(const struct sandbox *sandbox, struct sandbox_report *report, struct sentence *why)
 {
 	scmp_filter_ctx filter;
 	int error;
 
-#ifdef __SANITIZE_ADDRESS__
-	/* LeakSanitizer creates a process that stops the threads with ptrace(). */
-	log_debug("sandbox: system calls: not limited in a sanitizer build");
-	return 0;
-#endif
-	if (!kernel_has_filters()) {
-		log_debug("sandbox: system calls: not limited: no seccomp filters in this kernel or container: %s",
-			  strerror(errno));
+	if (!sandbox_calls_possible(report))
 		return 0;
-	}
 	filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
 	error = filter ? load_filter(sandbox, filter) : -ENOMEM;
 	if (filter)

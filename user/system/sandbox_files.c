@@ -101,19 +101,35 @@ static int add_rules(const struct sandbox *sandbox, int ruleset, uint64_t handle
 	return error;
 }
 
-int sandbox_files(const struct sandbox *sandbox, struct sentence *why)
+/* Less than 1: not built in, not enabled, or forbidden by a container. */
+static long landlock_version(void)
 {
-	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+}
+
+bool sandbox_files_possible(struct sandbox_report *report)
+{
+	long version = landlock_version();
+
+	if (version < 1)
+		sandbox_report_set(report, SANDBOX_FILES, false, "no Landlock in this kernel or container (%s)",
+				   strerror(errno));
+	else
+		sandbox_report_set(report, SANDBOX_FILES, true, "Landlock version %ld", version);
+	return version >= 1;
+}
+
+int sandbox_files(const struct sandbox *sandbox, struct sandbox_report *report, struct sentence *why)
+{
+	long version = landlock_version();
 	/* Only the first member: later headers have more, and a larger size that an older kernel may refuse. */
 	struct {
 		uint64_t handled_access_fs;
 	} attributes;
 	int ruleset, error;
 
-	if (version < 1) { /* not built in, not enabled, or forbidden by a container */
-		log_debug("sandbox: files: not limited: no Landlock in this kernel or container: %s", strerror(errno));
+	if (!sandbox_files_possible(report))
 		return 0;
-	}
 	attributes.handled_access_fs = rights_of(version);
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
 	if (ruleset < 0) {
@@ -125,7 +141,5 @@ int sandbox_files(const struct sandbox *sandbox, struct sentence *why)
 		sentence_set(why, "files: Landlock: %s", strerror(-error));
 	}
 	close(ruleset);
-	if (!error)
-		log_debug("sandbox: files: Landlock version %ld", version);
 	return error;
 }
