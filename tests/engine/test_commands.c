@@ -73,7 +73,7 @@ static void test_trace(void **state)
 	lab_open(&lab, NULL);
 	lab_operate(&lab);
 	lab_run(&lab, &process, trace_main, LAB("trace", "--route", "acme"), NULL, NO_DESCRIPTOR);
-	lab_until(&lab, atomic_load(&lab.program.engine.trace.wanted));
+	lab_until(&lab, atomic_load(&lab.program.engine.shared->trace_wanted));
 	lab_pair(&lab, ROUTE_ACME);
 	lab_process_says(&lab, &process, " route=acme ");
 	operate_close(&lab.program);

@@ -288,7 +288,7 @@ static void test_a_trace_follows_hellos(void **state)
 	lab_send(&lab, https, "trace text https\n", 17);
 	lab_expect(&lab, https, "ok\n", 3);
 	lab_settle(&lab);
-	assert_true(atomic_load(&lab.program.engine.trace.wanted));
+	assert_true(atomic_load(&lab.program.engine.shared->trace_wanted));
 
 	lab_pair(&lab, ROUTE_ACME);
 	lab_until(&lab, (length = recv(all, line, sizeof(line) - 1, 0)) > 0);
@@ -305,7 +305,7 @@ static void test_a_trace_follows_hellos(void **state)
 	lab_reset(&lab, acme);
 	lab_hang_up(&lab, https);
 	lab_settle(&lab);
-	assert_false(atomic_load(&lab.program.engine.trace.wanted));
+	assert_false(atomic_load(&lab.program.engine.shared->trace_wanted));
 	lab_close(&lab);
 }
 

@@ -183,6 +183,7 @@ void loop_run(struct attach *attach)
 			poll_failed(attach, wait, count);
 		else if (ready < 0)
 			continue;
+		engine_follow_takeovers(&attach->program.engine);
 		watchdog_look(&attach->watchdog, &attach->program.engine);
 		operate_run(&attach->program);
 		obey_control(attach);

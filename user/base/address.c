@@ -273,6 +273,20 @@ const char *address_format(const struct address *address, char *buffer, size_t s
 	}
 }
 
+bool address_is_sound(const struct address *address)
+{
+	switch (address->sa.sa_family) {
+	case AF_INET:
+		return address->len == sizeof(address->in);
+	case AF_INET6:
+		return address->len == sizeof(address->in6);
+	case AF_UNIX:
+		return address->len >= offsetof(struct sockaddr_un, sun_path) && address->len <= sizeof(address->un);
+	default:
+		return false;
+	}
+}
+
 struct address address_unmapped(const struct address *address)
 {
 	uint32_t v4;

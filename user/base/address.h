@@ -52,6 +52,9 @@ struct address address_v6(const struct in6_addr *host, uint16_t port);
 /* "192.0.2.1:443", "[2001:db8::1]:443", "unix:/run/x". A v4-mapped IPv6 address prints as IPv4. Returns buffer. */
 const char *address_format(const struct address *address, char *buffer, size_t size);
 
+/* Is its length that of its family? Then the functions here stay within it, whoever wrote it. */
+bool address_is_sound(const struct address *address);
+
 /* ::ffff:a.b.c.d becomes a.b.c.d; any other address is copied. */
 struct address address_unmapped(const struct address *address);
 

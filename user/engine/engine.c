@@ -10,6 +10,7 @@
 
 #include "base/descriptor.h"
 #include "engine/loop.h"
+#include "engine/shared.h"
 #include "engine/takers.h"
 #include "engine/worker.h"
 #include "hello/rules.h"
@@ -76,6 +77,18 @@ static int make_responder(struct engine *engine)
 	return engine->responder ? 0 : -ENOMEM;
 }
 
+static size_t shared_bytes(const struct engine *engine)
+{
+	return sizeof(struct engine_shared) + engine->worker_count * sizeof(struct worker_shared);
+}
+
+static int make_shared(struct engine *engine)
+{
+	engine->shared = shared_map(shared_bytes(engine));
+	engine->trace.shared = engine->shared;
+	return engine->shared ? 0 : -errno;
+}
+
 static int make_workers(struct engine *engine)
 {
 	engine->workers = calloc(engine->worker_count, sizeof(struct worker));
@@ -101,6 +114,8 @@ int engine_set_up(struct engine *engine, const struct options *options, struct s
 		error = takers_open(engine);
 	if (!error)
 		error = make_responder(engine);
+	if (!error)
+		error = make_shared(engine);
 	if (!error)
 		error = make_workers(engine);
 	if (!error)
@@ -140,6 +155,12 @@ bool engine_has_adopted(const struct engine *engine)
 	return true;
 }
 
+void engine_follow_takeovers(struct engine *engine)
+{
+	if (engine->shared && atomic_exchange(&engine->shared->takeovers_fail, false))
+		hello_watch_steer(&engine->steer.watch);
+}
+
 void engine_tell(struct engine *engine, enum worker_command command)
 {
 	for (unsigned int i = 0; i < engine->running; i++)
@@ -159,6 +180,7 @@ void engine_close(struct engine *engine)
 	for (unsigned int i = 0; i < engine->made; i++)
 		worker_free(&engine->workers[i]);
 	free(engine->workers);
+	shared_unmap(engine->shared, shared_bytes(engine));
 	while (configuration) {
 		struct configuration *older = configuration->older;
 

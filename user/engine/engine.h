@@ -17,6 +17,7 @@
 #include "engine/trace.h"
 #include "steering/steer.h"
 
+struct engine_shared;
 struct worker;
 
 /* The main thread's command to a worker: serve; end with the last session; end now. */
@@ -27,10 +28,11 @@ struct engine {
 	unsigned int worker_count, slots_per_worker; /* slots: the range of keys of a worker */
 	unsigned int max_sessions;                   /* of all workers; may be slightly less than the slots */
 	unsigned int private_ports[STEER_FAMILIES];  /* of the in-place listeners; 0: none */
-	struct worker *workers; /* [worker_count]; owned. worker.h says what other threads may read */
-	unsigned int made;      /* workers for which worker_free() is due */
-	int finished;           /* eventfd: a worker adds one when it ends */
-	int answered;           /* eventfd: a worker adds one when it has answered the main thread */
+	struct worker *workers;       /* [worker_count]; owned. worker.h says what other threads may read */
+	struct engine_shared *shared; /* with the main thread; shared.h says who writes what. Owned */
+	unsigned int made;            /* workers for which worker_free() is due */
+	int finished;                 /* eventfd: a worker adds one when it ends */
+	int answered;                 /* eventfd: a worker adds one when it has answered the main thread */
 
 	/* Written by the main thread. */
 	unsigned int running; /* workers whose thread was started; read by the main thread only */
@@ -58,6 +60,8 @@ int engine_start(struct engine *engine, struct sentence *why);
 void engine_publish(struct engine *engine, struct configuration *configuration);
 /* Have all running workers adopted the newest? `answered` becomes readable when to check again. Main thread. */
 bool engine_has_adopted(const struct engine *engine);
+/* Has the worker that takes over found that takeovers fail? Then new connections are steered. Main thread. */
+void engine_follow_takeovers(struct engine *engine);
 /* Sends a command to all running workers; one that has ended ignores it. */
 void engine_tell(struct engine *engine, enum worker_command command);
 void engine_join(struct engine *engine);

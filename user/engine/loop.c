@@ -215,7 +215,7 @@ static void adopt_configuration(struct worker *worker, struct configuration *new
 static void obey_commands(struct worker *worker)
 {
 	struct configuration *newest = atomic_load(&worker->engine->configuration);
-	int command = atomic_load(&worker->command);
+	int command = atomic_load(&worker->shared->command);
 
 	if (newest != worker->configuration)
 		adopt_configuration(worker, newest);
@@ -268,7 +268,7 @@ int worker_turn(struct worker *worker, uint64_t patience_us)
 	if (count < 0 && errno != EINTR)
 		return -errno;
 	worker->now = monotonic_us();
-	atomic_store_explicit(&worker->loops, worker->loops + 1, memory_order_relaxed);
+	atomic_store_explicit(&worker->shared->loops, worker->shared->loops + 1, memory_order_relaxed);
 	for (int i = 0; i < count; i++)
 		dispatch_event(worker, &events[i]);
 	run_called(worker);
@@ -276,6 +276,7 @@ int worker_turn(struct worker *worker, uint64_t patience_us)
 	run_sessions(worker);
 	obey_commands(worker);
 	sweep_sessions(worker);
+	atomic_store_explicit(&worker->shared->live, slots_live(&worker->slots), memory_order_relaxed);
 	snapshot_answer(worker);
 	return has_finished(worker);
 }
@@ -296,7 +297,8 @@ static void *worker_main(void *argument)
 	while (result == 0);
 	if (result < 0)
 		log_error("worker %u: cannot wait for events: epoll: %s; ending", worker->index, strerror(-result));
-	atomic_store(&worker->loops, WORKER_ENDED);
+	snapshot_last(worker);
+	atomic_store(&worker->shared->loops, WORKER_ENDED);
 	/* Write both, even if one fails: each makes the main thread look at all workers. */
 	worker_answered(worker);
 	if (write(worker->engine->finished, &one, sizeof(one)) < 0)
@@ -311,11 +313,13 @@ int worker_init(struct worker *worker, struct engine *engine, unsigned int index
 
 	worker->engine = engine;
 	worker->index = index;
+	worker->shared = &engine->shared->workers[index];
 	worker->epoll = worker->wake = NO_DESCRIPTOR;
 	inbox_open(&worker->inbox);
 	atomic_store(&worker->configuration, atomic_load(&engine->configuration));
 	worker->scratch = malloc(SCRATCH_BYTES);
-	if (!worker->scratch)
+	worker->list = shared_map(snapshot_list_bytes(worker));
+	if (!worker->scratch || !worker->list)
 		return -ENOMEM;
 	error = slots_open(&worker->slots, slots, share_of(worker, engine->max_sessions));
 	if (error)
@@ -359,5 +363,5 @@ void worker_free(struct worker *worker)
 	timers_free(&worker->timers);
 	slots_close(&worker->slots);
 	free(worker->scratch);
-	snapshot_free(&worker->snapshot);
+	shared_unmap(worker->list, snapshot_list_bytes(worker));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Snapshots: each worker fills its own, on its thread, when asked; the main thread adds them up. */
+/* Snapshots: each worker fills its own, on its thread, when asked; the main thread checks them and adds them up. */
 #include "engine/snapshot.h"
 
 #include <stdio.h>
@@ -9,7 +9,10 @@
 #include "engine/connect.h"
 #include "engine/deadlines.h"
 #include "engine/flow.h"
+#include "engine/shared.h"
 #include "engine/worker.h"
+
+#define ERRORS 4096 /* of the kernel, at most */
 
 /* --- the worker's side --- */
 
@@ -48,86 +51,118 @@ static bool is_live(const struct session *session)
 	return session->state != SESSION_FREE && session->state != SESSION_CLOSING;
 }
 
-static void snapshot_fill(struct worker *worker, struct snapshot *snapshot, enum snapshot_kind kind)
+size_t snapshot_list_bytes(const struct worker *worker)
 {
-	*snapshot = (struct snapshot){.counters = worker->counters};
-	memcpy(snapshot->backends, worker->backends, sizeof(snapshot->backends));
-	if (kind == SNAPSHOT_SESSIONS) {
-		snapshot->sessions = calloc(slots_live(&worker->slots) + 1, sizeof(struct session_snapshot));
-		snapshot->failed = snapshot->sessions == NULL;
-	}
+	return worker->engine->slots_per_worker * sizeof(struct session_snapshot);
+}
+
+static void fill_answer(struct worker *worker, struct snapshot_answer *answer, enum snapshot_kind kind)
+{
+	*answer = (struct snapshot_answer){.counters = worker->counters, .kind = (int)kind};
+	memcpy(answer->backends, worker->backends, sizeof(answer->backends));
 	for (unsigned int i = 0; i < worker->slots.ever_used; i++) {
 		struct session *session = &worker->slots.sessions[i];
 
 		if (!is_live(session))
 			continue;
-		snapshot->live++;
-		snapshot->live_by_route[session->route]++;
+		answer->live++;
+		answer->live_by_route[session->route]++;
 		for (int side = CLIENT; side < SIDES; side++) {
-			snapshot->counters.bytes_kernel += flow_load(&session->flows[side].redirected);
-			snapshot->counters.bytes_user += flow_load(&session->flows[side].forwarded);
-			snapshot->counters.trimmed += flow_load(&session->flows[side].trimmed);
+			answer->counters.bytes_kernel += flow_load(&session->flows[side].redirected);
+			answer->counters.bytes_user += flow_load(&session->flows[side].forwarded);
+			answer->counters.trimmed += flow_load(&session->flows[side].trimmed);
 		}
-		if (snapshot->sessions)
-			describe_session(session, &snapshot->sessions[snapshot->session_count++]);
+		if (kind == SNAPSHOT_SESSIONS)
+			describe_session(session, &worker->list[answer->session_count++]);
 	}
 }
 
 void snapshot_answer(struct worker *worker)
 {
-	int asked = atomic_load(&worker->asked);
+	int asked = atomic_load(&worker->shared->asked);
 
 	if (asked == SNAPSHOT_NONE)
 		return;
-	snapshot_fill(worker, &worker->snapshot, (enum snapshot_kind)asked);
-	atomic_store(&worker->asked, SNAPSHOT_NONE);
+	fill_answer(worker, &worker->shared->answer, (enum snapshot_kind)asked);
+	atomic_store(&worker->shared->asked, SNAPSHOT_NONE);
 	worker_answered(worker);
+}
+
+void snapshot_last(struct worker *worker)
+{
+	fill_answer(worker, &worker->shared->last, SNAPSHOT_COUNTERS);
 }
 
 /* --- the main thread's side --- */
 
+static bool has_ended(const struct worker *worker)
+{
+	return worker_loops(worker) == WORKER_ENDED;
+}
+
+static bool owes_answer(const struct worker *worker)
+{
+	return !has_ended(worker) && atomic_load(&worker->shared->asked) != SNAPSHOT_NONE;
+}
+
 bool snapshot_is_complete(const struct engine *engine)
 {
 	for (unsigned int i = 0; i < engine->running; i++)
-		if (worker_loops(&engine->workers[i]) != WORKER_ENDED &&
-		    atomic_load(&engine->workers[i].asked) != SNAPSHOT_NONE)
+		if (owes_answer(&engine->workers[i]))
 			return false;
 	return true;
 }
 
-static void snapshot_add(struct snapshot *sum, const struct snapshot *snapshot)
+static bool is_error(int error)
 {
-	counters_add(&sum->counters, &snapshot->counters);
-	for (int route = 0; route < ROUTES; route++) {
-		const struct backend_state *state = &snapshot->backends[route];
+	return error <= 0 && error > -ERRORS;
+}
 
-		sum->live_by_route[route] += snapshot->live_by_route[route];
+static void add_answer(struct snapshot *sum, const struct snapshot_answer *answer)
+{
+	counters_add(&sum->counters, &answer->counters);
+	for (int route = 0; route < ROUTES; route++) {
+		const struct backend_state *state = &answer->backends[route];
+
+		sum->live_by_route[route] += answer->live_by_route[route];
 		if (state->connected_at > sum->backends[route].connected_at)
 			sum->backends[route].connected_at = state->connected_at;
-		if (state->failed_at > sum->backends[route].failed_at) {
+		if (state->failed_at > sum->backends[route].failed_at && is_error(state->error)) {
 			sum->backends[route].failed_at = state->failed_at;
 			sum->backends[route].error = state->error;
 		}
 	}
-	sum->live += snapshot->live;
-	sum->failed = sum->failed || snapshot->failed;
+	sum->live += answer->live;
 }
 
-static void snapshot_add_sessions(struct snapshot *sum, struct snapshot *snapshot)
+bool session_snapshot_is_sound(const struct session_snapshot *session)
 {
-	struct session_snapshot *both =
-		realloc(sum->sessions, (sum->session_count + snapshot->session_count + 1) * sizeof(*both));
+	return (unsigned int)session->state <= SESSION_CLOSING && (unsigned int)session->route < ROUTES &&
+	       address_is_sound(&session->client) && (!session->backend.len || address_is_sound(&session->backend)) &&
+	       hello_is_name(session->server_name, sizeof(session->server_name));
+}
 
-	if (both) {
-		if (snapshot->session_count)
-			memcpy(both + sum->session_count, snapshot->sessions, snapshot->session_count * sizeof(*both));
-		sum->sessions = both;
-		sum->session_count += snapshot->session_count;
-	} else {
+/* Copies the list first: the worker may still write it. */
+static void add_sessions(struct snapshot *sum, struct worker *worker, size_t count)
+{
+	struct session_snapshot *both = realloc(sum->sessions, (sum->session_count + count + 1) * sizeof(*both));
+	size_t kept;
+
+	if (!both) {
 		sum->failed = true;
+		return;
 	}
-	free(snapshot->sessions);
-	snapshot->sessions = NULL;
+	memcpy(both + sum->session_count, worker->list, count * sizeof(*both));
+	kept = sum->session_count;
+	for (size_t i = kept; i < sum->session_count + count; i++) {
+		if (session_snapshot_is_sound(&both[i]))
+			both[kept++] = both[i];
+		else
+			shared_is_unsound("the description of a session");
+	}
+	sum->sessions = both;
+	sum->session_count = kept;
+	shared_clear(worker->list, snapshot_list_bytes(worker));
 }
 
 void snapshot_ask(struct engine *engine, enum snapshot_kind kind)
@@ -136,10 +171,9 @@ void snapshot_ask(struct engine *engine, enum snapshot_kind kind)
 		struct worker *worker = &engine->workers[i];
 
 		/* A worker that did not answer the last time still has to. */
-		if (worker_loops(worker) == WORKER_ENDED || atomic_load(&worker->asked) != SNAPSHOT_NONE)
+		if (has_ended(worker) || owes_answer(worker))
 			continue;
-		snapshot_free(&worker->snapshot); /* an answer that came too late for its round */
-		atomic_store(&worker->asked, (int)kind);
+		atomic_store(&worker->shared->asked, (int)kind);
 		worker_wake(worker);
 	}
 }
@@ -149,19 +183,19 @@ void snapshot_add_up(struct snapshot *sum, struct engine *engine, enum snapshot_
 	*sum = (struct snapshot){0};
 	for (unsigned int i = 0; i < engine->running; i++) {
 		struct worker *worker = &engine->workers[i];
+		bool ended = has_ended(worker);
+		struct snapshot_answer answer;
 
-		if (worker_loops(worker) == WORKER_ENDED) {
-			snapshot_free(&worker->snapshot);
-			snapshot_fill(worker, &worker->snapshot, kind);
-		} else if (atomic_load(&worker->asked) != SNAPSHOT_NONE) {
+		if (owes_answer(worker)) {
 			sum->failed = true;
 			continue;
 		}
-		snapshot_add(sum, &worker->snapshot);
-		if (kind != SNAPSHOT_SESSIONS)
+		answer = ended ? worker->shared->last : worker->shared->answer;
+		add_answer(sum, &answer);
+		if (kind != SNAPSHOT_SESSIONS || ended)
 			continue;
-		if (worker->snapshot.sessions)
-			snapshot_add_sessions(sum, &worker->snapshot);
+		if (answer.kind == SNAPSHOT_SESSIONS && answer.session_count <= engine->slots_per_worker)
+			add_sessions(sum, worker, answer.session_count);
 		else /* its answer is to an earlier question */
 			sum->failed = true;
 	}

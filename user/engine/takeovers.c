@@ -150,7 +150,8 @@ static void give_back(struct worker *worker, const struct steer_takeover *takeov
 
 	if (steers) {
 		worker->counters.untakable_immovable++;
-		hello_watch_steer(watch_of(worker));
+		atomic_store(&worker->engine->shared->takeovers_fail, true); /* for engine_follow_takeovers() */
+		worker_answered(worker);
 	} else {
 		worker->counters.untakable_resources++;
 	}
@@ -356,7 +357,7 @@ bool takeovers_expired(struct worker *worker, struct timer *timer)
 
 bool takeovers_pending(struct worker *worker)
 {
-	return worker->takeovers && atomic_load(&worker->command) != WORKER_STOP &&
+	return worker->takeovers && atomic_load(&worker->shared->command) != WORKER_STOP &&
 	       steer_takeovers_pending(worker->engine->steer.maps.state);
 }
 

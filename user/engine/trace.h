@@ -16,12 +16,12 @@
 #include "engine/outcome.h"
 #include "hello/describe.h"
 
+struct engine_shared;
 struct session;
 
 struct trace {
-	_Atomic bool wanted;           /* written by the main thread */
-	_Atomic unsigned long dropped; /* records that did not fit: workers add, the main thread resets */
-	int to, from;                  /* a pair of sockets: workers send, the main thread receives */
+	struct engine_shared *shared; /* `trace_wanted` and `trace_dropped`. Not owned */
+	int to, from;                 /* a pair of sockets: workers send, the main thread receives */
 };
 
 /* What a follower learns of a session, once it is connected or has ended. */
@@ -31,7 +31,7 @@ struct trace_record {
 	struct address client, backend;
 	enum route asked, route; /* the route that the hello asked for; the route it took */
 	enum session_cause cause;
-	bool connected, has_hello;
+	uint8_t connected, has_hello;
 	struct hello hello;
 };
 
@@ -44,7 +44,14 @@ void trace_decided(struct session *session);
 /* Call it when the session is connected or has ended: sends the record and frees it. On the worker's thread. */
 void trace_settled(struct session *session);
 
-/* Receives the next record. False if there is none. Main thread. */
+/* Are there followers? Main thread. */
+void trace_want(struct trace *trace, bool wanted);
+/* Receives the next record that is sound. False if there is none. Main thread. */
 bool trace_receive(struct trace *trace, struct trace_record *record);
+/* How many records were dropped since the last call. Main thread. */
+unsigned long trace_dropped(struct trace *trace);
+
+/* Can its parts be used as what they say they are? */
+bool trace_record_is_sound(const struct trace_record *record);
 
 #endif

@@ -77,16 +77,16 @@ void worker_answered(const struct worker *worker)
 
 void worker_tell(struct worker *worker, enum worker_command command)
 {
-	atomic_store(&worker->command, command);
+	atomic_store(&worker->shared->command, command);
 	worker_wake(worker);
 }
 
 uint64_t worker_loops(const struct worker *worker)
 {
-	return atomic_load(&worker->loops);
+	return atomic_load(&worker->shared->loops);
 }
 
 unsigned int worker_live(const struct worker *worker)
 {
-	return slots_live(&worker->slots);
+	return atomic_load(&worker->shared->live);
 }

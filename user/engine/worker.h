@@ -16,6 +16,7 @@
 #include "engine/inbox.h"
 #include "engine/listener.h"
 #include "engine/session.h"
+#include "engine/shared.h"
 #include "engine/slots.h"
 #include "engine/snapshot.h"
 #include "hello/describe.h"
@@ -64,12 +65,10 @@ struct worker {
 	int epoll, wake;
 	struct ring_buffer *ring;
 	struct takeovers *takeovers; /* in the first worker, if hellos are watched; else NULL */
+	struct worker_shared *shared;
+	struct session_snapshot *list; /* as shared->answer; pages of engine->slots_per_worker of them. Owned */
 
-	/* Shared with the main thread. */
-	_Atomic int command; /* enum worker_command; written by the main thread */
-	_Atomic int asked;   /* enum snapshot_kind; set by the main thread, cleared by the worker with its answer */
-	struct snapshot snapshot; /* the answer: written by the worker while asked, else for the main thread */
-	_Atomic uint64_t loops;   /* turns so far; written by the worker */
+	/* Read by the main thread. */
 	_Atomic(struct configuration *) configuration; /* for new sessions; written by the worker */
 
 	struct inbox inbox; /* shared with the worker that takes over; it has its own lock */
@@ -95,7 +94,7 @@ void worker_tell(struct worker *worker, enum worker_command command);
 /* Makes the loop turn once, which worker_loops() shows. From any thread. */
 void worker_wake(struct worker *worker);
 uint64_t worker_loops(const struct worker *worker);
-/* The number of sessions, as a snapshot. From any thread. */
+/* The number of sessions after its last turn. From any thread. */
 unsigned int worker_live(const struct worker *worker);
 
 /* Wakes the main thread, which waits for this worker. On the worker's own thread. */

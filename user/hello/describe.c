@@ -210,6 +210,17 @@ bool hello_alpn_next(const struct hello *hello, size_t *position, const uint8_t 
 	return true;
 }
 
+bool hello_is_name(const char *name, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (!name[i])
+			return true;
+		if (name[i] <= ' ' || name[i] > '~')
+			return false;
+	}
+	return false;
+}
+
 /* Each result has one name in all outputs, and a clause that explains it. */
 static const struct {
 	const char *name, *reason;

@@ -39,6 +39,9 @@ void hello_describe(struct hello *hello, const uint8_t *bytes, size_t length, co
 /* Iterates over the names offered: start with *position = 0; false after the last. *name points into hello. */
 bool hello_alpn_next(const struct hello *hello, size_t *position, const uint8_t **name, size_t *length);
 
+/* Is it NUL-terminated within `size`, printable ASCII without blanks, or empty: as server_name is? */
+bool hello_is_name(const char *name, size_t size);
+
 /* "not_tls": the name of a result in logs, traces, JSON, metrics and totals. */
 const char *hello_result_name(enum clienthello_result result);
 /* What a result means, as a clause: "the first bytes are not a TLS ClientHello". */

@@ -110,11 +110,11 @@ static bool has_followers(const struct servers *servers)
 
 bool trace_output_run(struct trace *trace, struct servers *servers)
 {
-	unsigned long dropped = atomic_exchange(&trace->dropped, 0);
+	unsigned long dropped = trace_dropped(trace);
 	struct trace_record record;
 	bool told = false;
 
-	atomic_store(&trace->wanted, has_followers(servers));
+	trace_want(trace, has_followers(servers));
 	for (int i = 0; i < AT_ONCE && trace_receive(trace, &record); i++) {
 		tell_followers(servers, &record);
 		told = true;

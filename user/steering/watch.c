@@ -181,24 +181,21 @@ void hello_watch_follow(struct hello_watch *watch, bool armed)
 		return;
 	if (!armed) {
 		__atomic_store_n(&watch->maps->state->watching, 0, __ATOMIC_SEQ_CST);
-		atomic_store(&watch->steers, false);
+		watch->steers = false;
 		/* Detached during a takeover, its packets would reach the server: try again on the next call. */
 		if (!steer_takeovers_pending(watch->maps->state))
 			detach_watch(watch);
 		return;
 	}
-	if (atomic_load(&watch->steers))
+	if (watch->steers)
 		return;
 	if (!hello_watch_is_attached(watch)) {
 		/* What was seen of the web server while armed before may have been an exception. */
 		__atomic_store_n(&watch->maps->state->speaks_first, 0, __ATOMIC_RELAXED);
 		error = attach_watch(watch);
 	}
-	if (!error) {
+	if (!error)
 		__atomic_store_n(&watch->maps->state->watching, 1, __ATOMIC_SEQ_CST);
-		if (atomic_load(&watch->steers)) /* set in between, by the worker */
-			__atomic_store_n(&watch->maps->state->watching, 0, __ATOMIC_SEQ_CST);
-	}
 	if (error && log_limit_pass(&limit, &suppressed))
 		log_warn("cannot inspect ClientHellos in passing: %s; steering new connections through alpnbpf instead "
 			 "(%lu more suppressed)",
@@ -300,7 +297,7 @@ void hello_watch_leave(const struct hello_watch *watch, const struct steer_conne
 
 void hello_watch_steer(struct hello_watch *watch)
 {
-	atomic_store(&watch->steers, true);
+	watch->steers = true;
 	__atomic_store_n(&watch->maps->state->watching, 0, __ATOMIC_SEQ_CST);
 }
 

@@ -7,7 +7,6 @@
 #ifndef ALPNBPF_STEERING_WATCH_H
 #define ALPNBPF_STEERING_WATCH_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -38,8 +37,7 @@ struct hello_watch {
 	/* Written by the main thread. */
 	struct bpf_link *links[WATCH_HOOKS]; /* NULL: not attached now */
 	bool has_ended;                      /* must not be attached again */
-	/* Set by the worker that takes over, cleared by the main thread when disarmed. */
-	_Atomic bool steers;      /* hellos are not read in passing, because takeovers fail */
+	bool steers;              /* until disarmed, hellos are not read in passing, because takeovers fail */
 	uint64_t untakable, late; /* the counts as last logged */
 	bool speaks_first;        /* logged */
 };
@@ -86,7 +84,7 @@ void hello_watch_look(struct hello_watch *watch);
  */
 void hello_watch_release(const struct hello_watch *watch, const struct steer_connection *ends);
 void hello_watch_leave(const struct hello_watch *watch, const struct steer_connection *ends);
-/* On that worker: takeovers fail, so new connections are steered for the rest of this armed time. */
+/* Takeovers fail, so new connections are steered for the rest of this armed time. Main thread. */
 void hello_watch_steer(struct hello_watch *watch);
 
 #endif
