@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The command line: usage errors that name their option, `check` line by line, `inspect`, log formats, exit codes."""
+import contextlib
 import json
 import os
 
@@ -8,6 +9,7 @@ import pytest
 from control import UNPRIVILEGED, command as alpnbpf
 from hello_cases import CASES
 from hellos import acme_hello, https_hello, noise
+from netns import Namespace, run
 from sockets import free_port
 
 USAGE, FAILED, DONE = 2, 1, 0
@@ -152,6 +154,15 @@ def test_check_unprivileged(lab, choice, expected, code):
                        "--dataplane", choice, prefix=UNPRIVILEGED)
     assert got == code
     assert verdict(lines, "sockmap:") == expected
+
+
+def test_check_while_loopback_is_down():
+    """SOCK_DESTROY cannot be tried then, but it is used: nothing is reset instead."""
+    with contextlib.closing(Namespace()) as place:
+        run(*place.prefix(), "ip", "link", "set", "lo", "down")
+        _, lines = check("--acme", "10443", "--https", "443", prefix=place.prefix())
+    assert verdict(lines, "takeovers may leave traces: SOCK_DESTROY could not be tried: a connection over loopback failed",
+                   "it is used all the same, and if it fails, new connections are steered") == "warn"
 
 
 def test_check_leaves_no_trace(lab):

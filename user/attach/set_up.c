@@ -234,6 +234,14 @@ static void warn_without_web_server(const struct options *options)
 			 address_format(&options->listeners[free], name, sizeof(name)));
 }
 
+static void warn_of_traces(const struct removal *removal)
+{
+	struct sentence said;
+
+	removal_describe_trace(removal, &said);
+	log_warn("%s", said.text);
+}
+
 static int open_steering(struct attach *attach)
 {
 	struct sentence why;
@@ -247,8 +255,7 @@ static int open_steering(struct attach *attach)
 	else if (error)
 		log_error("%s", why.text);
 	else if (*attach->program.engine.steer.watch.removal.why_trace)
-		log_warn("takeovers leave traces: %s; " REMOVAL_INSTEAD,
-			 attach->program.engine.steer.watch.removal.why_trace);
+		warn_of_traces(&attach->program.engine.steer.watch.removal);
 	return error;
 }
 

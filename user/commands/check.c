@@ -224,9 +224,10 @@ static void check_steering(struct findings *findings)
 	else
 		add_finding(findings, bypass_has_untracked(&steer.tracker, &untracked) ? VERDICT_WARN : VERDICT_OK,
 			    "mode: %s", mode);
-	if (!error && *steer.watch.removal.why_trace)
-		add_finding(findings, VERDICT_WARN, "takeovers leave traces: %s; " REMOVAL_INSTEAD,
-			    steer.watch.removal.why_trace);
+	if (!error && *steer.watch.removal.why_trace) {
+		removal_describe_trace(&steer.watch.removal, &why);
+		add_finding(findings, VERDICT_WARN, "%s", why.text);
+	}
 	if (!error)
 		steer_close(&steer);
 }

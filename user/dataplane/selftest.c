@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/descriptor.h"
@@ -29,9 +30,13 @@ struct bench {
 	struct sentence *why; /* the step that failed */
 };
 
-/* A TCP connection over loopback: ends[0] was connected, ends[1] accepted. */
+/*
+ * A TCP connection over loopback: ends[0] was connected, ends[1] accepted. Where loopback was taken down, nothing
+ * answers, and connect() would wait for two minutes.
+ */
 static int connect_pair(int ends[2])
 {
+	const struct timeval patience = {.tv_sec = 1};
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t length = sizeof(address);
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), error = 0;
@@ -42,9 +47,10 @@ static int connect_pair(int ends[2])
 	ends[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
 	if (bind(listener, (struct sockaddr *)&address, length) || listen(listener, 1) ||
 	    getsockname(listener, (struct sockaddr *)&address, &length) || ends[0] < 0 ||
+	    setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) ||
 	    connect(ends[0], (struct sockaddr *)&address, length) ||
 	    (ends[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) < 0)
-		error = -errno;
+		error = errno == EINPROGRESS ? -ETIMEDOUT : -errno;
 	close(listener);
 	return error;
 }

@@ -283,7 +283,9 @@ static void status_write_text(struct text *out, const struct facts *facts)
 		text_add(out, "no\n");
 	}
 	if (*program->engine.steer.watch.removal.why_trace)
-		text_add(out, "takeovers    leave traces: %s\n", program->engine.steer.watch.removal.why_trace);
+		text_add(out, "takeovers    %s traces: %s\n",
+			 program->engine.steer.watch.removal.destroys ? "may leave" : "leave",
+			 program->engine.steer.watch.removal.why_trace);
 	status_text_sandbox(out, &program->sandbox);
 	text_add(out, "data plane   %s; %u workers\nlisteners    ", program->dataplane_text, program->engine.running);
 	for (unsigned int i = 0; i < options->listener_count; i++)

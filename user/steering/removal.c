@@ -83,6 +83,21 @@ void removal_close(struct removal *removal)
 	*removal = REMOVAL_CLOSED;
 }
 
+const char *removal_traces(const struct removal *removal)
+{
+	return removal->destroys ? "takeovers may leave traces" : "takeovers leave traces";
+}
+
+void removal_describe_trace(const struct removal *removal, struct sentence *said)
+{
+	sentence_set(
+		said, "%s: %s; %s", removal_traces(removal), removal->why_trace,
+		removal->destroys
+			? "it is used all the same, and if it fails, new connections are steered"
+			: "the web server's sockets are reset instead, which firewalls may stop; then new connections "
+			  "are steered");
+}
+
 /* The interface that the server's socket is bound to, or on which its packets arrive. */
 static uint32_t device_of(const struct steer_takeover *takeover)
 {

@@ -23,12 +23,8 @@ struct removal {
 	int routes;              /* for system/route.h */
 	int raw[STEER_FAMILIES]; /* for takeover_packets.h; NO_DESCRIPTOR for a family that the machine lacks */
 	bool destroys;           /* SOCK_DESTROY is to be had */
-	char why_trace[200];     /* why takeovers leave a trace, and what to do; "": they leave none */
+	char why_trace[200];     /* why takeovers leave a trace, or may, and what to do; "": they leave none */
 };
-
-/* What it means if they do, for the log and `check`. */
-#define REMOVAL_INSTEAD                                                                                                \
-	"the web server's sockets are reset instead, which firewalls may stop; then new connections are steered"
 
 #define REMOVAL_CLOSED                                                                                                 \
 	(struct removal)                                                                                               \
@@ -39,6 +35,10 @@ struct removal {
 /* Opens it, and tries SOCK_DESTROY with connections of its own (removal_proof.h). 0, or -errno and why. */
 int removal_open(struct removal *removal, struct sentence *why);
 void removal_close(struct removal *removal);
+/* If why_trace is set: what is not certain of takeovers, why, and what happens instead, for the log and `check`. */
+void removal_describe_trace(const struct removal *removal, struct sentence *said);
+/* Do takeovers leave traces, or may they, since SOCK_DESTROY could not be tried? Its beginning. */
+const char *removal_traces(const struct removal *removal);
 
 /*
  * The next try, the first one with `tries` 0. 0 if takeover_connect() may succeed now; -EOPNOTSUPP if nothing here can
