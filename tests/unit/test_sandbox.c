@@ -15,6 +15,7 @@
 #include <linux/bpf.h>
 #include <linux/landlock.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -161,6 +162,56 @@ static int try_transparent(void)
 	return error;
 }
 
+static int try_option(int level, int name)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), on = 1, error = 0;
+
+	if (fd < 0 || setsockopt(fd, level, name, &on, sizeof(on)))
+		error = errno;
+	close(fd);
+	return error;
+}
+
+static int try_option_in_use(void)
+{
+	return try_option(IPPROTO_TCP, TCP_NODELAY);
+}
+
+static int try_firewall(void)
+{
+	return try_option(IPPROTO_IP, 64 /* IPT_SO_SET_REPLACE */);
+}
+
+static int try_multicast_routing(void)
+{
+	return try_option(IPPROTO_IP, 200 /* MRT_INIT */);
+}
+
+static int try_upper_protocol(void)
+{
+	return try_option(IPPROTO_TCP, 31 /* TCP_ULP */);
+}
+
+static int try_filter(void)
+{
+	return try_option(SOL_SOCKET, SO_ATTACH_FILTER);
+}
+
+static int try_device(void)
+{
+	return try_option(SOL_SOCKET, SO_BINDTODEVICE);
+}
+
+static int try_repair(void)
+{
+	return try_option(IPPROTO_TCP, TCP_REPAIR);
+}
+
+static int try_mptcp(void)
+{
+	return try_socket(AF_INET, SOCK_STREAM, 262 /* IPPROTO_MPTCP */);
+}
+
 static int try_bpf(int command)
 {
 	union bpf_attr attributes;
@@ -291,7 +342,15 @@ static const struct attempt {
 	{"a thread without rights", try_thread, 0, NOTHING},
 	{"a signal for the command", try_kill_child, 0, NOTHING},
 	{"bind a port below 1024", try_bind_low, EACCES, NOTHING},
-	{"IP_TRANSPARENT", try_transparent, EPERM, NOTHING},
+	{"an option in use", try_option_in_use, 0, NOTHING},
+	{"IP_TRANSPARENT", try_transparent, ENOSYS, SECCOMP},
+	{"the firewall's rules", try_firewall, ENOSYS, SECCOMP},
+	{"multicast routing", try_multicast_routing, ENOSYS, SECCOMP},
+	{"an upper protocol", try_upper_protocol, ENOSYS, SECCOMP},
+	{"a filter of a socket", try_filter, ENOSYS, SECCOMP},
+	{"a device of a socket", try_device, ENOSYS, SECCOMP},
+	{"TCP_REPAIR", try_repair, ENOSYS, SECCOMP},
+	{"an MPTCP socket", try_mptcp, ENOSYS, SECCOMP},
 	{"update a map", try_bpf_update, EBADF, NOTHING},
 	{"read elsewhere", try_read_elsewhere, EACCES, LANDLOCK},
 	{"write elsewhere", try_write, EACCES, LANDLOCK},
@@ -423,7 +482,7 @@ static void test_what_is_left(void **state)
 
 static int keep_net_admin(int result)
 {
-	struct sandbox sandbox = {.capabilities = CAPABILITY(CAP_NET_ADMIN)};
+	struct sandbox sandbox = {.capabilities = CAPABILITY(CAP_NET_ADMIN), .transparent = true};
 	struct sandbox_report report;
 	struct sentence why;
 	int errors[2];

@@ -159,6 +159,7 @@ int attach_start(struct attach *attach)
 				  .config = program->options.config,
 				  .writable = {run_directory(), metrics},
 				  .attaches = program->engine.steer.watch.is_ready,
+				  .transparent = attach->routed,
 				  .child = attach->child.pid};
 	struct sentence why;
 	int error;

@@ -20,12 +20,12 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
-#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "system/sandbox_sockets.h"
 
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
@@ -37,10 +37,9 @@ static const char *const plain[] = {
 	"epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "ppoll_time64",
 	"eventfd2", "signalfd4", "futex", "futex_time64", "restart_syscall", "sched_yield", "nanosleep",
 	"clock_nanosleep", "clock_nanosleep_time64", "clock_gettime", "clock_gettime64", "gettimeofday", "time",
-	/* connections; allow_sockets() has the kinds of sockets */
-	"accept", "accept4", "bind", "connect", "listen", "getpeername", "getsockname", "getsockopt", "setsockopt",
-	"recv", "recvfrom", "recvmsg", "recvmmsg", "recvmmsg_time64", "send", "sendto", "sendmsg", "sendmmsg",
-	"shutdown",
+	/* connections; socket() and the options are in sandbox_sockets.c */
+	"accept", "accept4", "bind", "connect", "listen", "getpeername", "getsockname", "recv", "recvfrom", "recvmsg",
+	"recvmmsg", "recvmmsg_time64", "send", "sendto", "sendmsg", "sendmmsg", "shutdown",
 	/* files: /proc, the configuration, the resolver's; Landlock limits which */
 	"open", "openat", "close", "read", "readv", "pread64", "write", "writev", "lseek", "_llseek", "stat", "stat64",
 	"fstat", "fstat64", "lstat", "lstat64", "newfstatat", "fstatat64", "statx", "access", "faccessat", "faccessat2",
@@ -96,30 +95,6 @@ static int seccomp_allow_masked(scmp_filter_ctx filter, const char *name, unsign
 static int seccomp_allow_value(scmp_filter_ctx filter, const char *name, unsigned int argument, uint32_t value)
 {
 	return seccomp_allow_masked(filter, name, argument, UINT32_MAX, value);
-}
-
-/* TCP, unix sockets, UDP for the resolver; netlink for listeners, routes and addresses. */
-static int allow_sockets(scmp_filter_ctx filter)
-{
-	static const uint32_t families[] = {AF_INET, AF_INET6, AF_UNIX}, types[] = {SOCK_STREAM, SOCK_DGRAM},
-			      netlinks[] = {NETLINK_ROUTE, NETLINK_SOCK_DIAG};
-	int error = 0;
-
-	for (size_t family = 0; family < sizeof(families) / sizeof(families[0]); family++) {
-		for (size_t type = 0; !error && type < sizeof(types) / sizeof(types[0]); type++) {
-			struct scmp_arg_cmp compare[] = {SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, families[family]),
-							 SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, types[type])};
-
-			error = seccomp_allow(filter, "socket", 2, compare);
-		}
-	}
-	for (size_t i = 0; !error && i < sizeof(netlinks) / sizeof(netlinks[0]); i++) {
-		struct scmp_arg_cmp compare[] = {SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, AF_NETLINK),
-						 SCMP_A2(SCMP_CMP_MASKED_EQ, UINT32_MAX, netlinks[i])};
-
-		error = seccomp_allow(filter, "socket", 2, compare);
-	}
-	return error;
 }
 
 /* Memory is writable or executable, never both, and written memory never becomes executable. */
@@ -179,7 +154,7 @@ static int load_filter(const struct sandbox *sandbox, scmp_filter_ctx filter)
 	for (size_t i = 0; !error && i < sizeof(plain) / sizeof(plain[0]); i++)
 		error = seccomp_allow(filter, plain[i], 0, NULL);
 	if (!error)
-		error = allow_sockets(filter);
+		error = sandbox_allow_sockets(sandbox, filter);
 	if (!error)
 		error = allow_memory(filter);
 	if (!error)
