@@ -9,7 +9,7 @@
  *     a reload that takes effect  a few system calls per new listener and worker; if the port of --acme or --https
  *                                 has changed, a walk over the open files of all processes: half a second per million
  *     a trace                     256 records, then other work comes first
- *     a stalled reader            of the log: 1 s, and not again for 10 s; the service manager: 1 s per datagram
+ *     a stalled service manager   1 s per datagram. The log is never waited for (base/log_output.c)
  *
  * Owns the signalfd. Main thread.
  */

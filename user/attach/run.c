@@ -86,6 +86,7 @@ static void tear_down(struct attach *attach, bool started)
 	steer_stop(&program->engine.steer);
 	engine_tell(&program->engine, WORKER_STOP);
 	engine_join(&program->engine);
+	log_wait_for_reader(true); /* nobody is served any more */
 	watchdog_close(&attach->watchdog);
 	if (started)
 		log_totals(program);

@@ -350,8 +350,10 @@ static int set_up_engine(struct attach *attach)
 static int start_steering(struct attach *attach)
 {
 	struct sentence why;
-	int error = steer_start(&attach->program.engine.steer, &why);
+	int error;
 
+	log_wait_for_reader(false); /* connections come from here on */
+	error = steer_start(&attach->program.engine.steer, &why);
 	if (error)
 		log_error("%s", why.text);
 	else if (!attach->program.options.command)

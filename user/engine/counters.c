@@ -112,6 +112,8 @@ const struct counter counter_table[] = {
 	{FIELD(steered), .group = COUNTER_EVENTS, .name = "steered", .total = "steered",
 	 .metric = "alpnbpf_steered_connections_total",
 	 .help = "Connections to the web server's port steered to alpnbpf."},
+	EVENT(log_lines_lost, "Lines of the log that could not be written, because its reader was too slow or gone."),
+	EVENT(log_lines_suppressed, "Lines of the log left out by a limit on lines that clients can cause."),
 	{FIELD(reloads), .group = COUNTER_RELOADS, .name = "done", .total = "reloads",
 	 .metric = "alpnbpf_reloads_total", .help = "Reloads that took effect."},
 	{FIELD(reloads_failed), .group = COUNTER_RELOADS, .name = "failed", .total = "reloads_failed",

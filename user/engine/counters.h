@@ -35,6 +35,7 @@ struct counters {
 	/* Counted for the whole program; 0 in a worker's. The main thread adds them when it reads. */
 	uint64_t steered, held, released, untakable[STEER_UNTAKABLES], late[STEER_LATES]; /* counted by BPF programs */
 	uint64_t reloads, reloads_failed;
+	uint64_t log_lines_lost, log_lines_suppressed;
 };
 static_assert(sizeof(struct counters) % sizeof(uint64_t) == 0, "an array of uint64_t");
 

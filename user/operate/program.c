@@ -3,6 +3,7 @@
 #include "operate/program.h"
 
 #include "base/descriptor.h"
+#include "base/log.h"
 
 void program_init(struct program *program, int argc, char **argv)
 {
@@ -27,6 +28,8 @@ void program_add_counters(const struct program *program, struct counters *counte
 		for (int why = 0; why < STEER_LATES; why++)
 			counters->late[why] = __atomic_load_n(&state->late[why], __ATOMIC_RELAXED);
 	}
+	counters->log_lines_lost = log_lines_lost();
+	counters->log_lines_suppressed = log_lines_suppressed();
 	counters->reloads = program->reload.done_count;
 	counters->reloads_failed = program->reload.failed_count;
 }

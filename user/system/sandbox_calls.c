@@ -41,10 +41,10 @@ static const char *const plain[] = {
 	"accept", "accept4", "bind", "connect", "listen", "getpeername", "getsockname", "recv", "recvfrom", "recvmsg",
 	"recvmmsg", "recvmmsg_time64", "send", "sendto", "sendmsg", "sendmmsg", "shutdown",
 	/* files: /proc, the configuration, the resolver's; Landlock limits which */
-	"open", "openat", "close", "read", "readv", "pread64", "write", "writev", "lseek", "_llseek", "stat", "stat64",
-	"fstat", "fstat64", "lstat", "lstat64", "newfstatat", "fstatat64", "statx", "access", "faccessat", "faccessat2",
-	"readlink", "readlinkat", "getdents64", "getcwd", "dup", "dup2", "dup3", "pipe2", "fcntl", "fcntl64", "unlink",
-	"unlinkat", "rename", "renameat", "renameat2", "fchmod", "umask",
+	"open", "openat", "close", "read", "readv", "pread64", "write", "writev", "pwritev2", "lseek", "_llseek",
+	"stat", "stat64", "fstat", "fstat64", "lstat", "lstat64", "newfstatat", "fstatat64", "statx", "access",
+	"faccessat", "faccessat2", "readlink", "readlinkat", "getdents64", "getcwd", "dup", "dup2", "dup3", "pipe2",
+	"fcntl", "fcntl64", "unlink", "unlinkat", "rename", "renameat", "renameat2", "fchmod", "umask",
 	/* memory, and the libraries that a name look-up loads; see allow_memory() */
 	"munmap", "mremap", "brk", "madvise",
 	/* threads, signals, the end of the command */
