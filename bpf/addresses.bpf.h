@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The listening addresses, and those of the web server. User space fills both maps before sk_lookup is attached, and
+ * The listening addresses, and those of the backends. User space fills both maps before sk_lookup is attached, and
  * changes them at a reload.
  */
 #ifndef ALPNBPF_ADDRESSES_BPF_H
@@ -19,22 +19,13 @@ struct {
 	__type(value, __u32);
 } alpnbpf_address SEC(".maps");
 
-/* Addresses, with port 0, at which a listener is reached by --https. */
+/* Addresses, exact or wildcard, at which a listener is reached by --https, with the bypass. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16);
+	__uint(max_entries, 64);
 	__type(key, struct steer_endpoint);
-	__type(value, __u8);
-} alpnbpf_webhost SEC(".maps");
-
-/* Would --https reach a listener bound to this address? */
-static __always_inline bool is_https_address(const struct steer_endpoint *at)
-{
-	struct steer_endpoint key = *at;
-
-	key.port = 0;
-	return is_wildcard(&key) || bpf_map_lookup_elem(&alpnbpf_webhost, &key);
-}
+	__type(value, struct steer_named);
+} alpnbpf_named SEC(".maps");
 
 /* The rule for a connection to `to`: enum steer_rule, or 0. */
 static __noinline __u32 rule_of(const struct steer_endpoint *to)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A process begins to listen: sock_ops tracks its listener and notifies user space. */
+/* A process begins to listen: if it is its turn, sock_ops tracks its listener and notifies user space. */
 #ifndef ALPNBPF_ARRIVALS_BPF_H
 #define ALPNBPF_ARRIVALS_BPF_H
 
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
 #include "addresses.bpf.h"
@@ -60,15 +61,75 @@ static __always_inline void https_listener_came(struct bpf_sock_ops *ops, const 
 		tell_arrival(at, STEER_HTTPS, false);
 }
 
+/*
+ * Of which kinds would the listener be, if its owner is right? At the ACME port, the address does not matter: a
+ * listener of the right owner that no validation reaches only arms.
+ */
+static __always_inline __u32 kinds_of(const struct sock *sk, const struct steer_endpoint *at)
+{
+	__u32 kinds = at->port == *(volatile __u16 *)&state.acme_port ? 1U << STEER_ACME : 0;
+	const struct steer_named *named = bpf_map_lookup_elem(&alpnbpf_named, at);
+
+	if (!named)
+		return kinds;
+	kinds |= named->kinds;
+	return kinds | (BPF_CORE_READ_BITFIELD(&sk->__sk_common, skc_ipv6only) ? 0 : named->if_dual);
+}
+
+static __always_inline bool is_right_owner(enum steer_kind kind, __u32 uid)
+{
+	struct steer_owners *owners = &state.owners[kind];
+	const volatile struct steer_owners *now = owners;
+	__u32 first;
+
+	if (now->anyone)
+		return true;
+	for (__u32 i = 0; i < STEER_OWNERS; i++)
+		if (i < now->count && now->uids[i] == uid)
+			return true;
+	if (!now->learns)
+		return false;
+	first = __sync_val_compare_and_swap(&owners->first, STEER_NO_OWNER, uid);
+	return first == STEER_NO_OWNER || first == uid;
+}
+
+/* Of each kind, the ring gets one a second, however many come. */
+static __always_inline void stranger_came(const struct steer_endpoint *at, enum steer_kind kind, __u32 uid)
+{
+	struct steer_arrival arrival = {.at = *at, .kind = kind, .uid = uid, .is_stranger = true};
+	__u32 now = (__u32)(bpf_ktime_get_ns() >> 30), told = *(volatile __u32 *)&state.stranger_told[kind];
+
+	__sync_fetch_and_add(&state.strangers, 1);
+	if (told != now && __sync_val_compare_and_swap(&state.stranger_told[kind], told, now) == told)
+		bpf_ringbuf_output(&alpnbpf_arrival, &arrival, sizeof(arrival), 0);
+}
+
 static __always_inline void listener_came(struct bpf_sock_ops *ops)
 {
+	struct bpf_sock *socket = ops->sk;
+	struct tcp_sock *tcp = socket ? bpf_skc_to_tcp_sock(socket) : NULL;
 	struct steer_endpoint at;
+	__u32 kinds, uid;
 
+	if (!tcp)
+		return;
 	local_end(ops, &at);
-	if (at.port == *(volatile __u16 *)&state.acme_port)
-		acme_listener_came(ops, &at);
-	else if (with_bypass && at.port == *(volatile __u16 *)&state.https_port && is_https_address(&at))
-		https_listener_came(ops, &at);
+	kinds = kinds_of(&tcp->inet_conn.icsk_inet.sk, &at);
+	if (!kinds)
+		return;
+	uid = tcp->inet_conn.icsk_inet.sk.sk_uid.val;
+	if (kinds & 1U << STEER_ACME) {
+		if (is_right_owner(STEER_ACME, uid))
+			acme_listener_came(ops, &at);
+		else
+			stranger_came(&at, STEER_ACME, uid);
+	}
+	if (with_bypass && kinds & 1U << STEER_HTTPS) {
+		if (is_right_owner(STEER_HTTPS, uid))
+			https_listener_came(ops, &at);
+		else
+			stranger_came(&at, STEER_HTTPS, uid);
+	}
 }
 
 #endif

@@ -58,10 +58,15 @@ static __always_inline void to_private(struct bpf_sk_lookup *ctx)
 }
 
 /*
- * To the first listener of the web server that accepts this family. Without one, our own listener gets the connection.
+ * To the first listener of the web server that accepts this family, if --https has an address of it. Without one, our
+ * own listener gets the connection.
  */
 static __always_inline void to_web_server(struct bpf_sk_lookup *ctx)
 {
+	__u32 family = ctx->family == AF_INET ? STEER_V4 : STEER_V6;
+
+	if (!(*(volatile __u32 *)&state.https_families & 1U << family))
+		return;
 	for (__u32 i = 0; i < STEER_LISTENERS; i++) {
 		__u32 key = i;
 		struct bpf_sock *sk = bpf_map_lookup_elem(&alpnbpf_https, &key);

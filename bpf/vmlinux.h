@@ -34,6 +34,7 @@ struct sock_common {
 	__u16 skc_num; /* the local port, host order */
 	__u16 skc_family;
 	volatile unsigned char skc_state;
+	unsigned char skc_ipv6only : 1;
 	int skc_bound_dev_if;
 	struct {
 		__s64 counter;
@@ -55,6 +56,9 @@ struct sock {
 	__u32 sk_ack_backlog;     /* of a listener: connections not accepted yet */
 	__u32 sk_max_ack_backlog; /* of a listener: how many may wait */
 	__u16 sk_protocol;
+	struct {
+		__u32 val;
+	} sk_uid; /* the owner, in the initial user namespace */
 };
 
 struct socket {

@@ -50,9 +50,27 @@ enum steer_family { STEER_V4 = 0, STEER_V6 = 1, STEER_FAMILIES = 2 };
 #define STEER_PRIVATE(worker, family) (STEER_FAMILIES * (worker) + (family))
 
 /* The kinds of tracked listeners; each has a sockmap (bpf/listener_maps.bpf.h). */
-enum steer_kind {
-	STEER_ACME,
-	STEER_HTTPS,
+enum steer_kind { STEER_ACME, STEER_HTTPS, STEER_KINDS };
+
+/* Value of `alpnbpf_named`: of which kinds a listener at this address is, if its owner is right. Bits: 1 << kind. */
+struct steer_named {
+	__u32 kinds;
+	__u32 if_dual; /* further kinds, if it takes IPv4 connections although its address is of IPv6 */
+};
+
+/*
+ * Whose listeners are the ACME client's, or the web server's. Users are those of the initial user namespace. Written by
+ * the main thread, but for `first`.
+ */
+#define STEER_OWNERS   4
+#define STEER_NO_OWNER 0xffffffffU /* no user has this number */
+
+struct steer_owners {
+	__u32 anyone;
+	__u32 count;
+	__u32 uids[STEER_OWNERS];
+	__u32 learns; /* the owner of the first listener is right, too */
+	__u32 first;  /* that owner; set once from STEER_NO_OWNER, by compare-and-swap: sock_ops and the main thread */
 };
 
 /* A listener that existed before sock_ops was attached. */
@@ -154,7 +172,13 @@ struct steer_state {
 		};
 		__u64 takeovers;
 	};
+	/* sock_ops */
+	__u64 strangers;                  /* listeners that were refused for their owner */
+	__u32 stranger_told[STEER_KINDS]; /* when the ring last got one; 2^30 ns */
 	/* user space, the main thread */
+	struct steer_owners owners[STEER_KINDS];
+	__u32 https_families; /* in which --https has an address. Bits: 1 << enum steer_family */
+	__u32 pad4;
 	__u64 found; /* times it filled slots with existing listeners */
 	__u64 untracked_gone;
 	__u32 watching;              /* hellos are read in passing; cleared when that ends */
@@ -243,11 +267,16 @@ struct steer_idle {
 #define STEER_HELD_MS   100
 #define STEER_HELD_MOST 4096 /* connections held at once */
 
-/* A record of the ring `alpnbpf_arrival`: the ACME client began to listen, or the web server did, untracked. */
+/*
+ * A record of the ring `alpnbpf_arrival`: the ACME client began to listen, or the web server did, untracked, or another
+ * user did in the place of one of the two.
+ */
 struct steer_arrival {
 	struct steer_endpoint at;
 	__u32 tracked;
 	__u32 kind; /* enum steer_kind */
+	__u32 uid;
+	__u32 is_stranger;
 };
 
 #endif

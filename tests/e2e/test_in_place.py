@@ -287,9 +287,24 @@ def test_another_user_takes_our_name(ground):
                              stdin=subprocess.PIPE)
     other.wait_line("held")
     code, out = check("--https", "443")
-    assert code == 0 and re.search(r"warn in place: python3\S* \(pid \d+\), running as another user, holds alpnbpf's instance lock", out), out
+    assert code == 0 and re.search(r"warn in place: python3\S* \(pid \d+\), not known to be root's or alpnbpf's, holds alpnbpf's instance lock", out), out
     router = ground.attach()
-    router.wait_line(r"warn python3\S* \(pid \d+\), running as another user, holds alpnbpf's instance lock")
+    router.wait_line(r"warn python3\S* \(pid \d+\), not known to be root's or alpnbpf's, holds alpnbpf's instance lock")
+    with responder():
+        assert ground.ask()[0] == ground.veth.client4
+    other.stop()
+
+
+@pytest.mark.parametrize("way", ["bound", "full"])
+def test_another_user_takes_our_name_and_is_silent(ground, way):
+    """Nor must a name that nobody listens on, or whose queue is full."""
+    script = HOLD_NAME.replace("lock.listen()", "" if way == "bound" else "lock.listen(0)\nfor _ in range(1):\n    "
+                               'full = socket.socket(socket.AF_UNIX); full.connect("\\0alpnbpf/in-place/443")')
+    other = ground.lab.child("setpriv", "--reuid=65534", "--clear-groups", "/usr/bin/python3", "-c", script,
+                             stdin=subprocess.PIPE)
+    other.wait_line("held")
+    router = ground.attach()
+    router.wait_line(r"warn another process, not known to be root's or alpnbpf's, holds alpnbpf's instance lock")
     with responder():
         assert ground.ask()[0] == ground.veth.client4
     other.stop()

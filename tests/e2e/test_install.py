@@ -31,6 +31,7 @@ def test_install_and_uninstall(tmp_path, prefix):
         "share/zsh/site-functions/_alpnbpf", "share/fish/vendor_completions.d/alpnbpf.fish", *UNITS)}
     binary = tmp_path / prefix / "sbin/alpnbpf"
     assert os.stat(binary).st_mode & 0o7777 == 0o755
+    assert os.listxattr(binary) == []  # whoever may execute it must not get capabilities by that
     assert subprocess.run([binary, "version"], capture_output=True, text=True, check=True).stdout.startswith("alpnbpf ")
     page = (tmp_path / prefix / "share/man/man8/alpnbpf.8").read_text()
     assert '.TH "alpnbpf" "8"' in page and "In place" in page

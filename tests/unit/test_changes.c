@@ -94,6 +94,8 @@ static const struct {
 	{"metrics", "--metrics=9100", "--metrics=9101", true},
 	{"name", "--name=web", "--name=website", true},
 	{"user", "", "--user=www", true},
+	{"acme-user", "", "--acme-user=0", false},
+	{"https-user", "--https-user=0", "--https-user=any", false},
 	{"control-group", "", "--control-group=www", true},
 };
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "steering/endpoint.h"
+#include "steering/owners.h"
 #include "system/activation.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/kernels.h"
@@ -161,8 +162,8 @@ static int hold_lock(struct attach *attach, const char *name, const char *does)
 		return 0;
 	}
 	if (lock == -EPERM) {
-		log_warn("%s, running as another user, holds alpnbpf's instance lock; a second alpnbpf that %s cannot "
-			 "be ruled out",
+		log_warn("%s, not known to be root's or alpnbpf's, holds alpnbpf's instance lock; a second alpnbpf "
+			 "that %s cannot be ruled out",
 			 holder.text, does);
 		return 0;
 	}
@@ -367,6 +368,8 @@ static int decide_user(struct attach *attach)
 	struct sentence why;
 	int error = user_decide(user, attach->program.options.user, &why);
 
+	if (!error && user->changes)
+		owners_run_as(user->uid);
 	if (error)
 		log_error("%s", why.text);
 	else if (*user->warning.text)

@@ -249,7 +249,8 @@ static void check_web_server(struct findings *findings)
 			    other.text, port);
 	else if (held == -EPERM)
 		add_finding(findings, VERDICT_WARN,
-			    "in place: %s, running as another user, holds alpnbpf's instance lock", other.text);
+			    "in place: %s, not known to be root's or alpnbpf's, holds alpnbpf's instance lock",
+			    other.text);
 	if (count <= 0)
 		add_finding(
 			findings, VERDICT_WARN,

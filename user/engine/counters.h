@@ -33,7 +33,8 @@ struct counters {
 	uint64_t causes[CAUSES];
 
 	/* Counted for the whole program; 0 in a worker's. The main thread adds them when it reads. */
-	uint64_t steered, held, released, untakable[STEER_UNTAKABLES], late[STEER_LATES]; /* counted by BPF programs */
+	uint64_t steered, held, released, strangers, untakable[STEER_UNTAKABLES],
+		late[STEER_LATES]; /* counted by BPF programs */
 	uint64_t reloads, reloads_failed;
 	uint64_t log_lines_lost, log_lines_suppressed;
 };

@@ -23,6 +23,7 @@ void program_add_counters(const struct program *program, struct counters *counte
 		counters->steered = __atomic_load_n(&state->steered, __ATOMIC_RELAXED);
 		counters->held = __atomic_load_n(&state->held, __ATOMIC_RELAXED);
 		counters->released = __atomic_load_n(&state->released, __ATOMIC_RELAXED);
+		counters->strangers = __atomic_load_n(&state->strangers, __ATOMIC_RELAXED);
 		for (int why = 0; why < STEER_UNTAKABLES; why++)
 			counters->untakable[why] = __atomic_load_n(&state->untakable[why], __ATOMIC_RELAXED);
 		for (int why = 0; why < STEER_LATES; why++)

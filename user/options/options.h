@@ -26,6 +26,13 @@ enum inspect_choice { INSPECT_AUTO, INSPECT_WATCH, INSPECT_STEER };
 enum client_address { CLIENT_ADDRESS_AUTO, CLIENT_ADDRESS_NONE, CLIENT_ADDRESS_PEERNAME, CLIENT_ADDRESS_TRANSPARENT };
 enum acme_fallback { ACME_FALLBACK_HTTPS, ACME_FALLBACK_CLOSE };
 
+/* Whose listeners count. A user is resolved when the option is parsed. */
+enum owner_kind { OWNER_DEFAULT, OWNER_USER, OWNER_ANY };
+struct owner {
+	enum owner_kind kind;
+	unsigned int uid; /* of OWNER_USER */
+};
+
 struct activation;
 
 struct options {
@@ -33,6 +40,7 @@ struct options {
 	enum proxy_version proxy[ROUTES];         /* version of the PROXY header for each route */
 	unsigned int proxy_lines[ROUTES];         /* the line that asked for it, as in struct routes */
 	struct routes routes;                     /* --route; backends[ROUTE_RULE] belongs to the first */
+	struct owner acme_user, https_user;       /* who may listen at --acme, at --https */
 	const char *config;                       /* the configuration file; not owned */
 	bool proxy_tlv_alpn, proxy_tlv_authority; /* v2 TLVs PP2_TYPE_ALPN, PP2_TYPE_AUTHORITY */
 	struct address listeners[LISTENERS_MAX];

@@ -53,6 +53,8 @@ bool option_parse_off(struct parser *parser, const char *text);
 /* Into an array of characters, padded with zeros. */
 bool option_parse_name(struct parser *parser, const char *text);
 bool option_parse_account(struct parser *parser, const char *text);
+/* A name or a number, or "any": into a struct owner. */
+bool option_parse_owner(struct parser *parser, const char *text);
 
 /* endpoints.c */
 bool option_parse_backend(struct parser *parser, const char *text);

@@ -50,6 +50,20 @@ const struct option_spec option_specs[] = {
 		.required = true,
 	},
 	{
+		.name = "acme-user",
+		.argument = "USER|any",
+		.help = "who may listen at --acme, besides root and alpnbpf's own user",
+		FIELD(acme_user),
+		.parse = option_parse_owner,
+	},
+	{
+		.name = "https-user",
+		.argument = "USER|any",
+		.help = "who may listen at --https, besides root (who does first)",
+		FIELD(https_user),
+		.parse = option_parse_owner,
+	},
+	{
 		.name = "listen",
 		.argument = "ADDR:PORT",
 		.help = "an address to listen on; repeatable (0.0.0.0:443 and [::]:443)",

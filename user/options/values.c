@@ -5,7 +5,10 @@
  */
 #include "options/parser.h"
 
+#include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DURATION_MOST_MS (576ULL * 3600 * 1000) /* 24 days: in ms it fits into an int, as poll() needs */
@@ -146,4 +149,34 @@ bool option_parse_account(struct parser *parser, const char *text)
 		return sentence_refuse(parser->why, "--%s %s: too long for a name", parser->spec->name, text);
 	store_text(parser, text);
 	return true;
+}
+
+/* False if there is no such user. */
+static bool find_user(const char *name, unsigned int *uid)
+{
+	char text[4096], *end;
+	struct passwd user, *found = NULL;
+	unsigned long number;
+
+	if (getpwnam_r(name, &user, text, sizeof(text), &found) == 0 && found) {
+		*uid = user.pw_uid;
+		return true;
+	}
+	number = strtoul(name, &end, 10);
+	*uid = (unsigned int)number;
+	return *name >= '0' && *name <= '9' && !*end && number < UINT_MAX; /* the last one is nobody's */
+}
+
+bool option_parse_owner(struct parser *parser, const char *text)
+{
+	struct owner *owner = (struct owner *)((char *)parser->options + parser->spec->offset);
+
+	*owner = (struct owner){.kind = OWNER_ANY};
+	if (strcmp(text, "any") == 0)
+		return true;
+	owner->kind = OWNER_USER;
+	if (find_user(text, &owner->uid))
+		return true;
+	return sentence_refuse(parser->why, "--%s %s: no such user; use a user's name or number, or any",
+			       parser->spec->name, text);
 }

@@ -18,6 +18,7 @@
 #include "system/listening.h"
 #include "system/ports.h"
 #include "system/process.h"
+#include "system/user_number.h"
 
 void arming_open(struct arming *arming, const struct steer_plan *plan, const struct steer_maps *maps,
 		 struct listener_tracker *tracker, struct hello_watch *watch)
@@ -70,7 +71,7 @@ static void name_user(struct arming *arming, const struct address *at, const cha
 
 	snprintf(arming->armed_by, sizeof(arming->armed_by), "%.120s", name);
 	for (int i = 0; i < count && i < STEER_LISTENERS; i++)
-		if (address_equal(&listeners[i].address, at) && listeners[i].uid_known)
+		if (address_equal(&listeners[i].address, at))
 			snprintf(arming->armed_by, sizeof(arming->armed_by), "%.120s, of uid %u", name,
 				 listeners[i].uid);
 }
@@ -122,7 +123,10 @@ static int arrival_seen(void *context, void *data, size_t size)
 	if (size < sizeof(*arrival))
 		return 0;
 	at = steer_endpoint_address(&arrival->at, 0);
-	if (arrival->kind == STEER_ACME)
+	if (arrival->is_stranger)
+		strangers_note(&arming->tracker->strangers, (enum steer_kind)arrival->kind, &at,
+			       user_from_kernel(arrival->uid));
+	else if (arrival->kind == STEER_ACME)
 		log_arrival(arming, &at, arrival->tracked);
 	else
 		bypass_note_untracked(arming->tracker, &at);
@@ -173,10 +177,10 @@ void arming_close(struct arming *arming)
 static void look_for_untracked(struct arming *arming)
 {
 	uint64_t untracked = untracked_listeners(arming);
-	struct listening listener;
+	struct listeners now;
 
 	if (untracked != arming->maps->state->untracked_gone &&
-	    listening_on(arming->plan->acme_port, &listener, 1) == 0)
+	    listeners_look(arming->tracker, STEER_ACME, &now) == 0 && now.count == 0)
 		set_untracked_gone(arming, untracked);
 }
 

@@ -13,6 +13,8 @@
 #include "system/bpf.h"
 #include "system/listening.h"
 
+#define LISTENERS_LOOKED_AT 128 /* of one port; those of others among them */
+
 void listeners_open(struct listener_tracker *tracker, const struct steer_plan *plan, const struct steer_maps *maps,
 		    uint64_t netns_cookie)
 {
@@ -43,29 +45,43 @@ static unsigned int port_of(const struct listener_tracker *tracker, enum steer_k
 	return kind == STEER_ACME ? tracker->plan->acme_port : tracker->plan->https_port;
 }
 
-/* Would a connection to --https reach this listener? */
-static bool may_be_https(const struct listener_tracker *tracker, const struct address *listener)
+/* Would a connection to the backend of this kind reach the listener? */
+static bool is_reached(const struct listener_tracker *tracker, enum steer_kind kind, const struct listening *listening)
 {
-	struct steer_endpoint at = steer_endpoint_from(listener);
-	uint8_t present;
+	struct address plain = address_unmapped(&listening->address);
+	struct steer_endpoint at = steer_endpoint_from(&plain);
+	bool is_dual = listening->dual_stack || !listening->cookie; /* unknown: its owner decides */
+	struct steer_named named;
 
-	at.port = 0;
-	return address_is_wildcard(listener) || bpf_map_lookup_elem(tracker->maps->web_hosts, &at, &present) == 0;
+	if (kind == STEER_ACME) /* its owner decides: see kinds_of() in bpf/arrivals.bpf.h */
+		return true;
+	if (bpf_map_lookup_elem(tracker->maps->named, &at, &named))
+		return false;
+	return (named.kinds | (is_dual ? named.if_dual : 0)) & 1U << kind;
 }
 
-/* Lists the listeners of a kind, at most STEER_LISTENERS. Returns how many there are, which may be more, or -errno. */
+/*
+ * Lists the listeners of a kind, at most STEER_LISTENERS. Returns how many there are, which may be more, or -errno.
+ * Logs those of other owners once, if `log`.
+ */
 static int list_kind(const struct listener_tracker *tracker, enum steer_kind kind,
-		     struct listening listening[STEER_LISTENERS])
+		     struct listening listening[STEER_LISTENERS], struct strangers *log)
 {
-	int count = listening_on(port_of(tracker, kind), listening, STEER_LISTENERS), listed, chosen = 0;
+	struct listening all[LISTENERS_LOOKED_AT];
+	int count = listening_on(port_of(tracker, kind), all, LISTENERS_LOOKED_AT), chosen = 0;
 
-	if (count < 0 || kind == STEER_ACME)
-		return count;
-	listed = count < STEER_LISTENERS ? count : STEER_LISTENERS;
-	for (int i = 0; i < listed; i++)
-		if (may_be_https(tracker, &listening[i].address))
-			listening[chosen++] = listening[i];
-	return chosen + count - listed;
+	for (int i = 0; i < count && i < LISTENERS_LOOKED_AT; i++) {
+		if (!is_reached(tracker, kind, &all[i]))
+			continue;
+		if (owners_accept(tracker->maps->state, kind, all[i].uid)) {
+			if (chosen < STEER_LISTENERS)
+				listening[chosen] = all[i];
+			chosen++;
+		} else if (log) {
+			strangers_note(log, kind, &all[i].address, all[i].uid);
+		}
+	}
+	return count < 0 ? count : chosen;
 }
 
 /* Lists the cookies of tracked listeners; returns their number. */
@@ -120,7 +136,7 @@ static void sum_up(const struct listening *listening, int count, unsigned int un
 int listeners_look(const struct listener_tracker *tracker, enum steer_kind kind, struct listeners *listeners)
 {
 	struct listening listening[STEER_LISTENERS] = {0};
-	int count = list_kind(tracker, kind, listening);
+	int count = list_kind(tracker, kind, listening, NULL);
 	unsigned int listed = count < STEER_LISTENERS ? (unsigned int)count : STEER_LISTENERS;
 
 	if (count < 0)
@@ -129,10 +145,10 @@ int listeners_look(const struct listener_tracker *tracker, enum steer_kind kind,
 	return 0;
 }
 
-int listeners_find(struct listener_tracker *tracker, enum steer_kind kind, struct listeners *listeners)
+static int find_once(struct listener_tracker *tracker, enum steer_kind kind, struct listeners *listeners)
 {
 	struct listening listening[STEER_LISTENERS] = {0};
-	int count = list_kind(tracker, kind, listening), map = map_of(tracker, kind);
+	int count = list_kind(tracker, kind, listening, &tracker->strangers), map = map_of(tracker, kind);
 	unsigned int listed = count < STEER_LISTENERS ? (unsigned int)count : STEER_LISTENERS, untracked;
 
 	if (count < 0)
@@ -143,6 +159,17 @@ int listeners_find(struct listener_tracker *tracker, enum steer_kind kind, struc
 		listener_finder_keep(&tracker->finder, kind, listening, listening[0].cookie ? untracked : listed);
 	sum_up(listening, count, find_untracked(map, listening, listed), listeners);
 	return 0;
+}
+
+int listeners_find(struct listener_tracker *tracker, enum steer_kind kind, struct listeners *listeners)
+{
+	int error = find_once(tracker, kind, listeners);
+
+	if (error || kind != STEER_HTTPS || tracker->maps->state->owners[kind].learns)
+		return error;
+	owners_learn(tracker->maps->state, kind);
+	/* Those that came in between, when no owner was the first. */
+	return find_once(tracker, kind, listeners);
 }
 
 bool listeners_has_tracked(const struct listener_tracker *tracker, enum steer_kind kind)

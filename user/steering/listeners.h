@@ -14,6 +14,7 @@
 #include "steering.h"
 #include "steering/find_listeners.h"
 #include "steering/maps.h"
+#include "steering/owners.h"
 #include "steering/plan.h"
 
 /* Written at start-up. */
@@ -21,6 +22,7 @@ struct listener_tracker {
 	const struct steer_plan *plan;
 	const struct steer_maps *maps;
 	struct listener_finder finder;
+	struct strangers strangers; /* written by the main thread */
 };
 
 /* The listeners of a kind. */

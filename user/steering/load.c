@@ -55,7 +55,7 @@ static struct steer_maps maps_of(const struct alpnbpf_steer *skel)
 		.state = &skel->bss->state,
 		.watched_ports = skel->bss->watched_ports,
 		.addresses = bpf_map__fd(skel->maps.alpnbpf_address),
-		.web_hosts = bpf_map__fd(skel->maps.alpnbpf_webhost),
+		.named = bpf_map__fd(skel->maps.alpnbpf_named),
 		.private_listeners = bpf_map__fd(skel->maps.alpnbpf_private),
 		.acme_listeners = bpf_map__fd(skel->maps.alpnbpf_acme),
 		.https_listeners = bpf_map__fd(skel->maps.alpnbpf_https),

@@ -3,50 +3,103 @@
 #include "steering/maps.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include <bpf/bpf.h>
 
 #include "options/changes.h"
 #include "steering/endpoint.h"
+#include "steering/owners.h"
 
-/* A key of `web_hosts`, which has no port. */
-static struct steer_endpoint host_of(const struct address *address)
+/* At most: the addresses of --https, and the wildcards; one to look for another. */
+#define NAMED_MOST (ENDPOINT_ADDRESSES_MAX + STEER_FAMILIES + 1)
+
+/* The entries of `named`. */
+struct named {
+	unsigned int count;
+	struct steer_endpoint at[NAMED_MOST];
+	struct steer_named value[NAMED_MOST];
+};
+
+static struct steer_named *named_at(struct named *named, const struct steer_endpoint *at)
 {
-	struct address plain = address_unmapped(address);
-	struct steer_endpoint at = steer_endpoint_from(&plain);
+	unsigned int i = 0;
 
-	at.port = 0;
-	return at;
+	while (i < named->count && memcmp(&named->at[i], at, sizeof(*at)) != 0)
+		i++;
+	if (i == named->count)
+		named->at[named->count++] = *at;
+	return &named->value[i];
 }
 
-static bool has_host(const struct endpoint *backend, const struct steer_endpoint *host)
+/* A connection to a wildcard address goes to the loopback. */
+static struct address reached_by(const struct address *address)
+{
+	static const struct in6_addr loopback = IN6ADDR_LOOPBACK_INIT;
+	struct address plain = address_unmapped(address);
+	uint16_t port = (uint16_t)address_port(&plain);
+
+	if (!address_is_wildcard(&plain))
+		return plain;
+	return plain.sa.sa_family == AF_INET ? address_v4(INADDR_LOOPBACK, port) : address_v6(&loopback, port);
+}
+
+/* Enters the listeners that a connection to the backend may reach. */
+static void name_backend(struct named *named, const struct endpoint *backend, enum steer_kind kind)
 {
 	for (unsigned int i = 0; i < backend->count; i++) {
-		struct steer_endpoint other = host_of(&backend->addresses[i]);
+		struct address to = reached_by(&backend->addresses[i]);
+		struct steer_endpoint at = steer_endpoint_from(&to), any = {.port = at.port};
 
-		if (memcmp(host, &other, sizeof(other)) == 0)
-			return true;
+		named_at(named, &at)->kinds |= 1U << kind;
+		if (to.sa.sa_family == AF_INET)
+			named_at(named, &any)->if_dual |= 1U << kind;
+		any.addr[2] = to.sa.sa_family == AF_INET ? htonl(0xffff) : 0;
+		named_at(named, &any)->kinds |= 1U << kind;
 	}
-	return false;
+}
+
+static void name_backends(struct named *named, const struct steer_plan *plan, const struct options *options)
+{
+	*named = (struct named){0};
+	if (plan->bypass)
+		name_backend(named, &options->backends[ROUTE_HTTPS], STEER_HTTPS);
+}
+
+static uint32_t families_of(const struct endpoint *backend)
+{
+	uint32_t families = 0;
+
+	for (unsigned int i = 0; i < backend->count; i++) {
+		struct address plain = address_unmapped(&backend->addresses[i]);
+
+		families |= 1U << steer_family_of(&plain);
+	}
+	return families;
 }
 
 /* Removes old entries after the new ones are in, so that every connection finds one of the two. */
-static void remove_old(const struct steer_maps *maps, const struct options *old, const struct options *new)
+static void remove_old(const struct steer_maps *maps, const struct steer_plan *plan, const struct options *old,
+		       const struct options *new, struct named *named)
 {
-	const struct endpoint *https = &old->backends[ROUTE_HTTPS];
+	struct named before;
 
+	name_backends(&before, plan, old);
 	for (unsigned int i = 0; i < old->listener_count; i++) {
 		struct steer_endpoint at = steer_endpoint_from(&old->listeners[i]);
 
 		if (!options_has_listener(new, &old->listeners[i]))
 			bpf_map_delete_elem(maps->addresses, &at);
 	}
-	for (unsigned int i = 0; i < https->count; i++) {
-		struct steer_endpoint at = host_of(&https->addresses[i]);
+	for (unsigned int i = 0; i < before.count; i++) {
+		unsigned int kept = named->count;
 
-		if (!has_host(&new->backends[ROUTE_HTTPS], &at))
-			bpf_map_delete_elem(maps->web_hosts, &at);
+		named_at(named, &before.at[i]);
+		if (named->count > kept) {
+			named->count = kept;
+			bpf_map_delete_elem(maps->named, &before.at[i]);
+		}
 	}
 }
 
@@ -62,7 +115,7 @@ int maps_fill(const struct steer_maps *maps, const struct steer_plan *plan, cons
 	      const struct options *new)
 {
 	const struct endpoint *https = &new->backends[ROUTE_HTTPS];
-	uint8_t present = 1;
+	struct named named;
 
 	for (unsigned int i = 0; i < new->listener_count; i++) {
 		struct steer_endpoint at = steer_endpoint_from(&new->listeners[i]);
@@ -74,14 +127,15 @@ int maps_fill(const struct steer_maps *maps, const struct steer_plan *plan, cons
 		if (bpf_map_update_elem(maps->addresses, &at, &rule, BPF_ANY))
 			return -errno;
 	}
-	for (unsigned int i = 0; plan->bypass && i < https->count; i++) {
-		struct steer_endpoint at = host_of(&https->addresses[i]);
-
+	for (unsigned int i = 0; plan->bypass && i < https->count; i++)
 		watch_port(maps, &https->addresses[i]);
-		if (bpf_map_update_elem(maps->web_hosts, &at, &present, BPF_ANY))
+	name_backends(&named, plan, new);
+	for (unsigned int i = 0; i < named.count; i++)
+		if (bpf_map_update_elem(maps->named, &named.at[i], &named.value[i], BPF_ANY))
 			return -errno;
-	}
+	maps->state->https_families = families_of(https);
+	owners_fill(maps->state, old, new);
 	if (old)
-		remove_old(maps, old, new);
+		remove_old(maps, plan, old, new, &named);
 	return 0;
 }

@@ -19,7 +19,7 @@ struct steer_maps {
 	struct steer_state *state; /* NULL: no programs are loaded */
 	uint32_t *watched_ports;   /* a bit per port whose connections may have to be inspected */
 	int addresses;             /* alpnbpf_address */
-	int web_hosts;             /* alpnbpf_webhost */
+	int named;                 /* alpnbpf_named */
 	int private_listeners;     /* alpnbpf_private */
 	int acme_listeners;        /* alpnbpf_acme */
 	int https_listeners;       /* alpnbpf_https */
@@ -36,7 +36,7 @@ struct steer_maps {
 #define STEER_NO_MAPS                                                                                                  \
 	(struct steer_maps)                                                                                            \
 	{                                                                                                              \
-		.addresses = NO_DESCRIPTOR, .web_hosts = NO_DESCRIPTOR, .private_listeners = NO_DESCRIPTOR,            \
+		.addresses = NO_DESCRIPTOR, .named = NO_DESCRIPTOR, .private_listeners = NO_DESCRIPTOR,                \
 		.acme_listeners = NO_DESCRIPTOR, .https_listeners = NO_DESCRIPTOR, .own_connections = NO_DESCRIPTOR,   \
 		.own_connecting = NO_DESCRIPTOR, .arrivals = NO_DESCRIPTOR, .takeovers = NO_DESCRIPTOR,                \
 		.idle = NO_DESCRIPTOR, .being_taken = NO_DESCRIPTOR, .silent_listeners = NO_DESCRIPTOR,                \

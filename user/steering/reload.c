@@ -31,6 +31,13 @@ bool steer_can_change(const struct steer *steer, const struct options *old, cons
 	return what ? sentence_refuse(why, "%s cannot change while alpnbpf runs; restart alpnbpf", what) : true;
 }
 
+/* sock_ops has the new addresses and owners; a listener that it has seen since is found again. */
+static int find_https_anew(struct steer *steer)
+{
+	listeners_forget(&steer->tracker, STEER_HTTPS);
+	return bypass_find(&steer->tracker);
+}
+
 static int change_https_port(struct steer *steer, unsigned int port)
 {
 	struct steer_state *state = steer->maps.state;
@@ -39,11 +46,7 @@ static int change_https_port(struct steer *steer, unsigned int port)
 	state->https_port_before = state->https_port;
 	state->https_port = (__u16)port;
 	steer->plan.https_port = port;
-	if (!steer->plan.bypass)
-		return 0;
-	/* sock_ops knows the new port; a listener that it has seen since is found again. */
-	listeners_forget(&steer->tracker, STEER_HTTPS);
-	return bypass_find(&steer->tracker);
+	return steer->plan.bypass ? find_https_anew(steer) : 0;
 }
 
 static int change_acme_port(struct steer *steer, unsigned int port)
@@ -53,14 +56,27 @@ static int change_acme_port(struct steer *steer, unsigned int port)
 	return steer->plan.why_always ? 0 : arming_find_anew(&steer->arming);
 }
 
-static int change_ports(struct steer *steer, const struct options *options)
+/* Have the addresses or the owners of this kind's listeners changed? */
+static bool is_chosen_anew(enum steer_kind kind, const struct options *old, const struct options *new)
 {
-	unsigned int acme = plan_acme_port(options), https = plan_https_port(options);
+	enum route route = kind == STEER_ACME ? ROUTE_ACME : ROUTE_HTTPS;
+	const struct owner *before = kind == STEER_ACME ? &old->acme_user : &old->https_user;
+	const struct owner *now = kind == STEER_ACME ? &new->acme_user : &new->https_user;
+
+	return before->kind != now->kind || before->uid != now->uid ||
+	       !options_same_endpoint(&old->backends[route], &new->backends[route]);
+}
+
+static int change_listeners(struct steer *steer, const struct options *old, const struct options *new)
+{
+	unsigned int acme = plan_acme_port(new), https = plan_https_port(new);
 	int error = 0;
 
 	if (https != steer->plan.https_port)
 		error = change_https_port(steer, https);
-	if (!error && acme != steer->plan.acme_port)
+	else if (steer->plan.bypass && is_chosen_anew(STEER_HTTPS, old, new))
+		error = find_https_anew(steer);
+	if (!error && (acme != steer->plan.acme_port || is_chosen_anew(STEER_ACME, old, new)))
 		error = change_acme_port(steer, acme);
 	return error;
 }
@@ -73,9 +89,9 @@ int steer_change(struct steer *steer, const struct options *old, const struct op
 		return 0;
 	error = maps_fill(&steer->maps, &steer->plan, old, new);
 	if (!error)
-		error = change_ports(steer, new);
+		error = change_listeners(steer, old, new);
 	if (error && maps_fill(&steer->maps, &steer->plan, new, old) == 0)
-		change_ports(steer, old);
+		change_listeners(steer, new, old);
 	if (!error && plan_why_always(new)) /* the reason may be another one */
 		steer->plan.why_always = plan_why_always(new);
 	return error;

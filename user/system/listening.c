@@ -49,7 +49,6 @@ static void read_listener(void *context, const struct nlmsghdr *header)
 	out = &all->out[all->count - 1];
 	memset(out, 0, sizeof(*out));
 	out->uid = found->idiag_uid;
-	out->uid_known = true;
 	out->inode = found->idiag_inode;
 	out->cookie = (uint64_t)found->id.idiag_cookie[0] | (uint64_t)found->id.idiag_cookie[1] << 32;
 	if (found->idiag_family == AF_INET) {
@@ -86,16 +85,16 @@ static bool parse_proc_address(struct address *out, const char *text, unsigned i
 }
 
 /* The next listening socket of an open /proc/net/tcp or tcp6. False at its end. */
-static bool next_of_proc(FILE *file, struct address *address, unsigned long *inode)
+static bool next_of_proc(FILE *file, struct listening *out)
 {
 	char line[512], text[33];
 	unsigned int port, state;
 
 	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "%*d: %32[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*s %*s %lu", text, &port, &state, inode) ==
-			    4 && /* not the heading */
+		if (sscanf(line, "%*d: %32[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %u %*s %lu", text, &port, &state, &out->uid,
+			   &out->inode) == 5 && /* not the heading */
 		    state == STATE_LISTEN &&
-		    parse_proc_address(address, text, port))
+		    parse_proc_address(&out->address, text, port))
 			return true;
 	return false;
 }
@@ -107,17 +106,16 @@ static int from_proc(unsigned int port, struct listening *out, unsigned int most
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		FILE *file = fopen(paths[i], "re");
-		struct address address;
-		unsigned long inode;
+		struct listening next = {0};
 
 		if (!file)
 			continue;
 		opened++;
-		while (next_of_proc(file, &address, &inode)) {
-			if (address_port(&address) != port)
+		while (next_of_proc(file, &next)) {
+			if (address_port(&next.address) != port)
 				continue;
 			if (count < most)
-				out[count] = (struct listening){.address = address, .inode = inode};
+				out[count] = next;
 			count++;
 		}
 		fclose(file);

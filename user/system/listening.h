@@ -13,9 +13,8 @@
 
 struct listening {
 	struct address address;
-	bool dual_stack; /* takes IPv4 as well; false if sock_diag is not available */
-	bool uid_known;
-	uint32_t uid;        /* the owner, if sock_diag is available */
+	bool dual_stack;     /* takes IPv4 as well; false if sock_diag is not available */
+	uint32_t uid;        /* the owner */
 	uint64_t cookie;     /* as SO_COOKIE and sockmaps show it; 0: unknown, sock_diag is not available */
 	unsigned long inode; /* as /proc/PID/fd shows it */
 };

@@ -19,6 +19,10 @@
 
 #define BACKLOG 64
 
+/* How often a holder that does not listen is looked at, for half a second. */
+#define LISTEN_TRIES  25
+#define LISTEN_TRY_US 20000
+
 static socklen_t make_address(struct sockaddr_un *address, const char *name)
 {
 	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -49,7 +53,23 @@ int lock_find(const char *name, struct sentence *holder)
 	close(fd);
 	if (known && credentials.pid) /* 0: in another PID namespace */
 		process_name((unsigned int)credentials.pid, holder->text, sizeof(holder->text));
-	return known && credentials.uid && credentials.uid != geteuid() ? -EPERM : -EADDRINUSE;
+	return known && (!credentials.uid || credentials.uid == geteuid()) ? -EADDRINUSE : -EPERM;
+}
+
+/*
+ * The name is taken, but nobody listens: a process that has just bound it will, or another user keeps us waiting.
+ * Returns what lock_find() says in the end; 0: nobody has come to listen.
+ */
+static int find_patiently(const char *name, struct sentence *holder)
+{
+	int error = 0;
+
+	for (int tries = 0; error == 0 && tries < LISTEN_TRIES; tries++) {
+		error = lock_find(name, holder);
+		if (error == 0)
+			usleep(LISTEN_TRY_US);
+	}
+	return error;
 }
 
 int lock_take(const char *name, struct sentence *why)
@@ -62,9 +82,9 @@ int lock_take(const char *name, struct sentence *why)
 		return fd;
 	error = -errno;
 	if (error == -EADDRINUSE) {
-		error = lock_find(name, why);
-		if (error == 0) /* the holder is gone, or does not listen yet */
-			error = -EADDRINUSE;
+		error = find_patiently(name, why);
+		if (error == 0) /* alpnbpf listens at once */
+			error = -EPERM;
 	} else {
 		sentence_set(why, "%s", strerror(-error));
 	}

@@ -12,8 +12,8 @@
 
 /*
  * Takes the lock `name` ("in-place/443") until the descriptor is closed or the process ends. Returns the descriptor, or
- * -errno with the holder or the error in why. -EADDRINUSE: the holder runs as root or as our own user. -EPERM: it runs
- * as another user, and may have taken the name to keep us out.
+ * -errno with the holder or the error in why. -EADDRINUSE: the holder runs as root or as our own user, which the kernel
+ * says. -EPERM: it does not, or does not let us ask: any user can take the name, so this must not keep us out.
  */
 int lock_take(const char *name, struct sentence *why);
 /* Empties the lock's queue, in which processes wait that look for its holder. Call whenever it is readable. */
