@@ -147,7 +147,8 @@ def test_max_per_source_counts_ipv6_by_64(more_addresses, lab, plane, veth):
 def test_out_of_descriptors(lab, plane):
     """EMFILE in accept(): pauses without spinning, keeps its sessions, recovers."""
     acme, https = lab.backends()
-    router = lab.router(acme, https, "--workers", "1", plane=plane)
+    # Limits of another user's process may be set by CAP_SYS_RESOURCE alone.
+    router = lab.router(acme, https, "--workers", "1", "--user", "root", plane=plane)
     sessions = [lab.session(router, HELLO, https) for _ in range(3)]
     # From now on there are descriptors for about two sessions more.
     usual = resource.prlimit(router.pid, resource.RLIMIT_NOFILE)
