@@ -60,7 +60,10 @@ static __always_inline void forget_held(const struct steer_connection *ends)
 	bpf_map_delete_elem(&alpnbpf_held, ends);
 }
 
-/* False if it cannot be released later; then it must not be held. */
+/*
+ * False if it cannot be released later; then it must not be held. The hello may be here already, on another CPU, and
+ * have removed the entry: then the acknowledgement is not needed any more, and would make a socket of the request.
+ */
 static __noinline bool note_held(struct __sk_buff *skb, const struct segment *segment)
 {
 	struct held fresh = {.idle = {.ends = segment->ends,
@@ -74,13 +77,15 @@ static __noinline bool note_held(struct __sk_buff *skb, const struct segment *se
 		return false;
 	held = bpf_map_lookup_elem(&alpnbpf_held, &segment->ends);
 	if (!held)
-		return false;
-	if (bpf_timer_init(&held->timer, &alpnbpf_held, CLOCK_MONOTONIC) ||
-	    bpf_timer_set_callback(&held->timer, held_expired) || bpf_timer_start(&held->timer, HELD_NS, 0)) {
-		forget_held(&segment->ends);
-		return false;
-	}
-	return true;
+		return true;
+	if (!bpf_timer_init(&held->timer, &alpnbpf_held, CLOCK_MONOTONIC) &&
+	    !bpf_timer_set_callback(&held->timer, held_expired) && !bpf_timer_start(&held->timer, HELD_NS, 0))
+		return true;
+	if (bpf_map_delete_elem(&alpnbpf_held, &segment->ends)) /* gone: the hello is here */
+		return true;
+	/* From 6.18 on, a timer's memory may be refused at any time (kmalloc_nolock). */
+	__sync_fetch_and_add(&state.released, 1);
+	return false;
 }
 
 /*

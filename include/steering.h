@@ -157,7 +157,7 @@ struct steer_state {
 	__u64 untakable[STEER_UNTAKABLES]; /* hellos that should have been taken over, or may have been, but were not */
 	__u64 late[STEER_LATES];           /* segments dropped for lack of room; the client retransmits them */
 	__u64 held;                        /* acknowledgements held back: see bpf/hold.bpf.h */
-	__u64 released;                    /* of these, where no hello came in time */
+	__u64 released;                    /* given to the server without a hello: too late, or no timer */
 	__u32 partial_hellos;              /* incomplete hellos stored so far */
 	__u32 halves;                      /* those of held connections stored so far */
 	__u32 pad3;

@@ -91,7 +91,7 @@ const struct counter counter_table[] = {
 	EVENT(takeovers, "Connections taken over from the web server at their ClientHello."),
 	EVENT(takeovers_failed, "Connections reset because neither alpnbpf nor the web server could continue them."),
 	EVENT(held, "Handshakes held until the ClientHello."),
-	EVENT(released, "Held connections given to the web server because no ClientHello came in time."),
+	EVENT(released, "Connections given to the web server before their ClientHello: it came too late, or there was no timer for it."),
 	EVENT(strangers, "Listeners not used because they belong to another user."),
 	{FIELD(untakable), .group = COUNTER_UNTAKABLE, .element_name = untakable_name, .total = "untakable_",
 	 .metric = "alpnbpf_untakable_total", .label = "reason",
