@@ -42,7 +42,7 @@ def expect_sandbox(router, kept=0, bounding=0):
     tasks = os.listdir(f"/proc/{router.pid}/task")
     assert len(tasks) > 1
     # LeakSanitizer cannot work under seccomp; the program says so.
-    seccomp = "0" if router.find("calls: not limited: not in a sanitizer build") else "2"
+    seccomp = "0" if router.find("system calls: not limited in a sanitizer build") else "2"
     for task in tasks:
         found = status(router.pid, task)
         capabilities = {name: int(found[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd")}
