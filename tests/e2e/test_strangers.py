@@ -153,6 +153,19 @@ def test_a_stranger_at_another_address_of_the_web_server(lab, veth, late):
     wait_until(router.sessions, 5, "a session: no bypass to it")
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_nobody_is_the_first_where_a_user_was_named(lab, veth, late):
+    """With --https-user, a stranger that listens first gets nothing either."""
+    port = free_port()
+    stranger = None if late else Stranger(lab, "127.0.0.1", port)
+    router = lab.router(ACME, port, "--https-user", "daemon", listen=(), bypass=True)
+    stranger = stranger or Stranger(lab, "127.0.0.1", port)
+    warned(router, "127.0.0.1", port, "https")
+    client = lab.connect((veth.server4, 443), namespace=veth.namespace)
+    client.send(https_hello())
+    wait_until(router.sessions, 5, "a session: no bypass to it")
+
+
 def test_the_first_owner_of_a_web_server(lab, veth):
     """A web server that runs as a user of its own is used without an option."""
     port = free_port()

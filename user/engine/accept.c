@@ -71,11 +71,9 @@ void accept_admit(struct worker *worker, int fd, const struct address *client, c
 		  bool taken_over)
 {
 	struct source_table *sources = atomic_load_explicit(&worker->engine->sources, memory_order_acquire);
-
 	bool entered = sources && source_table_enter(sources, client);
 
-	/* The web server had accepted one that was taken over: it has the bound of takers.h, and is not refused here.
-	 */
+	/* One that was taken over is not refused here, because the web server had it: takers.h bounds those. */
 	if (sources && !entered && !taken_over) {
 		log_source_refused(worker, client);
 		refuse_connection(fd);

@@ -70,6 +70,10 @@ static int list_kind(const struct listener_tracker *tracker, enum steer_kind kin
 	struct listening all[LISTENERS_LOOKED_AT];
 	int count = listening_on(port_of(tracker, kind), all, LISTENERS_LOOKED_AT), chosen = 0;
 
+	/* The kernel lists them in any order: root's counts as the first. */
+	for (int i = 0; i < count && i < LISTENERS_LOOKED_AT; i++)
+		if (all[i].uid == 0 && is_reached(tracker, kind, &all[i]))
+			owners_accept(tracker->maps->state, kind, 0);
 	for (int i = 0; i < count && i < LISTENERS_LOOKED_AT; i++) {
 		if (!is_reached(tracker, kind, &all[i]))
 			continue;

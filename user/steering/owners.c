@@ -35,8 +35,10 @@ static struct steer_owners owners_of(const struct owner *choice, unsigned int po
 	};
 
 	add_owner(&owners, 0);
-	if (choice->kind == OWNER_USER)
+	if (choice->kind == OWNER_USER) {
 		add_owner(&owners, choice->uid);
+		owners.first = user_in_kernel(choice->uid); /* nobody else can become it */
+	}
 	return owners;
 }
 
