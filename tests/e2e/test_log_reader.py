@@ -61,10 +61,10 @@ def test_a_log_that_nobody_reads(lab, kind):
             break
     lost = status(router)["events"]["log_lines_lost"]
     assert lost > 100, f"nothing lost in {served} validations"
-    lab.session(router, WEB, https)
+    visitor = lab.session(router, WEB, https)
     reader = threading.Thread(target=lambda: lab.__setattr__("log_text", log.read()))
     router.terminate()
-    for peer in lab.peers:
+    for peer in visitor:
         peer.close()
     reader.start()
     router.finish()
