@@ -21,6 +21,17 @@ class Manager:
     def close(self):
         self.socket.close()
 
+    def fill(self):
+        """The queue of its socket, of which nobody reads anything: what the program sends does not fit any more."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.connect(self.path)
+            other.setblocking(False)
+            try:
+                while True:
+                    other.send(b"X_FULL=1")
+            except BlockingIOError:
+                pass
+
     def wait(self, start):
         """The next message with this prefix."""
         self.socket.settimeout(10 * SCALE)

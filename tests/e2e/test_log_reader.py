@@ -2,6 +2,7 @@
 """Nothing waits for a reader: of the log, or of the service manager's socket."""
 import os
 import re
+import signal
 import socket
 import threading
 
@@ -9,7 +10,7 @@ import pytest
 
 from control import status
 from hellos import acme_hello, https_hello
-from waiting import wait_until
+from waiting import now, wait_until
 
 HELLO, WEB = acme_hello(), https_hello()
 
@@ -75,6 +76,29 @@ def test_a_log_that_nobody_reads(lab, kind):
                                                lab.log_text)]
     totals = dict(re.findall(r"(\w+)=(\d+)", " ".join(line for line in lines if " totals: " in line)))
     assert sum(told) >= lost and int(totals["log_lines_lost"]) >= lost
+
+
+def test_a_service_manager_that_does_not_read(lab, manager):
+    """It is told nothing for a while, and keeps nobody waiting; what it must know reaches it once it reads."""
+    acme, https = lab.backends()
+    manager.fill()
+    router = lab.router(acme, https, env=manager.env)
+    router.wait_line(r'warn the service manager does not read its socket \S+: "READY=1" is sent when it does')
+    slowest = 0
+    for _ in range(3):
+        start = len(router.lines())
+        router.process.send_signal(signal.SIGHUP)
+        began = now()
+        assert status(router)["state"] == "running"
+        slowest = max(slowest, now() - began)
+        wait_until(lambda: router.find("reloaded: ", start), 5, "a reload")
+    assert slowest < 0.5, f"the control socket answered after {slowest:.2f} s"
+    client, server = lab.session(router, WEB, https)
+    for peer in (client, server):
+        peer.close()
+    order = [manager.wait(name) for name in ("READY=1", "STATUS=", "RELOADING=1", "READY=1")]
+    assert order[1].startswith("STATUS=serving: ")
+    assert not router.find("was not sent")
 
 
 def ready(router):

@@ -9,8 +9,8 @@
  *     a reload that takes effect  a few system calls per new listener and worker; if the port of --acme or --https
  *                                 has changed, a walk over the open files of all processes: half a second per million
  *     a trace                     256 records, then other work comes first
- *     a stalled service manager   1 s per datagram. The log is never waited for (base/log_output.c)
  *
+ * Nor does it wait for the reader of the log (base/log_output.c) or for the service manager (system/notify.h).
  * Owns the signalfd. Main thread.
  */
 #include "attach/loop.h"
@@ -29,6 +29,7 @@
 #include "operate/operate.h"
 #include "steering/arming.h"
 #include "system/lock.h"
+#include "system/notify.h"
 
 #define DISARM_LOOK_MS 1000 /* how soon the log tells of a closed ACME listener; steering reacts at once */
 
@@ -107,6 +108,7 @@ enum {
 	WAIT_FINISHED,
 	WAIT_ARMING,
 	WAIT_HELD,
+	WAIT_NOTIFY,
 	WAIT_OPERATE,
 	WAIT_LOCKS = WAIT_OPERATE + OPERATE_DESCRIPTORS
 };
@@ -119,6 +121,7 @@ static nfds_t fill_poll(const struct attach *attach, struct pollfd *wait)
 	wait[WAIT_FINISHED] = (struct pollfd){.fd = program->engine.finished, .events = POLLIN};
 	wait[WAIT_ARMING] = (struct pollfd){.fd = arming_fd(&program->engine.steer.arming), .events = POLLIN};
 	wait[WAIT_HELD] = (struct pollfd){.fd = held_fd(&program->engine.steer.watch.held), .events = POLLIN};
+	wait[WAIT_NOTIFY] = (struct pollfd){.fd = notify_fd(), .events = POLLOUT};
 	operate_poll(program, &wait[WAIT_OPERATE]);
 	for (unsigned int i = 0; i < attach->lock_count; i++)
 		wait[WAIT_LOCKS + i] = (struct pollfd){.fd = attach->locks[i], .events = POLLIN};
@@ -186,6 +189,7 @@ void loop_run(struct attach *attach)
 		engine_follow_takeovers(&attach->program.engine);
 		watchdog_look(&attach->watchdog, &attach->program.engine);
 		operate_run(&attach->program);
+		notify_flush();
 		obey_control(attach);
 		for (unsigned int i = 0; i < attach->lock_count; i++)
 			if (wait[WAIT_LOCKS + i].revents)

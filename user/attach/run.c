@@ -92,6 +92,7 @@ static void tear_down(struct attach *attach, bool started)
 		log_totals(program);
 	attach_tear_down(attach);
 	loop_close(attach);
+	notify_close();
 	operate_close(program); /* last: a detach that waits sees the connection close */
 }
 

@@ -29,12 +29,11 @@ static const struct {
 	int level, name;
 	enum needs needs;
 } options[] = {
-	/* listeners, sessions, messages to the service manager */
+	/* listeners and sessions */
 	{SOL_SOCKET, SO_REUSEADDR, ALL},
 	{SOL_SOCKET, SO_REUSEPORT, ALL},
 	{SOL_SOCKET, SO_LINGER, ALL},
 	{SOL_SOCKET, SO_OOBINLINE, ALL},
-	{SOL_SOCKET, SO_SNDTIMEO, ALL},
 	{SOL_SOCKET, SO_SNDBUF, ALL},
 	{SOL_SOCKET, SO_RCVBUF, ALL},
 	{SOL_SOCKET, SO_SNDBUFFORCE, ALL},
