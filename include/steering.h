@@ -254,7 +254,7 @@ struct steer_takeover {
 
 /*
  * A record of the ring `alpnbpf_idle`: a connection that has been held for STEER_HELD_MS, and whose hello has not come.
- * User space sends its acknowledgement again, as if from the client.
+ * User space sends its acknowledgement again, as if from the client (steering/held.h).
  */
 struct steer_idle {
 	struct steer_connection ends;
@@ -265,7 +265,8 @@ struct steer_idle {
 };
 
 #define STEER_HELD_MS   100
-#define STEER_HELD_MOST 4096 /* connections held at once */
+#define STEER_HELD_MOST 4096  /* connections held at once */
+#define STEER_DUE_MOST  16384 /* held within STEER_HELD_MS, whether or not their hello has come since */
 
 /*
  * A record of the ring `alpnbpf_arrival`: the ACME client began to listen, or the web server did, untracked, or another

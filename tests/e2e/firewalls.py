@@ -57,6 +57,14 @@ table inet f {
         type filter hook input priority 0; iifname "lo" ip saddr != 127.0.0.0/8 drop; iifname "lo" ip6 saddr != ::1 drop
     }
 }""",
+    # The same, and they are told.
+    "rejects": """
+table inet f {
+    chain i {
+        type filter hook input priority 0; iifname "lo" ip saddr != 127.0.0.0/8 meta l4proto tcp reject with tcp reset
+        iifname "lo" ip6 saddr != ::1 meta l4proto tcp reject with tcp reset
+    }
+}""",
     "outspoof": """
 table inet f {
     chain o {
@@ -149,7 +157,7 @@ table inet s {
 }""",
 }
 
-PUBLISHED = ("none", "track", "strict", "rstlimit", "rstin", "rstraw", "lospoof", "outspoof", "notrack", "published", "snatin")
+PUBLISHED = ("none", "track", "strict", "rstlimit", "rstin", "rstraw", "lospoof", "rejects", "outspoof", "notrack", "published", "snatin")
 NOT_LOOSE = ("strict", "synproxy")  # a connection is tracked from its SYN on, or not at all
 SEEN_AS = {"snatin": ("10.99.9.9", "fd99::9")}  # what the web server takes for the client's address
 

@@ -191,8 +191,7 @@ def link_local_place(veth):
 
 @network
 def link_local(lab, veth):
-    """Not held: a held one could not be released, since what is sent over loopback does not reach the link."""
-    yield Site([link_local_place(veth)], silent=False)
+    yield Site([link_local_place(veth)])
 
 
 @server

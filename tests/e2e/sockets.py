@@ -102,7 +102,7 @@ class Listener:
     """A backend. Nothing is accepted until the test asks for it."""
 
     def __init__(self, host="127.0.0.1", port=None, path=None, receive_buffer=None, send_buffer=None, backlog=1024,
-                 shared=False):
+                 shared=False, device=None):
         self.path = path
         if path:
             self.sock = socket.socket(socket.AF_UNIX)
@@ -114,6 +114,8 @@ class Listener:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if shared:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if device:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
             self._buffers(receive_buffer, send_buffer)
             self.host, self.port = host, free_port() if port is None else port
             self._bind(host, self.port)

@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Connections that the watch holds (bpf/hold.bpf.h), and whose ClientHello does not come: gives each back to the
- * kernel, by sending the client's acknowledgement again, so that the web server accepts it. Main thread.
+ * kernel, by giving it the client's acknowledgement again, so that the web server accepts it. Main thread.
  */
 #ifndef ALPNBPF_STEERING_HELD_H
 #define ALPNBPF_STEERING_HELD_H
 
 #include "base/descriptor.h"
+#include "steering/inject.h"
 #include "steering/maps.h"
 
 struct ring_buffer;
 
 struct held_connections {
 	struct ring_buffer *ring; /* of struct steer_idle */
-	int routes;               /* for system/route.h */
-	const int *raw;           /* [STEER_FAMILIES], of the owner */
+	struct injector injector;
+	int routes;     /* for system/route.h */
+	const int *raw; /* [STEER_FAMILIES], of the owner */
 };
 
 #define HELD_CLOSED                                                                                                    \
 	(struct held_connections)                                                                                      \
 	{                                                                                                              \
-		.routes = NO_DESCRIPTOR                                                                                \
+		.injector = INJECTOR_CLOSED, .routes = NO_DESCRIPTOR                                                   \
 	}
 
 /* 0 or -errno. `raw` must stay open as long. */
@@ -30,8 +32,8 @@ void held_close(struct held_connections *held);
 /* Readable when a connection is due. NO_DESCRIPTOR if nothing is ever held. */
 int held_fd(const struct held_connections *held);
 /*
- * Releases those that are due. One whose packet does not arrive, because of a firewall, is the web server's a second
- * after its beginning: the kernel retransmits the SYN-ACK, and the client answers.
+ * Releases those that are due. One for which that fails is the web server's a second after its beginning: the kernel
+ * retransmits the SYN-ACK, and the client answers.
  */
 void held_release(struct held_connections *held);
 

@@ -18,6 +18,8 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
+#define WIND_TRIES 16
+
 static int get_netns_cookie(uint64_t *cookie)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), error = 0;
@@ -46,6 +48,31 @@ static int set_sizes(struct alpnbpf_steer *skel, const struct steer_plan *plan, 
 		error = bpf_map__set_max_entries(skel->maps.alpnbpf_takeovr, (unsigned int)sysconf(_SC_PAGESIZE));
 	if (!error && !with_watch)
 		error = bpf_map__set_max_entries(skel->maps.alpnbpf_idle, (unsigned int)sysconf(_SC_PAGESIZE));
+	if (!error && !with_watch)
+		error = bpf_map__set_max_entries(skel->maps.alpnbpf_held, 1);
+	if (!error && !with_watch)
+		error = bpf_map__set_max_entries(skel->maps.alpnbpf_freed, 1);
+	if (!error && !with_watch)
+		error = bpf_map__set_max_entries(skel->maps.alpnbpf_due, 1);
+	return error;
+}
+
+/* A test run of a tc program needs a packet. Returns the program's result, or -errno. */
+static int run(const struct bpf_program *program)
+{
+	char packet[64] = {0};
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof(packet));
+
+	return bpf_prog_test_run_opts(bpf_program__fd(program), &options) ? -errno : (int)options.retval;
+}
+
+/* The kernel may have no memory for the timer at this very moment (kmalloc_nolock, since 6.18). */
+static int wind_clock(const struct alpnbpf_steer *skel)
+{
+	int error = -ENOMEM;
+
+	for (int tries = 0; error == -ENOMEM && tries < WIND_TRIES; tries++)
+		error = run(skel->progs.alpnbpf_wind);
 	return error;
 }
 
@@ -64,6 +91,7 @@ static struct steer_maps maps_of(const struct alpnbpf_steer *skel)
 		.arrivals = bpf_map__fd(skel->maps.alpnbpf_arrival),
 		.takeovers = bpf_map__fd(skel->maps.alpnbpf_takeovr),
 		.idle = bpf_map__fd(skel->maps.alpnbpf_idle),
+		.inject = bpf_program__fd(skel->progs.alpnbpf_inject),
 		.being_taken = bpf_map__fd(skel->maps.alpnbpf_taken),
 		.silent_listeners = bpf_map__fd(skel->maps.alpnbpf_silent),
 		.own_sockets = bpf_map__fd(skel->maps.alpnbpf_ownsock),
@@ -97,6 +125,8 @@ int programs_load(struct steer_programs *programs, struct steer_maps *maps, cons
 	/* If a map fails to be created, libbpf may assume a kernel without mmap() of maps, and go on without .bss. */
 	if (!error && !skel->bss)
 		error = -ENOMEM;
+	if (!error && with_watch)
+		error = wind_clock(skel);
 	if (!error)
 		*maps = maps_of(skel);
 	return error;
@@ -172,11 +202,9 @@ void programs_of_watch(const struct steer_programs *programs, const struct bpf_p
 
 unsigned int programs_count_pending(const struct steer_programs *programs, unsigned int index)
 {
-	char packet[64] = {0}; /* a test run needs a packet */
-	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet, .data_size_in = sizeof(packet));
+	int count;
 
 	programs->skel->bss->state.asked_index = index;
-	return bpf_prog_test_run_opts(bpf_program__fd(programs->skel->progs.alpnbpf_pending), &options)
-		       ? 0
-		       : options.retval;
+	count = run(programs->skel->progs.alpnbpf_pending);
+	return count < 0 ? 0 : (unsigned int)count;
 }

@@ -28,6 +28,7 @@ struct steer_maps {
 	int arrivals;              /* alpnbpf_arrival, a ring */
 	int takeovers;             /* alpnbpf_takeovr, a ring */
 	int idle;                  /* alpnbpf_idle, a ring */
+	int inject;                /* alpnbpf_inject, a program */
 	int being_taken;           /* alpnbpf_taken */
 	int silent_listeners;      /* alpnbpf_silent */
 	int own_sockets;           /* alpnbpf_ownsock */
@@ -39,8 +40,8 @@ struct steer_maps {
 		.addresses = NO_DESCRIPTOR, .named = NO_DESCRIPTOR, .private_listeners = NO_DESCRIPTOR,                \
 		.acme_listeners = NO_DESCRIPTOR, .https_listeners = NO_DESCRIPTOR, .own_connections = NO_DESCRIPTOR,   \
 		.own_connecting = NO_DESCRIPTOR, .arrivals = NO_DESCRIPTOR, .takeovers = NO_DESCRIPTOR,                \
-		.idle = NO_DESCRIPTOR, .being_taken = NO_DESCRIPTOR, .silent_listeners = NO_DESCRIPTOR,                \
-		.own_sockets = NO_DESCRIPTOR                                                                           \
+		.idle = NO_DESCRIPTOR, .inject = NO_DESCRIPTOR, .being_taken = NO_DESCRIPTOR,                          \
+		.silent_listeners = NO_DESCRIPTOR, .own_sockets = NO_DESCRIPTOR                                        \
 	}
 
 /*

@@ -67,6 +67,14 @@ static uint32_t add_to_sum(uint32_t sum, const void *data, size_t length)
 	return sum;
 }
 
+/* RFC 1071. */
+static uint16_t fold(uint32_t sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return htons((uint16_t)~sum);
+}
+
 /* RFC 9293 section 3.1, with the pseudo header of either IP. All lengths are even. */
 static uint16_t checksum(const void *source, const void *destination, size_t address_length,
 			 const struct segment *segment, size_t length)
@@ -74,10 +82,7 @@ static uint16_t checksum(const void *source, const void *destination, size_t add
 	uint32_t sum = add_to_sum(IPPROTO_TCP + (uint32_t)length, segment, length);
 
 	sum = add_to_sum(sum, source, address_length);
-	sum = add_to_sum(sum, destination, address_length);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return htons((uint16_t)~sum);
+	return fold(add_to_sum(sum, destination, address_length));
 }
 
 /* Control data: the route's source address, interface and mark. */
@@ -110,50 +115,75 @@ static void set_way(struct msghdr *message, const struct address *from, const st
 		add_control(message, SOL_SOCKET, SO_MARK, &way->mark, sizeof(way->mark));
 }
 
-/* `segment` has the fields that differ, and `length` says whether it has timestamps. way: NULL, as any packet's. */
-static int send_segment(int raw, const struct address *from, const struct address *to, struct segment segment,
-			size_t length, const struct way *way)
-{
+/* An IP header and a TCP header, as they are sent. */
+struct packet {
 	union {
 		struct ip v4;
 		struct ip6_hdr v6;
-	} ip = {0};
-	struct address target = *to;
-	union control control = {0};
-	struct iovec parts[2] = {{.iov_base = &ip}, {.iov_base = &segment, .iov_len = length}};
-	struct msghdr message = {.msg_name = &target.sa, .msg_namelen = target.len, .msg_iov = parts, .msg_iovlen = 2};
-	ssize_t sent;
+	} ip;
+	size_t ip_length;
+	struct segment segment;
+	size_t length; /* of the segment */
+};
+
+/* `segment` has the fields that differ, and `length` says whether it has timestamps. The IPv4 header has no checksum.
+ */
+static struct packet make_packet(const struct address *from, const struct address *to, struct segment segment,
+				 size_t length)
+{
+	struct packet packet = {.length = length};
 
 	segment.tcp.th_sport = htons((uint16_t)address_port(from));
 	segment.tcp.th_dport = htons((uint16_t)address_port(to));
 	segment.tcp.th_off = length == sizeof(segment) ? sizeof(segment) / 4 : sizeof(segment.tcp) / 4;
-	if (from->sa.sa_family == AF_INET) { /* the kernel fills in fields that are 0 */
-		parts[0].iov_len = sizeof(ip.v4);
-		ip.v4 = (struct ip){.ip_v = 4,
-				    .ip_hl = sizeof(ip.v4) / 4,
-				    .ip_ttl = 64,
-				    .ip_p = IPPROTO_TCP,
-				    .ip_src = from->in.sin_addr,
-				    .ip_dst = to->in.sin_addr};
-		segment.tcp.th_sum = checksum(&ip.v4.ip_src, &ip.v4.ip_dst, sizeof(ip.v4.ip_src), &segment, length);
-		target.in.sin_port = 0;
+	if (from->sa.sa_family == AF_INET) {
+		packet.ip_length = sizeof(packet.ip.v4);
+		packet.ip.v4 = (struct ip){.ip_v = 4,
+					   .ip_hl = sizeof(packet.ip.v4) / 4,
+					   .ip_len = htons((uint16_t)(sizeof(packet.ip.v4) + length)),
+					   .ip_ttl = 64,
+					   .ip_p = IPPROTO_TCP,
+					   .ip_src = from->in.sin_addr,
+					   .ip_dst = to->in.sin_addr};
+		segment.tcp.th_sum =
+			checksum(&from->in.sin_addr, &to->in.sin_addr, sizeof(from->in.sin_addr), &segment, length);
 	} else {
-		parts[0].iov_len = sizeof(ip.v6);
-		ip.v6.ip6_flow = htonl(6U << 28);
-		ip.v6.ip6_plen = htons((uint16_t)length);
-		ip.v6.ip6_nxt = IPPROTO_TCP;
-		ip.v6.ip6_hlim = 64;
-		ip.v6.ip6_src = from->in6.sin6_addr;
-		ip.v6.ip6_dst = to->in6.sin6_addr;
-		segment.tcp.th_sum = checksum(&ip.v6.ip6_src, &ip.v6.ip6_dst, sizeof(ip.v6.ip6_src), &segment, length);
-		target.in6.sin6_port = 0;
+		packet.ip_length = sizeof(packet.ip.v6);
+		packet.ip.v6.ip6_flow = htonl(6U << 28);
+		packet.ip.v6.ip6_plen = htons((uint16_t)length);
+		packet.ip.v6.ip6_nxt = IPPROTO_TCP;
+		packet.ip.v6.ip6_hlim = 64;
+		packet.ip.v6.ip6_src = from->in6.sin6_addr;
+		packet.ip.v6.ip6_dst = to->in6.sin6_addr;
+		segment.tcp.th_sum = checksum(&from->in6.sin6_addr, &to->in6.sin6_addr, sizeof(from->in6.sin6_addr),
+					      &segment, length);
 	}
+	packet.segment = segment;
+	return packet;
+}
+
+/* way: NULL, as any packet's. The kernel fills in the checksum of the IPv4 header. */
+static int send_segment(int raw, const struct address *from, const struct address *to, struct segment segment,
+			size_t length, const struct way *way)
+{
+	struct packet packet = make_packet(from, to, segment, length);
+	struct address target = *to;
+	union control control = {0};
+	struct iovec parts[2] = {{.iov_base = &packet.ip, .iov_len = packet.ip_length},
+				 {.iov_base = &packet.segment, .iov_len = length}};
+	struct msghdr message = {.msg_name = &target.sa, .msg_namelen = target.len, .msg_iov = parts, .msg_iovlen = 2};
+	ssize_t sent;
+
+	if (target.sa.sa_family == AF_INET)
+		target.in.sin_port = 0;
+	else
+		target.in6.sin6_port = 0;
 	if (way) {
 		message.msg_control = &control;
 		set_way(&message, from, way);
 	}
 	sent = sendmsg(raw, &message, MSG_DONTWAIT);
-	return sent == (ssize_t)(parts[0].iov_len + length) ? 0 : -errno;
+	return sent == (ssize_t)(packet.ip_length + length) ? 0 : -errno;
 }
 
 static struct way way_of(const struct steer_takeover *takeover)
@@ -169,16 +199,32 @@ int takeover_reset_server(int raw, const struct steer_takeover *takeover, __u32 
 	return send_segment(raw, &client, &server, reset, sizeof(reset.tcp), NULL);
 }
 
+static struct segment held_acknowledgement(const struct steer_idle *idle)
+{
+	return (struct segment){.tcp = {.th_seq = htonl(idle->seq),
+					.th_ack = htonl(idle->acknowledged),
+					.th_flags = TH_ACK,
+					.th_win = htons(idle->window)}};
+}
+
 int takeover_send_held(int raw, const struct steer_idle *idle)
 {
 	struct address client = steer_endpoint_address(&idle->ends.from, idle->ifindex);
 	struct address server = steer_endpoint_address(&idle->ends.to, idle->ifindex);
-	struct segment segment = {.tcp = {.th_seq = htonl(idle->seq),
-					  .th_ack = htonl(idle->acknowledged),
-					  .th_flags = TH_ACK,
-					  .th_win = htons(idle->window)}};
 
-	return send_segment(raw, &client, &server, segment, sizeof(segment.tcp), NULL);
+	return send_segment(raw, &client, &server, held_acknowledgement(idle), sizeof(struct tcphdr), NULL);
+}
+
+size_t takeover_make_held(const struct steer_idle *idle, const struct address *from, const struct address *to,
+			  unsigned char out[TAKEOVER_HELD_MAX])
+{
+	struct packet packet = make_packet(from, to, held_acknowledgement(idle), sizeof(struct tcphdr));
+
+	if (from->sa.sa_family == AF_INET)
+		packet.ip.v4.ip_sum = fold(add_to_sum(0, &packet.ip.v4, packet.ip_length));
+	memcpy(out, &packet.ip, packet.ip_length);
+	memcpy(out + packet.ip_length, &packet.segment, packet.length);
+	return packet.ip_length + packet.length;
 }
 
 int takeover_reset_client(int raw, const struct steer_takeover *takeover)

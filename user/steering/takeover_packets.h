@@ -6,6 +6,9 @@
 #ifndef ALPNBPF_STEERING_TAKEOVER_PACKETS_H
 #define ALPNBPF_STEERING_TAKEOVER_PACKETS_H
 
+#include <stddef.h>
+
+#include "base/address.h"
 #include "steering.h"
 
 /* Opens a raw socket for a family (AF_INET, AF_INET6), which needs CAP_NET_RAW. The descriptor, or -errno. */
@@ -19,10 +22,16 @@ int takeover_open_raw(int family);
 int takeover_reset_server(int raw, const struct steer_takeover *takeover, __u32 seq);
 
 /*
- * Sends the acknowledgement of a held connection again, as if from the client. 0 or -errno. The same holds for the
- * server's address.
+ * Sends the acknowledgement of a held connection again over loopback, as if from the client. 0 or -errno. The same
+ * holds for the server's address.
  */
 int takeover_send_held(int raw, const struct steer_idle *idle);
+
+#define TAKEOVER_HELD_MAX 60 /* headers of IPv6 and TCP */
+
+/* Makes the same packet, with the ends that it has on the wire. Returns its length. */
+size_t takeover_make_held(const struct steer_idle *idle, const struct address *from, const struct address *to,
+			  unsigned char out[TAKEOVER_HELD_MAX]);
 
 /*
  * Acknowledges the client's bytes, which no system call makes a socket do: its timestamps are those of `fd`, the socket

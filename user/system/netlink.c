@@ -23,8 +23,22 @@ void netlink_add(struct nlmsghdr *message, unsigned short type, const void *data
 
 	attribute->rta_type = type;
 	attribute->rta_len = (unsigned short)RTA_LENGTH(length);
-	memcpy(RTA_DATA(attribute), data, length);
+	if (length)
+		memcpy(RTA_DATA(attribute), data, length);
 	message->nlmsg_len = (uint32_t)(NLMSG_ALIGN(message->nlmsg_len) + RTA_ALIGN(attribute->rta_len));
+}
+
+struct rtattr *netlink_begin(struct nlmsghdr *message, unsigned short type)
+{
+	struct rtattr *nest = (struct rtattr *)((char *)message + NLMSG_ALIGN(message->nlmsg_len));
+
+	netlink_add(message, type | NLA_F_NESTED, NULL, 0);
+	return nest;
+}
+
+void netlink_end(const struct nlmsghdr *message, struct rtattr *nest)
+{
+	nest->rta_len = (unsigned short)((const char *)message + NLMSG_ALIGN(message->nlmsg_len) - (char *)nest);
 }
 
 /* Reads one datagram of the answer to request `number`. 1 if more follow, 0 at the end, or -errno. */

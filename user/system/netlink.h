@@ -7,6 +7,7 @@
 #define ALPNBPF_SYSTEM_NETLINK_H
 
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <stddef.h>
 
 /* A descriptor, which the caller closes, or -errno. protocol: NETLINK_ROUTE and so on. */
@@ -14,6 +15,10 @@ int netlink_open(int protocol);
 
 /* Appends an attribute to the message, which has room for it. */
 void netlink_add(struct nlmsghdr *message, unsigned short type, const void *data, size_t length);
+
+/* Attributes added between the two are nested in one of this type. */
+struct rtattr *netlink_begin(struct nlmsghdr *message, unsigned short type);
+void netlink_end(const struct nlmsghdr *message, struct rtattr *nest);
 
 /*
  * Sends the request and reads the whole answer: messages, each of which goes to `seen`, and what ends them: the
