@@ -91,27 +91,26 @@ int child_start(struct child *child, char **command, const struct rlimit *nofile
 
 bool child_reap(struct child *child)
 {
-	bool was_it = false;
 	int status;
 	pid_t pid;
 
 	child->again = 0;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid != child->pid)
-			continue; /* an orphan, which PID 1 must reap */
-		child->ended = was_it = true;
-		child->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-	}
-	if (pid >= 0 || !child_runs(child))
-		return was_it;
-	if (errno == ECHILD) { /* gone, and its exit code is lost */
-		child->ended = was_it = true;
-		child->code = 1;
-	} else { /* no further SIGCHLD will come */
+	if (!child_runs(child))
+		return false;
+	pid = waitpid(child->pid, &status, WNOHANG);
+	if (pid == 0)
+		return false;
+	if (pid < 0 && errno != ECHILD) { /* no further SIGCHLD will come */
 		log_warn("cannot check whether the command has ended: %s; trying again", strerror(errno));
 		child->again = monotonic_us() + AGAIN_MS * US_PER_MS;
+		return false;
 	}
-	return was_it;
+	child->ended = true;
+	if (pid < 0) /* gone, and its exit code is lost */
+		child->code = 1;
+	else
+		child->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	return true;
 }
 
 uint64_t child_next(const struct child *child)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * `attach ... -- COMMAND ARG...`: the command that we run as a child. It starts once we listen, gets the signals that
- * are meant for it, and gets SIGTERM when our sessions have ended. As PID 1 of a container we reap orphans as well.
- * Main thread.
+ * are meant for it, and gets SIGTERM when our sessions have ended. Main thread.
  */
 #ifndef ALPNBPF_ATTACH_CHILD_H
 #define ALPNBPF_ATTACH_CHILD_H
@@ -26,7 +25,7 @@ struct child {
  * executed; then there is no child.
  */
 int child_start(struct child *child, char **command, const struct rlimit *nofile, struct sentence *why);
-/* After SIGCHLD, and at child_next(): reaps every process that has ended. True if the command is one of them. */
+/* After SIGCHLD, and at child_next(): reaps the command if it has ended. True the one time that it has. */
 bool child_reap(struct child *child);
 /* When to call child_reap() at the latest, in us; UINT64_MAX: only on SIGCHLD. */
 uint64_t child_next(const struct child *child);

@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,8 +38,8 @@
 
 int loop_open(struct attach *attach)
 {
-	static const int always[] = {SIGTERM, SIGINT, SIGHUP};
-	static const int for_command[] = {SIGCHLD, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
+	static const int always[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+	static const int for_command[] = {SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
 	sigset_t set;
 	int error;
 
@@ -72,12 +73,27 @@ static bool is_for_child(const struct attach *attach, uint32_t number)
 	return attach->child.pid && number != SIGTERM && number != SIGINT;
 }
 
-static void reap_child(struct attach *attach)
+static void reap_command(struct attach *attach)
 {
 	if (!child_reap(&attach->child))
 		return;
 	log_info("%s exited with code %d", attach->program.options.command[0], attach->child.code);
 	ending_begin(attach, true, "the command has ended");
+}
+
+/* Looks who has ended before anybody reaps it: whose process it is decides what its end means. */
+static void reap_processes(struct attach *attach)
+{
+	siginfo_t ended = {0};
+
+	while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid) {
+		if (child_runs(&attach->child) && ended.si_pid == attach->child.pid)
+			reap_command(attach);
+		else /* an orphan, which PID 1 must reap */
+			waitpid(ended.si_pid, NULL, WNOHANG);
+		ended.si_pid = 0;
+	}
+	reap_command(attach); /* also if it is gone unseen */
 }
 
 static void read_signal(struct attach *attach)
@@ -88,7 +104,7 @@ static void read_signal(struct attach *attach)
 	if (read(attach->signals, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (info.ssi_signo == SIGCHLD)
-		reap_child(attach);
+		reap_processes(attach);
 	else if (is_for_child(attach, info.ssi_signo))
 		child_signal(&attach->child, (int)info.ssi_signo);
 	/* A terminal that closes sends SIGHUP too, and stderr is no terminal any more. */
@@ -197,7 +213,7 @@ void loop_run(struct attach *attach)
 		if (wait[WAIT_SIGNALS].revents)
 			read_signal(attach);
 		if (monotonic_us() >= child_next(&attach->child))
-			reap_child(attach);
+			reap_command(attach);
 		if (wait[WAIT_FINISHED].revents && /* ending_step() looks at the workers */
 		    read(attach->program.engine.finished, &ended, sizeof(ended)) < 0)
 			log_debug("cannot read the eventfd of the workers: %s", strerror(errno));
