@@ -355,6 +355,7 @@ void lab_turn(struct lab *lab)
 	}
 	lab->over = worker_turn(lab->worker, PATIENCE);
 	assert_true(lab->over >= 0);
+	engine_answer(&lab->program.engine, &lab->program.options);
 	if (lab->operates)
 		operate_run(&lab->program);
 }

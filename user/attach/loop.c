@@ -6,6 +6,7 @@
  *     the kernel                  attaching and detaching the watch, listing the listeners of a port: milliseconds
  *     the process of a listener   a search of /proc, 100 ms at most: each time the ACME client arms us, and
  *                                 when a reload finds a port in use
+ *     an address of this machine  listing all of them; and the listeners of a port, if a worker asks: milliseconds
  *     a reload that takes effect  a few system calls per new listener and worker; if the port of --acme or --https
  *                                 has changed, a walk over the open files of all processes: half a second per million
  *     a trace                     256 records, then other work comes first
@@ -125,6 +126,7 @@ enum {
 	WAIT_ARMING,
 	WAIT_HELD,
 	WAIT_NOTIFY,
+	WAIT_ENGINE,
 	WAIT_OPERATE,
 	WAIT_LOCKS = WAIT_OPERATE + OPERATE_DESCRIPTORS
 };
@@ -138,6 +140,7 @@ static nfds_t fill_poll(const struct attach *attach, struct pollfd *wait)
 	wait[WAIT_ARMING] = (struct pollfd){.fd = arming_fd(&program->engine.steer.arming), .events = POLLIN};
 	wait[WAIT_HELD] = (struct pollfd){.fd = held_fd(&program->engine.steer.watch.held), .events = POLLIN};
 	wait[WAIT_NOTIFY] = (struct pollfd){.fd = notify_fd(), .events = POLLOUT};
+	wait[WAIT_ENGINE] = (struct pollfd){.fd = engine_fd(&program->engine), .events = POLLIN};
 	operate_poll(program, &wait[WAIT_OPERATE]);
 	for (unsigned int i = 0; i < attach->lock_count; i++)
 		wait[WAIT_LOCKS + i] = (struct pollfd){.fd = attach->locks[i], .events = POLLIN};
@@ -154,6 +157,7 @@ static int wait_ms(const struct attach *attach, bool armed)
 {
 	uint64_t now = monotonic_us(), until = operate_next(&attach->program);
 
+	until = earlier_of(until, engine_next(&attach->program.engine));
 	until = earlier_of(until, ending_next(attach));
 	until = earlier_of(until, attach->watchdog.next);
 	until = earlier_of(until, child_next(&attach->child));
@@ -202,7 +206,7 @@ void loop_run(struct attach *attach)
 			poll_failed(attach, wait, count);
 		else if (ready < 0)
 			continue;
-		engine_follow_takeovers(&attach->program.engine);
+		engine_answer(&attach->program.engine, &attach->program.options);
 		watchdog_look(&attach->watchdog, &attach->program.engine);
 		operate_run(&attach->program);
 		notify_flush();

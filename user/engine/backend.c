@@ -9,19 +9,19 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/log.h"
 #include "engine/connect.h"
 #include "engine/deadlines.h"
 #include "engine/flow.h"
-#include "engine/hints.h"
 #include "engine/peek.h"
 #include "engine/proxy_protocol.h"
 #include "engine/side.h"
 #include "engine/turn.h"
+#include "engine/unreachable.h"
 #include "engine/worker.h"
 
 #define RETRY_FIRST_US (20 * US_PER_MS)
 #define RETRY_LAST_US  (500 * US_PER_MS)
+#define ASK_AGAIN_US   (1 * US_PER_MS)
 #define ELSEWHERE_US   (60 * 1000 * US_PER_MS) /* how long the address that answered is tried first */
 #define RESTART_US     (5000 * US_PER_MS)      /* half of what a CA has */
 #define RESTARTS_US    (30000 * US_PER_MS)
@@ -37,30 +37,6 @@ static void drop_connection(struct session *session)
 	side_close(session, BACKEND, false);
 	memset(&flows[BACKEND], 0, sizeof(flows[BACKEND])); /* its socket is closed, so no verdict runs on it */
 	session->connecting.header_sent = false;
-}
-
-static void log_unreachable(struct session *session, int error)
-{
-	static struct log_limit limits[ROUTES];
-	bool rule = session->connecting.aim >= ROUTE_RULE;
-	unsigned long suppressed;
-	struct sentence hint;
-
-	if (!log_limit_pass(&limits[session->connecting.aim], &suppressed))
-		return;
-	hint_refused(session_backend(session), session->connecting.aim == ROUTE_ACME, &hint);
-	if (session->connecting.aim == ROUTE_ACME)
-		log_warn("cannot connect to --acme %s: %s%s; %s (%lu more suppressed)", session_backend(session)->text,
-			 strerror(-error), hint.text,
-			 session_options(session)->acme_fallback == ACME_FALLBACK_HTTPS
-				 ? "handing the connection to --https"
-				 : "closing the connection",
-			 suppressed);
-	else
-		log_warn("cannot connect to %s%s%s within %u ms: %s%s; resetting the client (%lu more suppressed)",
-			 rule ? route_name(session->connecting.aim) : "--https", rule ? " -> " : " ",
-			 session_backend(session)->text, session_options(session)->connect_timeout_ms, strerror(-error),
-			 hint.text, suppressed);
 }
 
 /* Tries again, at the latest at `deadline`. */
@@ -100,7 +76,7 @@ static enum backend_step all_failed(struct session *session, int error)
 		if (worker->now < restarted)
 			return try_later(session, restarted);
 		worker->counters.connect_failed[session->connecting.aim]++;
-		log_unreachable(session, error);
+		unreachable_note(session, error);
 		if (session_options(session)->acme_fallback == ACME_FALLBACK_CLOSE) {
 			session_end(session, CAUSE_CONNECT_FAILED, true);
 			return BACKEND_GAVE_UP;
@@ -113,11 +89,20 @@ static enum backend_step all_failed(struct session *session, int error)
 	}
 	if (worker->now >= session->connecting.deadline) {
 		worker->counters.connect_failed[session->connecting.aim]++;
-		log_unreachable(session, error);
+		unreachable_note(session, error);
 		session_end(session, CAUSE_CONNECT_FAILED, true);
 		return BACKEND_GAVE_UP;
 	}
 	return try_later(session, session->connecting.deadline);
+}
+
+/* The main thread is asked where the server listens; looks less often the longer that takes. */
+static enum backend_step ask_again(struct session *session)
+{
+	uint64_t now = session->worker->now, waited = now - session->connecting.asked_at;
+
+	timer_set(&session->worker->timers, &session->retry, now + (waited > ASK_AGAIN_US ? waited : ASK_AGAIN_US));
+	return BACKEND_WAITS;
 }
 
 static enum backend_step try_addresses(struct session *session, int error)
@@ -131,6 +116,8 @@ static enum backend_step try_addresses(struct session *session, int error)
 				  deadline_of_attempt(session, session->connecting.deadline, session->connecting.left));
 			return BACKEND_WAITS;
 		}
+		if (error == -EINPROGRESS)
+			return ask_again(session);
 		if (error == 0)
 			return BACKEND_STANDS;
 		drop_connection(session);
@@ -210,8 +197,9 @@ enum backend_step backend_progress(struct session *session)
 
 enum backend_step backend_retry(struct session *session)
 {
-	if (session->sides[BACKEND].fd < 0)
-		return start_round(session);
+	if (session->sides[BACKEND].fd < 0) /* none is left after a round; in the middle of it, we have asked */
+		return session->connecting.left ? try_addresses(session, session->connecting.own_error)
+						: start_round(session);
 	return session->sides[BACKEND].connected ? BACKEND_WAITS : attempt_failed(session, -ETIMEDOUT);
 }
 

@@ -3,22 +3,21 @@
 #include "engine/connect.h"
 
 #include <errno.h>
-#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "engine/elsewhere.h"
+#include "engine/port_listeners.h"
+#include "engine/shared.h"
 #include "engine/side.h"
 #include "engine/socket_options.h"
 #include "engine/worker.h"
 #include "system/ports.h"
-#include "system/netlink.h"
-#include "system/route.h"
 #include "system/sysctl.h"
+
+#define ASKED_US (200 * US_PER_MS) /* how long the main thread is waited for */
 
 static struct steer *steer_of(const struct session *session)
 {
@@ -140,9 +139,9 @@ static int begin_connection(struct session *session, const struct address *addre
 	return result;
 }
 
-static bool default_paces; /* written once, by the worker that connects first */
+static bool default_paces; /* written once, before any worker runs */
 
-static void read_congestion_control(void)
+void connect_prepare(void)
 {
 	char name[32];
 
@@ -157,27 +156,41 @@ static void read_congestion_control(void)
 static void set_congestion_control(const struct session *session, int fd, const struct address *address)
 {
 	static const char plain[] = "reno"; /* every kernel has it, and every user may set it */
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-	pthread_once(&once, read_congestion_control);
 	if (default_paces && (address_is_loopback(address) || connect_follows_client(session)))
 		setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, plain, sizeof(plain) - 1);
 }
 
 /* 1 or 0, or -errno. */
-static int is_own_address(const struct address *address)
+static int is_own_address(const struct session *session)
 {
-	struct address plain = address_unmapped(address);
-	int fd, local;
-
-	if (address_is_loopback(&plain))
+	if (address_is_loopback(&session->destination))
 		return 1;
-	fd = netlink_open(NETLINK_ROUTE);
-	if (fd < 0)
-		return fd;
-	local = route_is_local(fd, &plain);
-	close(fd);
-	return local;
+	return local_addresses_has(&session->worker->engine->shared->addresses, &session->destination);
+}
+
+/* Who listens on the port is not known yet. 0: goes on without, because the main thread takes long. */
+static int wait_for_list(struct session *session)
+{
+	uint64_t now = session->worker->now;
+
+	if (!session->connecting.asked_at)
+		session->connecting.asked_at = now;
+	return now - session->connecting.asked_at < ASKED_US ? -EINPROGRESS : 0;
+}
+
+/* Is there another address? If not all listeners are known, nothing is certain. 1 or 0, or -EINPROGRESS. */
+static int choose_elsewhere(struct session *session, bool is_local)
+{
+	struct connecting *connecting = &session->connecting;
+	struct port_list list;
+
+	if (!port_listeners_of(session->worker, address_port(&session->destination), &list))
+		return wait_for_list(session);
+	connecting->asked_at = 0;
+	return list.count > 0 && list.count <= PORT_LISTENERS_MAX &&
+	       elsewhere_among(list.found, (unsigned int)list.count, &session->destination, is_local,
+			       &connecting->elsewhere);
 }
 
 /*
@@ -186,17 +199,18 @@ static int is_own_address(const struct address *address)
  */
 static int choose_address(struct session *session)
 {
-	int local;
+	int local, chosen;
 
 	if (!connect_follows_client(session) || is_transparent(session))
 		return 0;
-	local = is_own_address(&session->destination);
+	local = is_own_address(session);
 	if (local < 0)
 		return local;
 	if (session->connecting.address == 0)
 		return local ? 0 : -EHOSTUNREACH;
-	if (elsewhere_find(&session->destination, local, &session->connecting.elsewhere))
-		return 0;
+	chosen = choose_elsewhere(session, local);
+	if (chosen)
+		return chosen < 0 ? chosen : 0;
 	return session->connecting.own_error ? session->connecting.own_error : -EHOSTUNREACH;
 }
 

@@ -25,9 +25,12 @@ struct address connect_address(const struct session *session);
 
 /*
  * Opens the backend's socket, connects, and adds it to the epoll set if that takes time. 0 if it is connected,
- * -EALREADY if that takes time, or the error: then side_close() is due.
+ * -EALREADY if that takes time, -EINPROGRESS if the address is not known yet and this is to be called again in a
+ * moment, or the error: then side_close() is due.
  */
 int connect_start(struct session *session);
+/* Call it once, on the main thread, before any worker runs. */
+void connect_prepare(void);
 /* The state of that connection, as for connect_start(). May be called again. */
 int connect_result(int fd, const struct address *address);
 

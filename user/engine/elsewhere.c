@@ -2,8 +2,6 @@
 /* Finds the web server's listener among those of its port: see elsewhere.h. Owns nothing. Any thread. */
 #include "engine/elsewhere.h"
 
-#define LISTENERS_LOOKED_AT 64
-
 static struct address loopback_of(const struct address *destination)
 {
 	static const struct in6_addr loopback = IN6ADDR_LOOPBACK_INIT;
@@ -59,15 +57,4 @@ bool elsewhere_among(const struct listening *listeners, unsigned int count, cons
 		return !address_equal(&loopback, &plain);
 	}
 	return false;
-}
-
-bool elsewhere_find(const struct address *destination, bool is_local, struct address *elsewhere)
-{
-	struct listening listeners[LISTENERS_LOOKED_AT];
-	int count = listening_on(address_port(destination), listeners, LISTENERS_LOOKED_AT);
-
-	/* Not all are known: then nothing is certain. */
-	if (count <= 0 || count > LISTENERS_LOOKED_AT)
-		return false;
-	return elsewhere_among(listeners, (unsigned int)count, destination, is_local, elsewhere);
 }

@@ -12,10 +12,10 @@
 #include "base/address.h"
 #include "system/listening.h"
 
-/* destination: where the client connected to; is_local: it is this machine's. False if there is no such address. */
-bool elsewhere_find(const struct address *destination, bool is_local, struct address *elsewhere);
-
-/* The same, given the listeners on the port of the destination. */
+/*
+ * listeners: all those on the port of the destination; destination: where the client connected to; is_local: it is this
+ * machine's. False if there is no such address.
+ */
 bool elsewhere_among(const struct listening *listeners, unsigned int count, const struct address *destination,
 		     bool is_local, struct address *elsewhere);
 

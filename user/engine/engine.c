@@ -9,9 +9,12 @@
 #include <sys/eventfd.h>
 
 #include "base/descriptor.h"
+#include "engine/connect.h"
 #include "engine/loop.h"
+#include "engine/port_listeners.h"
 #include "engine/shared.h"
 #include "engine/takers.h"
+#include "engine/unreachable.h"
 #include "engine/worker.h"
 #include "hello/rules.h"
 
@@ -23,6 +26,7 @@ int engine_open(struct engine *engine)
 {
 	*engine = (struct engine){.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				  .answered = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+				  .local = LOCAL_WATCH_CLOSED,
 				  .dataplane = {.socks = NO_DESCRIPTOR, .slots = NO_DESCRIPTOR},
 				  .trace = {.to = NO_DESCRIPTOR, .from = NO_DESCRIPTOR}};
 	steer_clear(&engine->steer);
@@ -108,6 +112,7 @@ int engine_set_up(struct engine *engine, const struct options *options, struct s
 {
 	int error = make_configuration(engine, options);
 
+	connect_prepare();
 	if (!error)
 		error = make_sources(engine, options->max_per_source);
 	if (!error && engine->steer.watch.is_ready)
@@ -119,7 +124,9 @@ int engine_set_up(struct engine *engine, const struct options *options, struct s
 	if (!error)
 		error = make_workers(engine);
 	if (!error)
-		return 0;
+		return engine->steer.plan.in_place
+			       ? local_addresses_open(&engine->local, &engine->shared->addresses, why)
+			       : 0;
 	return sentence_error(why, error, "cannot set up %u workers for %u sessions: %s", engine->worker_count,
 			      engine->max_sessions, strerror(-error));
 }
@@ -155,10 +162,25 @@ bool engine_has_adopted(const struct engine *engine)
 	return true;
 }
 
-void engine_follow_takeovers(struct engine *engine)
+void engine_answer(struct engine *engine, const struct options *options)
 {
-	if (engine->shared && atomic_exchange(&engine->shared->takeovers_fail, false))
+	if (!engine->shared)
+		return;
+	if (atomic_exchange(&engine->shared->takeovers_fail, false))
 		hello_watch_steer(&engine->steer.watch);
+	local_addresses_follow(&engine->local);
+	port_listeners_answer(engine);
+	unreachable_log(engine, options);
+}
+
+int engine_fd(const struct engine *engine)
+{
+	return local_addresses_fd(&engine->local);
+}
+
+uint64_t engine_next(const struct engine *engine)
+{
+	return local_addresses_next(&engine->local);
 }
 
 void engine_tell(struct engine *engine, enum worker_command command)
@@ -180,6 +202,7 @@ void engine_close(struct engine *engine)
 	for (unsigned int i = 0; i < engine->made; i++)
 		worker_free(&engine->workers[i]);
 	free(engine->workers);
+	local_addresses_close(&engine->local);
 	shared_unmap(engine->shared, shared_bytes(engine));
 	while (configuration) {
 		struct configuration *older = configuration->older;

@@ -16,6 +16,7 @@
 #include "engine/source_table.h"
 #include "engine/trace.h"
 #include "steering/steer.h"
+#include "system/local_addresses.h"
 
 struct engine_shared;
 struct worker;
@@ -35,7 +36,8 @@ struct engine {
 	int answered;                 /* eventfd: a worker adds one when it has answered the main thread */
 
 	/* Written by the main thread. */
-	unsigned int running; /* workers whose thread was started; read by the main thread only */
+	unsigned int running;     /* workers whose thread was started; read by the main thread only */
+	struct local_watch local; /* keeps shared->addresses, if connections are served in place */
 	_Atomic(struct configuration *) configuration; /* the newest; workers adopt it when woken */
 	_Atomic(struct source_table *) sources;        /* NULL: no --max-per-source so far. Has its own lock */
 	struct source_table
@@ -60,8 +62,14 @@ int engine_start(struct engine *engine, struct sentence *why);
 void engine_publish(struct engine *engine, struct configuration *configuration);
 /* Have all running workers adopted the newest? `answered` becomes readable when to check again. Main thread. */
 bool engine_has_adopted(const struct engine *engine);
-/* Has the worker that takes over found that takeovers fail? Then new connections are steered. Main thread. */
-void engine_follow_takeovers(struct engine *engine);
+/*
+ * Does what workers have asked of the main thread, which `answered` shows: steers new connections because takeovers
+ * fail, lists listeners, logs backends that cannot be connected to. Also keeps the list of this machine's addresses,
+ * when engine_fd() is readable, and at engine_next(). Main thread.
+ */
+void engine_answer(struct engine *engine, const struct options *options);
+int engine_fd(const struct engine *engine);        /* or NO_DESCRIPTOR */
+uint64_t engine_next(const struct engine *engine); /* us; UINT64_MAX: on events only */
 /* Sends a command to all running workers; one that has ended ignores it. */
 void engine_tell(struct engine *engine, enum worker_command command);
 void engine_join(struct engine *engine);

@@ -6,14 +6,7 @@
 #ifndef ALPNBPF_ENGINE_HINTS_H
 #define ALPNBPF_ENGINE_HINTS_H
 
-#include "base/sentence.h"
 #include "engine/session.h"
-
-/*
- * Why a backend on this machine may refuse: what listens on its port at another address, or that nothing does. A clause
- * that begins with "; ", or "" where there is nothing to say. acme: it is the ACME client's.
- */
-void hint_refused(const struct endpoint *backend, bool acme, struct sentence *hint);
 
 /*
  * Call it before the session is closed. If the backend ended the connection without answering a complete ClientHello,

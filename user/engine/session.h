@@ -70,6 +70,7 @@ struct connecting {
 	unsigned int left;         /* addresses left in this round, including that one */
 	bool header_sent;          /* the PROXY header, if there is one */
 	int own_error;             /* in place: why the client's destination could not be connected to */
+	uint64_t asked_at;         /* us; in place: since when the main thread has not said who listens; 0: it has */
 	struct address elsewhere;  /* in place: tried after that; else len is 0. elsewhere.h */
 	struct own_connection own; /* steering's entry for the connection to the web server */
 };

@@ -13,7 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/port_listeners.h"
 #include "engine/snapshot.h"
+#include "engine/unreachable.h"
+#include "system/local_addresses.h"
 
 struct worker_shared {
 	_Atomic int command;    /* enum worker_command; written by the main thread */
@@ -28,6 +31,9 @@ struct engine_shared {
 	_Atomic bool takeovers_fail;         /* set by the worker that takes over, cleared by the main thread */
 	_Atomic bool trace_wanted;           /* written by the main thread */
 	_Atomic unsigned long trace_dropped; /* trace records that did not fit: workers add, the main thread resets */
+	struct unreachable unreachable[ROUTES];
+	struct port_listeners listeners;
+	struct local_addresses addresses;
 	struct worker_shared workers[];
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The sockets that listen on a TCP port of this network namespace, from sock_diag(7) or proc(5). Owns nothing. Any
- * thread: the main thread at start-up and when it arms, a worker when its backend refuses a connection.
+ * thread.
  */
 #ifndef ALPNBPF_SYSTEM_LISTENING_H
 #define ALPNBPF_SYSTEM_LISTENING_H
