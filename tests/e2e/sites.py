@@ -156,6 +156,24 @@ def fragments(lab, veth):
         yield Site(both(link))
 
 
+@contextlib.contextmanager
+def on_device(veth, device, number, peer=None):
+    """Addresses on another device of the server, and of the clients on theirs."""
+    peer, prefix = peer or veth.peer, veth.namespace.prefix()
+    v4, v6 = f"10.77.{number}", f"fd00:77:{number}:"
+    for words, name, last in (([], device, 1), (prefix, peer, 2)):
+        run(*words, "ip", "addr", "add", f"{v4}.{last}/24", "dev", name)
+        run(*words, "ip", "addr", "add", f"{v6}:{last}/64", "dev", name, "nodad")
+        run(*words, "ip", "link", "set", name, "up")
+    try:
+        yield Site([Place(veth.namespace, (f"{v4}.1", 443)), Place(veth.namespace, (f"{v6}:1", 443))])
+    finally:
+        if peer == veth.peer:
+            run(*prefix, "ip", "neigh", "flush", "dev", peer)  # the next device of this address has another one of its own
+            run(*prefix, "ip", "addr", "del", f"{v4}.2/24", "dev", peer)
+            run(*prefix, "ip", "addr", "del", f"{v6}:2/64", "dev", peer)
+
+
 @network
 def vlan(lab, veth):
     try:
@@ -163,15 +181,33 @@ def vlan(lab, veth):
     except RuntimeError as error:
         pytest.skip(f"this kernel has no VLANs: {error}")
     try:
-        prefix = veth.namespace.prefix()
-        run(*prefix, "ip", "link", "add", "link", veth.peer, "name", "e2e-vlan", "type", "vlan", "id", "7")
-        for words, last in (([], "1"), (prefix, "2")):
-            run(*words, "ip", "addr", "add", f"10.77.7.{last}/24", "dev", "e2e-vlan")
-            run(*words, "ip", "addr", "add", f"fd00:77:7::{last}/64", "dev", "e2e-vlan", "nodad")
-            run(*words, "ip", "link", "set", "e2e-vlan", "up")
-        yield Site([Place(veth.namespace, ("10.77.7.1", 443)), Place(veth.namespace, ("fd00:77:7::1", 443))])
+        run(*veth.namespace.prefix(), "ip", "link", "add", "link", veth.peer, "name", "e2e-vlan", "type", "vlan", "id", "7")
+        with on_device(veth, "e2e-vlan", 7, "e2e-vlan") as site:
+            yield site
     finally:
         run("ip", "link", "del", "e2e-vlan")
+
+
+@network
+def bridge(lab, veth):
+    """The device is a port of a bridge, which has the addresses; what passes it meets ebtables and no firewall of IP."""
+    run("ip", "link", "add", "e2e-bridge", "type", "bridge", "forward_delay", "0")
+    try:
+        run("ip", "link", "set", veth.device, "master", "e2e-bridge")
+        with on_device(veth, "e2e-bridge", 8) as site:
+            yield site
+    finally:
+        run("ip", "link", "del", "e2e-bridge")
+
+
+@network
+def macvlan(lab, veth):
+    run("ip", "link", "add", "link", veth.device, "name", "e2e-macvlan", "type", "macvlan", "mode", "bridge")
+    try:
+        with on_device(veth, "e2e-macvlan", 10) as site:
+            yield site
+    finally:
+        run("ip", "link", "del", "e2e-macvlan")
 
 
 def link_local_place(veth):
