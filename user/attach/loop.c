@@ -4,8 +4,9 @@
  * a name server, a worker, a client or the command. These steps may take time all the same:
  *
  *     the kernel                  attaching and detaching the watch, listing the listeners of a port: milliseconds
- *     the process of a listener   a search of /proc, 100 ms at most: each time the ACME client arms us, and
- *                                 when a reload finds a port in use
+ *     the process of a listener   a search of /proc, 100 ms at most: when the ACME client arms us, three times at
+ *                                 once and then every ten seconds; for each other user that listens in its place,
+ *                                 16 at most; when a reload finds a port in use
  *     an address of this machine  listing all of them; and the listeners of a port, if a worker asks: milliseconds
  *     a reload that takes effect  a few system calls per new listener and worker; if the port of --acme or --https
  *                                 has changed, a walk over the open files of all processes: half a second per million
@@ -32,8 +33,6 @@
 #include "steering/arming.h"
 #include "system/lock.h"
 #include "system/notify.h"
-
-#define DISARM_LOOK_MS 1000 /* how soon the log tells of a closed ACME listener; steering reacts at once */
 
 /* --- signals --- */
 
@@ -153,7 +152,7 @@ static uint64_t earlier_of(uint64_t a, uint64_t b)
 }
 
 /* Milliseconds to wait, rounded up; -1 without a deadline. */
-static int wait_ms(const struct attach *attach, bool armed)
+static int wait_ms(const struct attach *attach, uint64_t arming_next)
 {
 	uint64_t now = monotonic_us(), until = operate_next(&attach->program);
 
@@ -161,8 +160,8 @@ static int wait_ms(const struct attach *attach, bool armed)
 	until = earlier_of(until, ending_next(attach));
 	until = earlier_of(until, attach->watchdog.next);
 	until = earlier_of(until, child_next(&attach->child));
-	if (armed && attach->program.phase == PROGRAM_RUNNING)
-		until = earlier_of(until, now + DISARM_LOOK_MS * US_PER_MS);
+	if (attach->program.phase == PROGRAM_RUNNING)
+		until = earlier_of(until, arming_next);
 	if (until == UINT64_MAX)
 		return -1;
 	return until > now ? (int)((until - now) / US_PER_MS + 1) : 0;
@@ -197,9 +196,9 @@ void loop_run(struct attach *attach)
 	struct pollfd wait[WAIT_LOCKS + LOCKS_MAX];
 
 	for (ending_step(attach); !ending_is_over(attach); ending_step(attach)) {
-		bool armed = arming_look(&attach->program.engine.steer.arming);
+		uint64_t arming_next = arming_look(&attach->program.engine.steer.arming);
 		nfds_t count = fill_poll(attach, wait);
-		int ready = poll(wait, count, wait_ms(attach, armed));
+		int ready = poll(wait, count, wait_ms(attach, arming_next));
 		uint64_t ended;
 
 		if (ready < 0 && errno != EINTR)

@@ -173,11 +173,15 @@ uint64_t log_lines_suppressed(void)
 
 /* --- limits --- */
 
+static long long now_ms(void)
+{
+	return (long long)(monotonic_us() / US_PER_MS);
+}
+
 /* Each line moves `full_at_ms` on by an interval, and it may be no more than `burst` intervals ahead of the clock. */
 bool log_limit_burst(struct log_limit *limit, unsigned int burst, unsigned int interval_ms, unsigned long *suppressed)
 {
-	long long now = (long long)(monotonic_us() / US_PER_MS),
-		  full_at = __atomic_load_n(&limit->full_at_ms, __ATOMIC_RELAXED), next;
+	long long now = now_ms(), full_at = __atomic_load_n(&limit->full_at_ms, __ATOMIC_RELAXED), next;
 
 	do {
 		next = (full_at > now ? full_at : now) + interval_ms;
@@ -190,6 +194,12 @@ bool log_limit_burst(struct log_limit *limit, unsigned int burst, unsigned int i
 					      __ATOMIC_RELAXED));
 	*suppressed = __atomic_exchange_n(&limit->suppressed, 0, __ATOMIC_RELAXED);
 	return true;
+}
+
+bool log_limit_has_room(const struct log_limit *limit, unsigned int burst, unsigned int interval_ms)
+{
+	return __atomic_load_n(&limit->full_at_ms, __ATOMIC_RELAXED) + interval_ms <=
+	       now_ms() + (long long)burst * interval_ms;
 }
 
 bool log_limit_pass(struct log_limit *limit, unsigned long *suppressed)

@@ -48,5 +48,7 @@ struct log_limit {
 };
 bool log_limit_pass(struct log_limit *limit, unsigned long *suppressed);
 bool log_limit_burst(struct log_limit *limit, unsigned int burst, unsigned int interval_ms, unsigned long *suppressed);
+/* Would log_limit_burst() return true now? Counts nothing. */
+bool log_limit_has_room(const struct log_limit *limit, unsigned int burst, unsigned int interval_ms);
 
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Follows whether the ACME client listens: finds listeners that existed before sock_ops was attached, and logs changes.
- * Owns the reader of the ring of arrivals. Main thread.
+ * Owns the reader of the ring of arrivals. What a listener costs the main thread is bounded, however often it comes:
+ * it looks every 20 ms at most, logs one line a second, and searches for its process every ten. Main thread.
  */
 #include "steering/arming.h"
 
@@ -20,6 +21,13 @@
 #include "system/process.h"
 #include "system/user_number.h"
 
+#define LOOK_US       (1000 * US_PER_MS) /* how soon the log tells of a closed listener; steering reacts at once */
+#define REST_US       (20 * US_PER_MS)   /* after an arrival: more of them are looked at together */
+#define LINES_AT_ONCE 20                 /* "armed" */
+#define LINE_MS       1000
+#define SEARCHES      3 /* for the process of a listener, at once */
+#define SEARCH_MS     10000
+
 void arming_open(struct arming *arming, const struct steer_plan *plan, const struct steer_maps *maps,
 		 struct listener_tracker *tracker, struct hello_watch *watch)
 {
@@ -28,7 +36,9 @@ void arming_open(struct arming *arming, const struct steer_plan *plan, const str
 
 int arming_fd(const struct arming *arming)
 {
-	return arming->arrivals ? ring_buffer__epoll_fd(arming->arrivals) : NO_DESCRIPTOR;
+	bool rests = monotonic_us() < arming->rest_until;
+
+	return arming->arrivals && !rests ? ring_buffer__epoll_fd(arming->arrivals) : NO_DESCRIPTOR;
 }
 
 static uint64_t untracked_listeners(const struct arming *arming)
@@ -63,55 +73,99 @@ const char *arming_reason(const struct arming *arming)
 	return *arming->armed_by ? arming->armed_by : "a listener on the ACME port";
 }
 
+/* --- the log --- */
+
+/* A search of /proc, which may take 100 ms of the main thread's time: it is done a few times, then seldom. */
+static bool find_process(const struct address *at, char *out, size_t size)
+{
+	static struct log_limit limit;
+	unsigned long suppressed;
+
+	return log_limit_has_room(&limit, SEARCHES, SEARCH_MS) &&
+	       log_limit_burst(&limit, SEARCHES, SEARCH_MS, &suppressed) && port_find_holder(at, out, size);
+}
+
 /* The listener's user is visible without capabilities; its process is not. */
-static void name_user(struct arming *arming, const struct address *at, const char *name)
+static void name_user(struct arming *arming, const char *name)
 {
 	struct listening listeners[STEER_LISTENERS];
 	int count = listening_on(arming->plan->acme_port, listeners, STEER_LISTENERS);
 
-	snprintf(arming->armed_by, sizeof(arming->armed_by), "%.120s", name);
 	for (int i = 0; i < count && i < STEER_LISTENERS; i++)
-		if (address_equal(&listeners[i].address, at))
+		if (address_equal(&listeners[i].address, &arming->listener))
 			snprintf(arming->armed_by, sizeof(arming->armed_by), "%.120s, of uid %u", name,
 				 listeners[i].uid);
 }
 
-static void note_armed(struct arming *arming)
-{
-	hello_watch_follow(arming->watch, true); /* before the log says so */
-	arming->was_armed = true;
-	arming->armed_at = monotonic_us();
-	arming->armed_by[0] = '\0';
-}
-
-static void note_listener(struct arming *arming, const struct address *at, const char *name, bool tracked)
+static void name_listener(struct arming *arming, const char *name)
 {
 	char holder[PROCESS_TEXT_MAX];
 	size_t length;
 
-	if (port_find_holder(at, holder, sizeof(holder)))
+	snprintf(arming->armed_by, sizeof(arming->armed_by), "%.120s", name);
+	if (find_process(&arming->listener, holder, sizeof(holder)))
 		snprintf(arming->armed_by, sizeof(arming->armed_by), "%.60s at %.120s", holder, name);
 	else
-		name_user(arming, at, name);
+		name_user(arming, name);
 	length = strlen(arming->armed_by);
-	if (!tracked)
+	if (!arming->is_tracked)
 		snprintf(arming->armed_by + length, sizeof(arming->armed_by) - length, "; it cannot be tracked (%s)",
 			 listeners_why_untracked(arming->tracker, STEER_ACME));
 }
 
-static void log_arrival(struct arming *arming, const struct address *at, bool tracked)
+/* Listeners may come and go thousands of times a second: each is logged as long as they are few. */
+static void log_armed(struct arming *arming)
 {
-	char name[ADDRESS_TEXT_MAX], lag[192] = "";
+	char name[ADDRESS_TEXT_MAX], lag[192] = "", more[96] = "";
+	static struct log_limit limit;
+	unsigned long suppressed;
 
-	if (arming->was_armed || !arming_is_armed(arming)) /* or the listener is gone already */
+	if (!log_limit_has_room(&limit, LINES_AT_ONCE, LINE_MS) ||
+	    !log_limit_burst(&limit, LINES_AT_ONCE, LINE_MS, &suppressed))
 		return;
-	address_format(at, name, sizeof(name));
-	note_armed(arming);
-	note_listener(arming, at, name, tracked);
-	if (!tracked)
+	if (arming->not_logged > 1)
+		snprintf(more, sizeof(more), " (armed %lu more times since the last such line)",
+			 arming->not_logged - 1);
+	arming->is_logged = true;
+	arming->not_logged = 0;
+	if (!arming->listener.len) {
+		log_info("armed: the ACME client listens on port %u; inspecting new connections%s",
+			 arming->plan->acme_port, more);
+		return;
+	}
+	address_format(&arming->listener, name, sizeof(name));
+	name_listener(arming, name);
+	if (!arming->is_tracked)
 		snprintf(lag, sizeof(lag), " (disarming may lag by a second: this listener cannot be tracked; %s)",
 			 listeners_why_untracked(arming->tracker, STEER_ACME));
-	log_info("armed: the ACME client listens on %s; inspecting new connections%s", name, lag);
+	log_info("armed: the ACME client listens on %s; inspecting new connections%s%s", name, lag, more);
+}
+
+/* --- changes --- */
+
+/* By the listener at this address; NULL: it is not known. */
+static void become_armed(struct arming *arming, const struct address *at, bool tracked)
+{
+	if (arming->was_armed || !arming_is_armed(arming)) /* or the listener is gone already */
+		return;
+	hello_watch_follow(arming->watch, true); /* before the log says so */
+	arming->was_armed = true;
+	arming->armed_at = monotonic_us();
+	arming->listener = at ? *at : (struct address){0};
+	arming->is_tracked = tracked;
+	arming->armed_by[0] = '\0';
+	if (at)
+		address_format(at, arming->armed_by, sizeof(arming->armed_by));
+	arming->not_logged++;
+	log_armed(arming);
+}
+
+static void become_disarmed(struct arming *arming, const char *why)
+{
+	arming->was_armed = false;
+	if (arming->is_logged)
+		log_info("disarmed: %s", why);
+	arming->is_logged = false;
 }
 
 static int arrival_seen(void *context, void *data, size_t size)
@@ -127,7 +181,7 @@ static int arrival_seen(void *context, void *data, size_t size)
 		strangers_note(&arming->tracker->strangers, (enum steer_kind)arrival->kind, &at,
 			       user_from_kernel(arrival->uid));
 	else if (arrival->kind == STEER_ACME)
-		log_arrival(arming, &at, arrival->tracked);
+		become_armed(arming, &at, arrival->tracked);
 	else
 		bypass_note_untracked(arming->tracker, &at);
 	return 0;
@@ -144,7 +198,7 @@ static int find_acme_listeners(struct arming *arming)
 	__atomic_fetch_add(&arming->maps->state->found, 1, __ATOMIC_SEQ_CST);
 	if (found.untracked)
 		set_untracked_gone(arming, untracked_listeners(arming) - 1);
-	log_arrival(arming, &found.first, !found.untracked);
+	become_armed(arming, &found.first, !found.untracked);
 	return 0;
 }
 
@@ -161,8 +215,7 @@ int arming_find_anew(struct arming *arming)
 	/* The untracked listeners were on the old port, and so was the one that armed us. */
 	set_untracked_gone(arming, untracked_listeners(arming));
 	if (arming->was_armed)
-		log_info("disarmed: the ACME port has changed");
-	arming->was_armed = false;
+		become_disarmed(arming, "the ACME port has changed");
 	return find_acme_listeners(arming);
 }
 
@@ -184,28 +237,40 @@ static void look_for_untracked(struct arming *arming)
 		set_untracked_gone(arming, untracked);
 }
 
-bool arming_look(struct arming *arming)
+static void look_for_changes(struct arming *arming)
+{
+	char why[64];
+
+	look_for_untracked(arming);
+	if (arming->was_armed && !arming_is_armed(arming)) {
+		snprintf(why, sizeof(why), "nothing listens on port %u any more", arming->plan->acme_port);
+		become_disarmed(arming, why);
+	}
+	if (ring_buffer__consume(arming->arrivals) > 0)
+		arming->rest_until = monotonic_us() + REST_US;
+	become_armed(arming, NULL, true); /* the ring was full */
+	if (arming->was_armed && !arming->is_logged)
+		log_armed(arming);
+}
+
+uint64_t arming_look(struct arming *arming)
 {
 	const struct hello_watch *watch = arming->watch;
+	uint64_t now = monotonic_us(), detach_at;
 
 	if (!arming->maps)
-		return false;
+		return UINT64_MAX;
 	hello_watch_look(arming->watch);
 	if (!arming->arrivals) {
 		hello_watch_follow(arming->watch, true); /* always armed: tries again if attaching failed before */
-		return watch->is_ready && !watch->has_ended;
+		return watch->is_ready && !watch->has_ended ? now + LOOK_US : UINT64_MAX;
 	}
-	look_for_untracked(arming);
-	if (arming->was_armed && !arming_is_armed(arming)) {
-		arming->was_armed = false;
-		log_info("disarmed: nothing listens on port %u any more", arming->plan->acme_port);
-	}
-	ring_buffer__consume(arming->arrivals);
-	if (!arming->was_armed && arming_is_armed(arming)) { /* the ring was full */
-		note_armed(arming);
-		log_info("armed: the ACME client listens on port %u; inspecting new connections",
-			 arming->plan->acme_port);
-	}
+	if (now < arming->rest_until)
+		return arming->rest_until;
+	look_for_changes(arming);
 	hello_watch_follow(arming->watch, arming->was_armed);
-	return arming->was_armed || hello_watch_is_attached(watch);
+	if (now < arming->rest_until)
+		return arming->rest_until;
+	detach_at = hello_watch_next(watch);
+	return arming->was_armed || detach_at <= now /* takeovers are pending */ ? now + LOOK_US : detach_at;
 }

@@ -24,9 +24,14 @@ struct arming {
 	struct hello_watch *watch;
 	struct ring_buffer *arrivals; /* NULL: always armed */
 	/* Written by the main thread. */
-	bool was_armed;     /* as last logged */
-	uint64_t armed_at;  /* us; valid while was_armed */
-	char armed_by[320]; /* the process that listens there, if it was visible */
+	bool was_armed;           /* as last seen */
+	uint64_t armed_at;        /* us; valid while was_armed */
+	char armed_by[320];       /* the process that listens there, if it was visible */
+	struct address listener;  /* that armed it; without an address (len 0) if that was not told */
+	bool is_tracked;          /* that listener */
+	bool is_logged;           /* the log says that it is armed */
+	unsigned long not_logged; /* times armed since the last line that says so */
+	uint64_t rest_until;      /* us; until then, arrivals wait in the ring */
 };
 
 /* Keeps the references. arming_start() is due unless always armed. */
@@ -38,10 +43,14 @@ int arming_start(struct arming *arming);
 int arming_find_anew(struct arming *arming);
 void arming_close(struct arming *arming);
 
-/* Readable when a process begins to listen on the ACME port, which arming_look() logs; or NO_DESCRIPTOR. */
+/* Readable when a process begins to listen on the ACME port; NO_DESCRIPTOR while arming_look() need not know. */
 int arming_fd(const struct arming *arming);
-/* Logs changes. True if it must be called again after a second, because no event shows that a listener has gone. */
-bool arming_look(struct arming *arming);
+/*
+ * Follows and logs changes, each at once as long as they are few. Returns when it must be called again, in us: soon
+ * after an arrival, and while armed after a second, because no event shows that a listener has gone. UINT64_MAX: on
+ * events only.
+ */
+uint64_t arming_look(struct arming *arming);
 /*
  * Are new connections inspected? Either while the ACME client listens, or always: if the options or this machine
  * require it, or if no programs are loaded. (The programs decide for each packet: is_armed() in bpf/armed.bpf.h.)

@@ -19,10 +19,12 @@
 #include <bpf/libbpf.h>
 
 #include "base/log.h"
+#include "base/timer.h"
 #include "options/needs.h"
 #include "system/capabilities.h"
 
 #define ENTRY_TRIES 3
+#define STAYS_US    (1000 * US_PER_MS) /* attached, once disarmed */
 
 static const int families[STEER_FAMILIES] = {[STEER_V4] = AF_INET, [STEER_V6] = AF_INET6};
 
@@ -179,6 +181,10 @@ void hello_watch_follow(struct hello_watch *watch, bool armed)
 
 	if (!watch->is_ready || watch->has_ended)
 		return;
+	if (armed)
+		watch->armed_at = monotonic_us();
+	else if (monotonic_us() < hello_watch_next(watch))
+		return;
 	if (!armed) {
 		__atomic_store_n(&watch->maps->state->watching, 0, __ATOMIC_SEQ_CST);
 		watch->steers = false;
@@ -200,6 +206,11 @@ void hello_watch_follow(struct hello_watch *watch, bool armed)
 		log_warn("cannot inspect ClientHellos in passing: %s; steering new connections through alpnbpf instead "
 			 "(%lu more suppressed)",
 			 strerror(-error), suppressed);
+}
+
+uint64_t hello_watch_next(const struct hello_watch *watch)
+{
+	return hello_watch_is_attached(watch) ? watch->armed_at + STAYS_US : UINT64_MAX;
 }
 
 bool hello_watch_leaves_no_trace(const struct hello_watch *watch)

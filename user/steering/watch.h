@@ -37,6 +37,7 @@ struct hello_watch {
 	/* Written by the main thread. */
 	struct bpf_link *links[WATCH_HOOKS]; /* NULL: not attached now */
 	bool has_ended;                      /* must not be attached again */
+	uint64_t armed_at;                   /* us; when it was last seen to be armed */
 	bool steers;              /* until disarmed, hellos are not read in passing, because takeovers fail */
 	uint64_t untakable, late; /* the counts as last logged */
 	bool speaks_first;        /* logged */
@@ -61,12 +62,15 @@ int hello_watch_open(struct hello_watch *watch, const struct steer_maps *maps,
 /* Logs that the watch was wanted but is not possible, and continues without it. */
 void hello_watch_do_without(struct hello_watch *watch, const char *why);
 /*
- * Call it whenever `armed` may have changed. Attaches the program while armed, so that otherwise packets cost nothing.
- * A connection that comes after the ACME client began to listen, but before the program is attached, is steered.
+ * Call it whenever `armed` may have changed, and at hello_watch_next(). Attaches the programs while armed, and for
+ * another second: attaching costs all CPUs more than reading hellos does, and listeners may come and go. A connection
+ * that comes after the ACME client began to listen, but before the programs are attached, is steered.
  */
 void hello_watch_follow(struct hello_watch *watch, bool armed);
 /* Are its programs attached? Main thread. */
 bool hello_watch_is_attached(const struct hello_watch *watch);
+/* Not armed any more: when it is due to be detached, in us. UINT64_MAX: it is not attached. */
+uint64_t hello_watch_next(const struct hello_watch *watch);
 /* Takeovers are possible, and the web server's sockets can be removed without a trace (removal.h). */
 bool hello_watch_leaves_no_trace(const struct hello_watch *watch);
 /* Ends the watch for good; takeovers that have begun continue. */
