@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "engine/lifecycle.h"
 #include "engine/listener.h"
+#include "engine/source_lines.h"
 #include "engine/worker.h"
 
 #define ACCEPT_AT_ONCE 64 /* connections a worker accepts before it runs its sessions again */
@@ -29,16 +30,14 @@ static void refuse_connection(int fd)
 
 static void log_source_refused(struct worker *worker, const struct address *client)
 {
-	static struct log_limit limit;
 	char name[ADDRESS_TEXT_MAX];
 	unsigned long suppressed;
 
 	worker->counters.source_refused++;
-	if (log_limit_pass(&limit, &suppressed))
-		log_warn(
-			"refused %s: its source already has %u sessions, see --max-per-source (%lu more refused since)",
-			address_format(client, name, sizeof(name)), worker->configuration->options.max_per_source,
-			suppressed);
+	if (source_lines_pass(SOURCE_LINE_TROUBLE, client, &suppressed))
+		log_warn("refused %s: its source already has %u sessions, see --max-per-source (%lu more not logged)",
+			 address_format(client, name, sizeof(name)), worker->configuration->options.max_per_source,
+			 suppressed);
 }
 
 /*

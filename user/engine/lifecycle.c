@@ -20,6 +20,7 @@
 #include "engine/relay.h"
 #include "engine/side.h"
 #include "engine/socket_options.h"
+#include "engine/source_lines.h"
 #include "engine/takers.h"
 #include "engine/turn.h"
 #include "engine/validation.h"
@@ -260,11 +261,10 @@ void session_called(struct session *session)
 
 static void log_fault(const struct session *session)
 {
-	static struct log_limit limit;
 	char client[ADDRESS_TEXT_MAX];
 	unsigned long suppressed;
 
-	if (session->cause < CAUSE_GAP || !log_limit_pass(&limit, &suppressed))
+	if (session->cause < CAUSE_GAP || !source_lines_pass(SOURCE_LINE_TROUBLE, &session->client, &suppressed))
 		return;
 	log_error("cannot forward session %llu of %s exactly: %s; resetting it (%lu more suppressed)",
 		  (unsigned long long)session->number, address_format(&session->client, client, sizeof(client)),

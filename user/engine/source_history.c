@@ -3,8 +3,6 @@
 #include "engine/source_history.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <sys/random.h>
 
 #include "base/timer.h"
 
@@ -15,7 +13,7 @@ struct bucket {
 };
 
 struct source_history {
-	uint64_t seed; /* clients choose their addresses, and must not be able to choose their records */
+	uint64_t seed;
 	uint32_t mask;
 	unsigned int count, used;
 	struct source_record *oldest, *newest; /* the ends of the list of records without validations */
@@ -39,8 +37,7 @@ struct source_history *source_history_new(unsigned int records)
 	}
 	history->mask = buckets - 1;
 	history->count = records;
-	if (getrandom(&history->seed, sizeof(history->seed), GRND_NONBLOCK) != sizeof(history->seed))
-		history->seed = (uint64_t)(uintptr_t)history; /* no entropy yet: use the address space layout */
+	history->seed = source_seed();
 	return history;
 }
 
@@ -50,27 +47,6 @@ void source_history_free(struct source_history *history)
 		return;
 	free(history->buckets);
 	free(history);
-}
-
-/* Two rounds of a 64-bit finalizer (multiply, xor, shift), keyed by the seed. */
-static uint64_t key_of(const struct source_history *history, const struct address *source, enum source_width width)
-{
-	struct address plain = address_unmapped(source);
-	uint64_t hash = history->seed ^ (uint64_t)width, word = 0;
-
-	if (plain.sa.sa_family == AF_INET6) {
-		memcpy(&word, plain.in6.sin6_addr.s6_addr, width == SOURCE_PREFIX ? 6 : 8);
-		hash ^= 6 << 8;
-	} else {
-		memcpy(&word, &plain.in.sin_addr, width == SOURCE_PREFIX ? 3 : 4);
-	}
-	for (int round = 0; round < 2; round++) {
-		hash ^= word;
-		hash *= 0xff51afd7ed558ccdULL;
-		hash ^= hash >> 33;
-		hash += history->seed;
-	}
-	return hash;
 }
 
 static void list_remove(struct source_history *history, struct source_record *record)
@@ -112,7 +88,7 @@ static bool is_in_use(const struct source_record *record)
 struct source_record *source_history_find(struct source_history *history, const struct address *source,
 					  enum source_width width, uint64_t now)
 {
-	uint64_t key = key_of(history, source, width);
+	uint64_t key = source_key(history->seed, source, width);
 	struct source_record *record = history->buckets[key & history->mask].first;
 
 	while (record && record->key != key)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/address.h"
+#include "engine/source_key.h"
 
 /* In the order in which sources are served. */
 enum source_standing {
@@ -17,8 +18,6 @@ enum source_standing {
 	SOURCE_UNKNOWN, /* none was answered yet, or long ago */
 	SOURCE_STALLED, /* its last validation had its answer and fell silent */
 };
-
-enum source_width { SOURCE_PREFIX, SOURCE_ADDRESS };
 
 struct source_record {
 	uint64_t key;                               /* a keyed hash of the width and the address */

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The outcome of a validation, one log line each: the line that operators look for when a certificate was not issued.
+ * The outcome of a validation, one log line each, unless one network has very many: the line that operators look for
+ * when a certificate was not issued.
  * Owns nothing. Runs on the thread of the session's worker.
  */
 #include "engine/validation.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/log.h"
+#include "engine/source_lines.h"
 #include "engine/turn.h"
 #include "engine/worker.h"
 
@@ -70,16 +73,28 @@ static enum validation_outcome outcome_of(const struct session *session)
 	}
 }
 
-void validation_end(const struct session *session)
+static void log_outcome(const struct session *session, enum validation_outcome outcome)
 {
-	enum validation_outcome outcome = outcome_of(session);
-	char client[ADDRESS_TEXT_MAX];
+	char client[ADDRESS_TEXT_MAX], others[64] = "";
 	double seconds = (double)(session->worker->now - session->started) / 1e6;
+	unsigned long left_out;
 
-	session->worker->counters.validations[outcome]++;
-	log_info("acme validation of %s for %s: %s after %.3f s (%llu bytes up, %llu down)",
+	if (!source_lines_pass(SOURCE_LINE_VALIDATION, &session->client, &left_out))
+		return;
+	if (left_out)
+		snprintf(others, sizeof(others), "; %lu others were not logged", left_out);
+	log_info("acme validation of %s for %s: %s after %.3f s (%llu bytes up, %llu down)%s",
 		 session->first_bytes.server_name ? session->first_bytes.server_name : "(no server name)",
 		 address_format(&session->client, client, sizeof(client)),
 		 clauses[outcome] ? clauses[outcome] : session_cause_name(session->cause), seconds,
-		 (unsigned long long)bytes_from(session, CLIENT), (unsigned long long)bytes_from(session, BACKEND));
+		 (unsigned long long)bytes_from(session, CLIENT), (unsigned long long)bytes_from(session, BACKEND),
+		 others);
+}
+
+void validation_end(const struct session *session)
+{
+	enum validation_outcome outcome = outcome_of(session);
+
+	session->worker->counters.validations[outcome]++;
+	log_outcome(session, outcome);
 }
