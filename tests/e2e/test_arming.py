@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """When connections are inspected: exactly while a process listens on the ACME port."""
 import contextlib
+import re
 import socket
 import subprocess
 
@@ -8,7 +9,7 @@ import pytest
 
 from acme_client import listening
 from hellos import acme_hello
-from in_place import ACME, WITHOUT_CGROUP, proxied, responder, visitors
+from in_place import ACME, NO_MOUNTS, WITHOUT_CGROUP, proxied, responder, visitors
 from netns import Namespace, run
 from sockets import Listener, connect
 from waiting import wait_until
@@ -143,7 +144,7 @@ def test_a_cgroup_that_is_not_ours(ground, tmp_path):
         (root / "alpnbpf-e2e").mkdir(exist_ok=True)
         script = f'mount --bind {root}/alpnbpf-e2e {part} && umount -l {root} && for m in ' \
             f'$(grep " cgroup2 " /proc/self/mounts | cut -d " " -f 2 | grep -vx {part}); do umount -l "$m"; done; ' \
-            'exec "$@"'
+            f'exec {NO_MOUNTS} "$@"'
         router = ground.attach(prefix=["unshare", "--mount", "sh", "-c", script, "sh"])
         router.wait_line(r"warn cannot detect .*cgroup \S+/part is not the root of the hierarchy")
         for _ in range(3):
@@ -152,6 +153,43 @@ def test_a_cgroup_that_is_not_ours(ground, tmp_path):
         router.finish()
     finally:
         (root / "alpnbpf-e2e").rmdir()
+        run("umount", str(root))
+
+
+def arms_in_place(ground, router):
+    """It sees the responder come, and the server's own connections stay its own."""
+    router.wait_line("ready: .*in place, armed while port 10443 has a listener")
+    ground.ask()
+    with responder():
+        router.wait_line("armed: the ACME client listens")
+    ground.ask()
+
+
+def test_a_cgroup_mount_that_is_hidden(ground):
+    """As by `ip netns exec`: with the right to, the program mounts the hierarchy where nobody else sees it."""
+    router = ground.attach(prefix=["unshare", "--mount", "sh", "-c", 'umount -a -l -t cgroup2 && exec "$@"', "sh"])
+    arms_in_place(ground, router)
+    assert "cgroup2" not in open(f"/proc/{router.pid}/mountinfo").read()
+
+
+def test_a_root_that_mountinfo_calls_otherwise(ground, tmp_path):
+    """A container with a cgroup namespace of its own, and the host's hierarchy mounted besides: its name there is /.. ."""
+    root = tmp_path / "root"
+    root.mkdir()
+    run("mount", "-t", "cgroup2", "none", str(root))
+    part = root / "alpnbpf-e2e-part"
+    part.mkdir(exist_ok=True)
+    script = f'echo $$ > {part}/cgroup.procs && exec unshare --mount --cgroup sh -c \'for m in ' \
+        f'$(grep " cgroup2 " /proc/self/mounts | cut -d " " -f 2 | grep -vx {root}); do umount -l "$m"; done; ' \
+        f'exec {NO_MOUNTS} "$@"\' sh "$@"'
+    router = ground.attach(prefix=["sh", "-c", script, "sh"])
+    try:
+        arms_in_place(ground, router)
+        mounts = run("nsenter", "--cgroup", "--mount", "-t", str(router.pid), "cat", "/proc/self/mountinfo")
+        assert re.search(rf" /\.\. {root} .* cgroup2 ", mounts), mounts
+        router.finish()
+    finally:
+        part.rmdir()
         run("umount", str(root))
 
 

@@ -202,7 +202,7 @@ def test_peername_asked_for_by_name_needs_the_cgroup(ground):
     router = ground.lab.failing_router(ACME, 443, "--client-address", "peername", listen=(), bypass=True,
                                        prefix=WITHOUT_CGROUP)
     assert router.wait() == 1
-    assert re.search(r"--client-address peername: no cgroup v2 hierarchy is mounted; use none or transparent", router.text())
+    assert re.search(r"--client-address peername: no cgroup v2 hierarchy is mounted here, .*; use none or transparent", router.text())
 
 
 def check(*arguments, prefix=()):
