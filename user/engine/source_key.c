@@ -10,7 +10,7 @@ uint64_t source_seed(void)
 	uint64_t seed;
 
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
-		seed = (uint64_t)(uintptr_t)&seed; /* no entropy yet: use the address space layout */
+		seed = (uint64_t)(uintptr_t)source_key; /* no entropy yet: use the address space layout */
 	return seed;
 }
 
