@@ -160,6 +160,24 @@ def test_requests(stage, data, first):
     assert status(router)["state"] == "running"
 
 
+def test_anybody_may_ask_and_hinders_nobody(stage):
+    """Whoever can connect to the metrics takes no place of the control socket's, nor keeps the metrics from others."""
+    router, port, *_ = stage
+    crowd = []
+    try:
+        for number in range(300):
+            crowd.append(socket.create_connection(("127.0.0.1", port), 5))
+            if number % 2:
+                crowd[-1].sendall(b"GET /metrics HTTP/1.1\r\n\r\n")  # and never reads
+            if number % 10 == 0:
+                assert status(router)["state"] == "running"
+        assert request(port, b"GET /metrics HTTP/1.0\r\n\r\n").startswith("HTTP/1.1 200 OK")
+        assert router.descriptors() < 60
+    finally:
+        for peer in crowd:
+            peer.close()
+
+
 def test_a_port_that_is_taken(lab):
     acme, https = lab.backends()
     router = lab.failing_router(acme, https, "--metrics", https.endpoint, listen=[("127.0.0.1", free_port())])

@@ -249,19 +249,19 @@ static void test_clients_have_their_time(void **state)
 /* The oldest client without a request makes room for a new one. */
 static void test_places_are_bounded(void **state)
 {
-	int silent[SERVER_CLIENTS];
+	int silent[SERVER_PLACES];
 	struct lab lab;
 
 	(void)state;
 	lab_open(&lab, NULL);
 	lab_operate(&lab);
-	for (int i = 0; i < SERVER_CLIENTS; i++) {
+	for (int i = 0; i < SERVER_PLACES; i++) {
 		silent[i] = dial_control(&lab);
 		lab_settle(&lab);
 	}
 	assert_string_equal(ask(&lab, "ready\n"), "ok\n");
 	lab_expect_end(&lab, silent[0]);
-	for (int i = 1; i < SERVER_CLIENTS; i++)
+	for (int i = 1; i < SERVER_PLACES; i++)
 		lab_expect_nothing(&lab, silent[i]);
 	lab_close(&lab);
 }

@@ -231,24 +231,31 @@ static void read_request(struct servers *servers, struct server_client *client)
 /* --- accepting --- */
 
 /*
- * Finds a free entry. If there is none, closes the oldest client that has sent no request, or else the oldest that does
- * not read its answer. Clients that wait for an answer stay, because it comes soon. NULL if all do.
+ * Finds a free entry. If this server has all of its places taken, closes the oldest client that has sent no request, or
+ * else the oldest that does not read its answer. Clients that wait for an answer stay, because it comes soon. NULL if
+ * all do.
  */
-static struct server_client *make_room(struct servers *servers)
+static struct server_client *make_room(struct servers *servers, const struct server *server)
 {
-	struct server_client *oldest = NULL;
+	struct server_client *oldest = NULL, *free_one = NULL;
+	unsigned int count = 0;
 
 	for (int i = 0; i < SERVER_CLIENTS; i++) {
 		struct server_client *client = &servers->clients[i];
 
 		if (client->state == CLIENT_FREE)
-			return client;
+			free_one = client;
+		if (client->state == CLIENT_FREE || client->server != server)
+			continue;
+		count++;
 		if (client->state != CLIENT_ASKS && client->state != CLIENT_READS)
 			continue;
 		if (!oldest || client->state < oldest->state ||
 		    (client->state == oldest->state && client->since < oldest->since))
 			oldest = client;
 	}
+	if (count < SERVER_PLACES)
+		return free_one;
 	if (oldest)
 		close_client(oldest);
 	return oldest;
@@ -263,7 +270,7 @@ static bool accept_client(struct servers *servers, struct server *server)
 
 	if (fd < 0)
 		return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
-	client = make_room(servers);
+	client = make_room(servers, server);
 	if (!client) {
 		close(fd);
 		return true;

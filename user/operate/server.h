@@ -13,7 +13,13 @@
 
 #include "base/text.h"
 
-enum { SERVERS_MAX = 2, SERVER_CLIENTS = 12, SERVER_FOLLOWERS = 4, SERVER_REQUEST_MAX = 4096 };
+enum {
+	SERVERS_MAX = 2,
+	SERVER_PLACES = 8, /* clients of one server: those of the metrics, who may be anybody, take none from others */
+	SERVER_CLIENTS = SERVERS_MAX * SERVER_PLACES,
+	SERVER_FOLLOWERS = 4,
+	SERVER_REQUEST_MAX = 4096
+};
 
 #define SERVER_PATIENCE_MS 5000                   /* to send a request, and then to read the answer */
 #define SERVER_BACKLOG_MAX ((size_t)(256 * 1024)) /* unread bytes of a follower before lines are dropped */
