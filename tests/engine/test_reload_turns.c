@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/configuration.h"
+#include "engine/loop.h"
 #include "operate/operate.h"
 #include "operate/reload.h"
 
@@ -86,12 +88,12 @@ static void test_what_changes_is_said(void **state)
 	expect_done(&lab, "idle-timeout = 2m\nmax-per-source = 5\n",
 		    "changed for new sessions: idle-timeout, max-per-source");
 	assert_int_equal(lab.program.options.idle_timeout_ms, 120000);
-	assert_int_equal(atomic_load(&lab.worker->configuration)->options.idle_timeout_ms, 120000);
+	assert_int_equal(lab.worker->configuration->options.idle_timeout_ms, 120000);
 	assert_non_null(atomic_load(&lab.program.engine.sources));
-	assert_null(atomic_load(&lab.program.engine.configuration)->older); /* no session uses the old one */
+	lab_until(&lab, !lab.worker->configuration->older); /* no session uses the old one */
 	expect_done(&lab, "", "changed for new sessions: idle-timeout, max-per-source");
 	expect_done(&lab, "max-connections = 3\n", "changed for new sessions: max-connections");
-	assert_int_equal(atomic_load(&lab.worker->configuration)->max_sessions, 3);
+	assert_int_equal(lab.worker->configuration->max_sessions, 3);
 	assert_int_equal(lab.program.reload.done_count, 4);
 	close_lab(&lab);
 }
@@ -193,6 +195,45 @@ static void test_rules(void **state)
 
 /* --- time --- */
 
+/* Drives the main thread only, not the worker; a third thread reads the file. */
+static void run_until(struct lab *lab, enum reload_state state)
+{
+	for (uint64_t since = lab_real_ms(); lab->program.reload.state != state && lab_real_ms() - since < 10000;) {
+		operate_run(&lab->program);
+		usleep(1000);
+	}
+	assert_int_equal(lab->program.reload.state, state);
+}
+
+/* It does not take the options: the old ones stay in force, also if it takes the new ones late. */
+static void test_a_worker_that_does_not_take_them(void **state)
+{
+	struct lab lab;
+
+	(void)state;
+	open_lab(&lab, "");
+	write_file("idle-timeout = 5m\n");
+	reload_ask(&lab.program.reload);
+	run_until(&lab, RELOAD_HANDED);
+	lab_advance(1999);
+	operate_run(&lab.program);
+	assert_int_equal(lab.program.reload.state, RELOAD_HANDED);
+	lab_advance(2);
+	operate_run(&lab.program);
+	assert_int_equal(lab.program.reload.state, RELOAD_IDLE);
+	expect_failed(&lab, "the workers have not taken the new options in time");
+	/* the next reload is refused until the worker has answered this one */
+	reload_ask(&lab.program.reload);
+	operate_run(&lab.program);
+	expect_failed(&lab, "a worker has not adopted the last reload yet");
+	lab_settle(&lab);
+	assert_int_not_equal(lab.worker->configuration->options.idle_timeout_ms, 300000);
+	assert_int_not_equal(lab.program.options.idle_timeout_ms, 300000);
+	expect_done(&lab, "idle-timeout = 6m\n", "changed for new sessions: idle-timeout");
+	assert_int_equal(lab.worker->configuration->options.idle_timeout_ms, 360000);
+	close_lab(&lab);
+}
+
 static void test_a_worker_that_does_not_come_round(void **state)
 {
 	struct lab lab;
@@ -202,13 +243,9 @@ static void test_a_worker_that_does_not_come_round(void **state)
 	open_lab(&lab, "");
 	write_file("idle-timeout = 5m\n");
 	turn = reload_ask(&lab.program.reload);
-	/* drives the main thread only, not the worker; a third thread reads the file */
-	for (uint64_t since = lab_real_ms();
-	     lab.program.reload.state != RELOAD_ADOPTED && lab_real_ms() - since < 10000;) {
-		operate_run(&lab.program);
-		usleep(1000);
-	}
-	assert_int_equal(lab.program.reload.state, RELOAD_ADOPTED);
+	run_until(&lab, RELOAD_HANDED);
+	assert_int_equal(worker_turn(lab.worker, 0), 0);
+	run_until(&lab, RELOAD_ADOPTED);
 	lab_advance(1999);
 	operate_run(&lab.program);
 	assert_int_equal(lab.program.reload.state, RELOAD_ADOPTED);
@@ -300,6 +337,7 @@ int main(void)
 		cmocka_unit_test(test_an_address_more_and_one_less),
 		cmocka_unit_test(test_a_port_that_is_taken),
 		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_a_worker_that_does_not_take_them),
 		cmocka_unit_test(test_a_worker_that_does_not_come_round),
 		cmocka_unit_test(test_reading_that_does_not_end),
 		cmocka_unit_test(test_asked_while_one_is_under_way),

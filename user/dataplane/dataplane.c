@@ -27,8 +27,6 @@
 
 #define RING_EVENT_BYTES 16 /* a record's header and its 4 bytes, rounded up */
 
-#define RULES_TABLES 2 /* in the map of rules */
-
 static size_t whole_pages(size_t bytes)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);

@@ -17,6 +17,8 @@
 struct ring_buffer;
 struct alpnbpf_sockmap;
 
+#define RULES_TABLES 2 /* in the map of rules */
+
 struct dataplane {
 	struct alpnbpf_sockmap *skel;    /* NULL: user space moves all bytes */
 	struct flow *flows;              /* by SIDE_KEY; shared with the verdict, if there is one */

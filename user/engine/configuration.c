@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Creates and frees configurations. Main thread. */
+/* Creates and frees configurations. The main thread before the workers start, and after; in between the first worker.
+ */
 #include "engine/configuration.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The options as sessions use them. A reload creates a new configuration; each session keeps the one it began with,
- * which is freed after its last session. The main thread creates and frees it. Once workers have it, only the fields
- * marked as such are written.
+ * The options as sessions use them. A reload creates a new configuration (handover.h); each session keeps the one it
+ * began with, which is freed after its last session. The main thread makes the first one, the first worker the others,
+ * and frees them. Once all workers have it, only the fields marked as such are written.
  */
 #ifndef ALPNBPF_ENGINE_CONFIGURATION_H
 #define ALPNBPF_ENGINE_CONFIGURATION_H
@@ -14,11 +14,12 @@
 
 struct configuration {
 	struct options options;
-	unsigned int max_sessions;    /* of all workers */
-	_Atomic unsigned long users;  /* sessions, and workers that open sessions with it; written by workers */
-	uint16_t rules;               /* for struct flow: the index of the table + 1; 0: no rules */
-	_Atomic unsigned long hellos; /* sessions that may still read that table; written by workers */
-	struct configuration *older;  /* not freed yet; for the main thread only */
+	uint32_t number;             /* handover.h */
+	unsigned int max_sessions;   /* of all workers */
+	_Atomic unsigned long users; /* sessions, and workers that open sessions with it; written by workers */
+	uint16_t rules;              /* for struct flow: the index of the table + 1; 0: no rules */
+	bool buffers_can_grow;       /* after a reload: to the size that --buffer asks for */
+	struct configuration *older; /* not freed yet; for the first worker only */
 	unsigned int workers;
 	unsigned int opened_count; /* new listeners per worker */
 	struct listener *opened;   /* [worker * opened_count + i]; each worker takes its own. Owned; NULL: none */

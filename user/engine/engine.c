@@ -27,6 +27,7 @@ int engine_open(struct engine *engine)
 	*engine = (struct engine){.finished = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				  .answered = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				  .local = LOCAL_WATCH_CLOSED,
+				  .handover = HANDOVER_CLOSED,
 				  .dataplane = {.socks = NO_DESCRIPTOR, .slots = NO_DESCRIPTOR},
 				  .trace = {.to = NO_DESCRIPTOR, .from = NO_DESCRIPTOR}};
 	steer_clear(&engine->steer);
@@ -37,7 +38,7 @@ int engine_open(struct engine *engine)
 
 void engine_divide(struct engine *engine, unsigned int sessions, unsigned int workers)
 {
-	engine->max_sessions = sessions;
+	engine->max_sessions = engine->session_limit = sessions;
 	engine->worker_count = workers < sessions ? workers : sessions;
 	engine->slots_per_worker = (sessions + engine->worker_count - 1) / engine->worker_count;
 }
@@ -50,7 +51,7 @@ static int make_configuration(struct engine *engine, const struct options *optio
 		return -ENOMEM;
 	if (options->routes.count) {
 		routes_compile(&options->routes, &engine->dataplane.rules[0]);
-		configuration->rules = 1;
+		configuration->rules = engine->rules = 1;
 	}
 	atomic_store(&engine->configuration, configuration);
 	return 0;
@@ -122,6 +123,8 @@ int engine_set_up(struct engine *engine, const struct options *options, struct s
 	if (!error)
 		error = make_shared(engine);
 	if (!error)
+		error = handover_open(&engine->handover);
+	if (!error)
 		error = make_workers(engine);
 	if (!error)
 		return engine->steer.plan.in_place
@@ -141,25 +144,6 @@ int engine_start(struct engine *engine, struct sentence *why)
 					      strerror(-error));
 	}
 	return 0;
-}
-
-void engine_publish(struct engine *engine, struct configuration *configuration)
-{
-	configuration->older = atomic_load(&engine->configuration);
-	atomic_store(&engine->configuration, configuration);
-	for (unsigned int i = 0; i < engine->running; i++)
-		worker_wake(&engine->workers[i]);
-}
-
-bool engine_has_adopted(const struct engine *engine)
-{
-	const struct configuration *newest = atomic_load(&engine->configuration);
-
-	for (unsigned int i = 0; i < engine->running; i++)
-		if (worker_loops(&engine->workers[i]) != WORKER_ENDED &&
-		    atomic_load(&engine->workers[i].configuration) != newest)
-			return false;
-	return true;
 }
 
 void engine_answer(struct engine *engine, const struct options *options)
@@ -202,6 +186,7 @@ void engine_close(struct engine *engine)
 	for (unsigned int i = 0; i < engine->made; i++)
 		worker_free(&engine->workers[i]);
 	free(engine->workers);
+	handover_close(&engine->handover);
 	local_addresses_close(&engine->local);
 	shared_unmap(engine->shared, shared_bytes(engine));
 	while (configuration) {

@@ -12,6 +12,7 @@
 #include "base/sentence.h"
 #include "dataplane/dataplane.h"
 #include "engine/configuration.h"
+#include "engine/handover.h"
 #include "engine/responder.h"
 #include "engine/source_table.h"
 #include "engine/trace.h"
@@ -36,14 +37,19 @@ struct engine {
 	int answered;                 /* eventfd: a worker adds one when it has answered the main thread */
 
 	/* Written by the main thread. */
-	unsigned int running;     /* workers whose thread was started; read by the main thread only */
-	struct local_watch local; /* keeps shared->addresses, if connections are served in place */
+	unsigned int running;       /* workers whose thread was started; read by the main thread only */
+	struct local_watch local;   /* keeps shared->addresses, if connections are served in place */
+	unsigned int session_limit; /* of all workers, of the options in force */
+	uint16_t rules;             /* as in struct configuration, of the options in force */
+
+	/* Written by the first worker; before it runs, by the main thread. */
 	_Atomic(struct configuration *) configuration; /* the newest; workers adopt it when woken */
 	_Atomic(struct source_table *) sources;        /* NULL: no --max-per-source so far. Has its own lock */
 	struct source_table
 		*takers; /* takers.c; NULL: nothing is taken over. Not written while workers run; has its own lock */
 
 	/* The header of each says who writes what. */
+	struct handover handover;
 	struct dataplane dataplane;
 	struct steer steer;
 	struct trace trace;
@@ -58,10 +64,6 @@ void engine_divide(struct engine *engine, unsigned int sessions, unsigned int wo
 int engine_set_up(struct engine *engine, const struct options *options, struct sentence *why);
 /* Starts the workers. 0, or -errno and why; in either case engine_tell() and engine_join() end those `running`. */
 int engine_start(struct engine *engine, struct sentence *why);
-/* Publishes a new configuration; each worker adopts it on its next turn. Main thread. */
-void engine_publish(struct engine *engine, struct configuration *configuration);
-/* Have all running workers adopted the newest? `answered` becomes readable when to check again. Main thread. */
-bool engine_has_adopted(const struct engine *engine);
 /*
  * Does what workers have asked of the main thread, which `answered` shows: steers new connections because takeovers
  * fail, lists listeners, logs backends that cannot be connected to. Also keeps the list of this machine's addresses,

@@ -28,6 +28,19 @@
 
 #define HALF_CLOSE_US (1000 * US_PER_MS) /* after its beginning, a client has ended its side with its hello */
 
+/* Counts the sessions that may read the table of rules. Only this worker writes its count. */
+static void count_hello(const struct session *session, unsigned int change)
+{
+	unsigned int table = session->configuration->rules;
+	_Atomic unsigned int *hellos;
+
+	if (!table)
+		return;
+	hellos = &session->worker->shared->hellos[table - 1];
+	atomic_store_explicit(hellos, atomic_load_explicit(hellos, memory_order_relaxed) + change,
+			      memory_order_release);
+}
+
 /* Initialises a session in a free slot. Keeps the fields that the worker's lists and late events rely on. */
 static struct session *new_session(struct worker *worker)
 {
@@ -52,7 +65,7 @@ static struct session *new_session(struct worker *worker)
 	configuration_enter(session->configuration);
 	session->flows[CLIENT].rules = session->configuration->rules;
 	session->first_bytes.counted = true;
-	atomic_fetch_add_explicit(&session->configuration->hellos, 1, memory_order_relaxed);
+	count_hello(session, 1);
 	return session;
 }
 
@@ -121,7 +134,7 @@ static void follow_turn(struct session *session)
 static void leave_hello(struct session *session)
 {
 	if (session->first_bytes.counted)
-		atomic_fetch_sub_explicit(&session->configuration->hellos, 1, memory_order_release);
+		count_hello(session, -1U);
 	session->first_bytes.counted = false;
 }
 

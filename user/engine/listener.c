@@ -184,7 +184,7 @@ void listener_change(struct worker *worker, struct configuration *configuration)
 
 		if (!listener->shared) /* the socket unit decides that */
 			socket_set_defer_accept(listener->fd, new);
-		socket_change_buffers(listener->fd, old, new);
+		socket_change_buffers(listener->fd, old, new, configuration->buffers_can_grow);
 	}
 	if (!timer_is_set(&worker->accepting.timer))
 		worker_resume_accept(worker);

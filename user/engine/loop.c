@@ -19,6 +19,7 @@
 #include "base/descriptor.h"
 #include "base/log.h"
 #include "engine/accept.h"
+#include "engine/handover.h"
 #include "engine/inbox.h"
 #include "engine/lifecycle.h"
 #include "engine/listener.h"
@@ -105,6 +106,7 @@ static void dispatch_event(struct worker *worker, const struct epoll_event *even
 		if (read(worker->wake, &value, sizeof(value)) < 0)
 			log_debug("worker %u: cannot read its eventfd: %s", worker->index, strerror(errno));
 		inbox_admit(worker);
+		handover_free_unused(worker);
 		resume_after_room(worker);
 		break;
 	case SOURCE_RING:
@@ -113,6 +115,9 @@ static void dispatch_event(struct worker *worker, const struct epoll_event *even
 		break;
 	case SOURCE_TAKEOVERS:
 		takeovers_receive(worker);
+		break;
+	case SOURCE_HANDOVER:
+		handover_receive(worker);
 		break;
 	case SOURCE_LISTENER:
 		if (worker->accepting.polled)
@@ -194,7 +199,7 @@ static unsigned int share_of(const struct worker *worker, unsigned int sessions)
 /* New sessions have the newest options from now on. */
 static void adopt_configuration(struct worker *worker, struct configuration *newest)
 {
-	struct configuration *old = atomic_load(&worker->configuration);
+	struct configuration *old = worker->configuration;
 
 	if (!worker->accepting.over)
 		listener_change(worker, newest);
@@ -207,16 +212,19 @@ static void adopt_configuration(struct worker *worker, struct configuration *new
 		worker->backends[route] = (struct backend_state){0};
 	}
 	slots_set_limit(&worker->slots, share_of(worker, newest->max_sessions));
-	atomic_store(&worker->configuration, newest);
+	worker->configuration = newest;
 	configuration_leave(old);
+	atomic_store(&worker->shared->adopted, newest->number);
 	worker_answered(worker);
 }
 
 static void obey_commands(struct worker *worker)
 {
-	struct configuration *newest = atomic_load(&worker->engine->configuration);
 	int command = atomic_load(&worker->shared->command);
+	struct configuration *newest;
 
+	handover_follow(worker);
+	newest = atomic_load(&worker->engine->configuration);
 	if (newest != worker->configuration)
 		adopt_configuration(worker, newest);
 	if (command == WORKER_RUN)
@@ -316,7 +324,7 @@ int worker_init(struct worker *worker, struct engine *engine, unsigned int index
 	worker->shared = &engine->shared->workers[index];
 	worker->epoll = worker->wake = NO_DESCRIPTOR;
 	inbox_open(&worker->inbox);
-	atomic_store(&worker->configuration, atomic_load(&engine->configuration));
+	worker->configuration = atomic_load(&engine->configuration);
 	worker->scratch = malloc(SCRATCH_BYTES);
 	worker->list = shared_map(snapshot_list_bytes(worker));
 	if (!worker->scratch || !worker->list)
@@ -332,6 +340,8 @@ int worker_init(struct worker *worker, struct engine *engine, unsigned int index
 	if (worker->epoll < 0 || worker->wake < 0)
 		return -errno;
 	error = poll_descriptor(worker, worker->wake, SOURCE_WAKE);
+	if (!error && index == 0)
+		error = poll_descriptor(worker, engine->handover.from, SOURCE_HANDOVER);
 	if (!error && index == 0 && engine->steer.watch.is_ready) {
 		error = takeovers_open(worker);
 		if (!error)

@@ -57,7 +57,7 @@ struct socket_side {
 /* The client's first bytes, until the route is known. first_bytes.c */
 struct first_bytes {
 	uint32_t fed;       /* bytes fed to the native parser, if the client is not in the map */
-	bool counted;       /* in configuration->hellos; lifecycle.c */
+	bool counted;       /* in hellos[] of struct worker_shared; lifecycle.c */
 	bool is_validation; /* the hello offers acme-tls/1, also if it falls back to https */
 	char *server_name;  /* from the hello; owned, NULL: none, or unknown */
 };

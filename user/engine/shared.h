@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/dataplane.h"
+#include "engine/handover.h"
 #include "engine/port_listeners.h"
 #include "engine/snapshot.h"
 #include "engine/unreachable.h"
@@ -22,15 +24,18 @@ struct worker_shared {
 	_Atomic int command;    /* enum worker_command; written by the main thread */
 	_Atomic int asked;      /* enum snapshot_kind; set by the main thread, cleared by the worker with its answer */
 	_Atomic uint64_t loops; /* turns so far, or WORKER_ENDED; written by the worker */
-	_Atomic unsigned int live;     /* sessions after the last turn; written by the worker */
-	struct snapshot_answer answer; /* written by the worker while asked */
-	struct snapshot_answer last;   /* its last one, of counters; written by the worker before WORKER_ENDED */
+	_Atomic unsigned int live; /* sessions after the last turn; written by the worker */
+	_Atomic uint32_t adopted;  /* the number of the configuration for new sessions; written by the worker */
+	_Atomic unsigned int hellos[RULES_TABLES]; /* sessions that may still read a table; written by the worker */
+	struct snapshot_answer answer;             /* written by the worker while asked */
+	struct snapshot_answer last; /* its last one, of counters; written by the worker before WORKER_ENDED */
 };
 
 struct engine_shared {
 	_Atomic bool takeovers_fail;         /* set by the worker that takes over, cleared by the main thread */
 	_Atomic bool trace_wanted;           /* written by the main thread */
 	_Atomic unsigned long trace_dropped; /* trace records that did not fit: workers add, the main thread resets */
+	struct handover_shared handover;
 	struct unreachable unreachable[ROUTES];
 	struct port_listeners listeners;
 	struct local_addresses addresses;

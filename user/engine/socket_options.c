@@ -99,19 +99,17 @@ int socket_set_client_options(int fd, const struct options *options)
 	return 0;
 }
 
-/* Without the capability, asking for more than the kernel's limit would shrink the buffer to that limit. */
-static bool buffers_can_grow_to(unsigned int share)
+bool socket_buffers_can_grow(const struct options *options)
 {
+	unsigned int share = socket_buffer_share(CLIENT, options->buffer_bytes);
+
 	return sysctl_number("net/core/rmem_max", UINT_MAX) >= share / 2 &&
 	       sysctl_number("net/core/wmem_max", UINT_MAX) >= share / 2;
 }
 
 /* Only if needed: at start-up CAP_NET_ADMIN allowed more. */
-void socket_change_buffers(int fd, const struct options *old, const struct options *new)
+void socket_change_buffers(int fd, const struct options *old, const struct options *new, bool can_grow)
 {
-	if (new->buffer_bytes == old->buffer_bytes)
-		return;
-	if (new->buffer_bytes < old->buffer_bytes ||
-	    buffers_can_grow_to(socket_buffer_share(CLIENT, new->buffer_bytes)))
+	if (new->buffer_bytes < old->buffer_bytes || (new->buffer_bytes > old->buffer_bytes &&can_grow))
 		socket_set_buffers(fd, CLIENT, new);
 }

@@ -17,7 +17,6 @@
  */
 unsigned int socket_buffer_share(enum side side, unsigned int buffer_bytes);
 void socket_set_buffers(int fd, enum side side, const struct options *options);
-/* The same for a listener, after a reload. */
 /*
  * Lets a private listener take connections to addresses of other machines, which TPROXY drops otherwise. Needs
  * CAP_NET_ADMIN or CAP_NET_RAW; without them TPROXY cannot be used at all.
@@ -26,7 +25,12 @@ void socket_set_transparent(int fd, int family);
 /* A validation takes a few KB in each direction: both its sockets have small buffers, and while it waits even smaller.
  */
 void socket_set_acme_buffers(int fd, bool waits);
-void socket_change_buffers(int fd, const struct options *old, const struct options *new);
+/*
+ * The same for a listener, after a reload. can_grow: what socket_buffers_can_grow(new) said on the main thread. Without
+ * the capability, asking for more than the kernel's limit would shrink the buffer to that limit.
+ */
+void socket_change_buffers(int fd, const struct options *old, const struct options *new, bool can_grow);
+bool socket_buffers_can_grow(const struct options *options);
 
 /* Options that client sockets inherit from the listener: buffers, TCP_NODELAY, SO_OOBINLINE. 0 or -errno. */
 int socket_set_client_options(int fd, const struct options *options);

@@ -29,7 +29,7 @@ struct ring_buffer;
 #define WORKER_ENDED UINT64_MAX /* from worker_loops(): it has ended, and its fields may be read */
 
 /* The source of an epoll event. */
-enum source_kind { SOURCE_WAKE, SOURCE_RING, SOURCE_TAKEOVERS, SOURCE_LISTENER, SOURCE_SESSION };
+enum source_kind { SOURCE_WAKE, SOURCE_RING, SOURCE_TAKEOVERS, SOURCE_HANDOVER, SOURCE_LISTENER, SOURCE_SESSION };
 
 union event_source {
 	struct {
@@ -68,13 +68,11 @@ struct worker {
 	struct worker_shared *shared;
 	struct session_snapshot *list; /* as shared->answer; pages of engine->slots_per_worker of them. Owned */
 
-	/* Read by the main thread. */
-	_Atomic(struct configuration *) configuration; /* for new sessions; written by the worker */
-
 	struct inbox inbox; /* shared with the worker that takes over; it has its own lock */
 
 	/* For the worker only. After it has ended, the main thread may read it. */
-	uint64_t now; /* us; the time of this turn */
+	uint64_t now;                        /* us; the time of this turn */
+	struct configuration *configuration; /* for new sessions */
 	struct timers timers;
 	struct session *runnable, *closing; /* lists */
 	struct slots slots;

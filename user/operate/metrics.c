@@ -85,8 +85,7 @@ void metrics_write(struct text *out, struct program *program, const struct snaps
 		    "1 if the web server's sockets can be removed by SOCK_DESTROY; 0 also if nothing is taken over.",
 		    hello_watch_leaves_no_trace(&program->engine.steer.watch));
 	write_gauge(out, "alpnbpf_workers", "Threads that serve sessions.", program->engine.running);
-	write_gauge(out, "alpnbpf_sessions_max", "Limit of simultaneous sessions.",
-		    atomic_load(&program->engine.configuration)->max_sessions);
+	write_gauge(out, "alpnbpf_sessions_max", "Limit of simultaneous sessions.", program->engine.session_limit);
 	write_live(out, program, snapshot);
 	counters_write_metrics(out, &snapshot->counters, &program->options);
 	write_gauge(out, "alpnbpf_config_last_reload_successful", "0 if the last reload was refused.",

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The states of a reload: see reload.h. Owns struct reload, and starts the thread that parses. On the main thread only
- * reload_apply() takes time: system calls, and the search for the holder of a port in use. Main thread.
+ * the steps of reload_apply.c take time: system calls, and the search for the holder of a port in use. Main thread.
  */
 #include "operate/reload.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/descriptor.h"
 #include "base/log.h"
@@ -17,7 +19,8 @@
 #include "system/notify.h"
 
 #define PARSE_MS 8000U /* to look up host names */
-#define ADOPT_MS 2000U /* for each worker to adopt the new options */
+#define TAKE_MS  2000U /* for the first worker to take the new options */
+#define ADOPT_MS 2000U /* for each worker to adopt them */
 
 uint64_t reload_ask(struct reload *reload)
 {
@@ -87,7 +90,7 @@ static bool turn_begins(struct program *program)
 	if (reload->parsing)
 		return turn_fails(program,
 				  "host names of an earlier reload are still being looked up; try again in a moment");
-	if (!engine_has_adopted(&program->engine))
+	if (!handover_is_free(&program->engine) || !handover_is_adopted(&program->engine))
 		return turn_fails(program, "a worker has not adopted the last reload yet; try again in a moment");
 	reload->parsing = parsing_start(program->argc, program->argv, &reload->result);
 	if (!reload->parsing)
@@ -97,14 +100,13 @@ static bool turn_begins(struct program *program)
 	return false;
 }
 
-/* The thread has parsed the options: apply them. */
-static bool turn_applies(struct program *program)
+/* The thread has parsed the options. */
+static bool turn_hands_over(struct program *program)
 {
 	struct reload *reload = &program->reload;
 	struct parsing *parsing = reload->parsing;
 	struct sentence why = {0};
 	char names[256];
-	bool good;
 
 	if (program->phase != PROGRAM_RUNNING)
 		return turn_fails(program, "alpnbpf is shutting down");
@@ -114,11 +116,10 @@ static bool turn_applies(struct program *program)
 		sentence_set(&reload->result, "changed for new sessions: %s", names);
 	else
 		sentence_set(&reload->result, "nothing changed");
-	good = reload_apply(program, &parsing->options, &why);
-	if (!good)
+	if (!reload_hand_over(program, &parsing->options, &why))
 		return turn_fails(program, why.text);
-	reload->state = RELOAD_ADOPTED;
-	reload->until = monotonic_us() + ADOPT_MS * US_PER_MS;
+	reload->state = RELOAD_HANDED;
+	reload->until = monotonic_us() + TAKE_MS * US_PER_MS;
 	return false;
 }
 
@@ -130,8 +131,11 @@ static bool parsing_has_ended(struct program *program)
 	if (parsing_join(reload->parsing)) {
 		/* A result that comes too late for its turn is freed, not used. */
 		if (reload->state == RELOAD_PARSES)
-			ends = turn_applies(program);
-		parsing_free(reload->parsing);
+			ends = turn_hands_over(program);
+		if (reload->state == RELOAD_HANDED)
+			reload->handed = reload->parsing;
+		else
+			parsing_free(reload->parsing);
 		reload->parsing = NULL;
 	} else if (reload->state == RELOAD_PARSES && program->phase != PROGRAM_RUNNING) {
 		ends = turn_fails(program, "alpnbpf is shutting down");
@@ -144,15 +148,60 @@ static bool parsing_has_ended(struct program *program)
 	return ends;
 }
 
+static void forget_handed(struct reload *reload)
+{
+	parsing_free(reload->handed);
+	reload->handed = NULL;
+}
+
+/* The workers have answered: puts the options in force. */
+static bool turn_puts_in_force(struct program *program, int answer)
+{
+	struct reload *reload = &program->reload;
+	struct sentence why = {0};
+	bool good = !answer;
+
+	if (good)
+		good = reload_put_in_force(program, &reload->handed->options, &why);
+	else
+		sentence_set(&why, "the workers cannot take the new options: %s", strerror(-answer));
+	forget_handed(reload);
+	if (!good)
+		return turn_fails(program, why.text);
+	reload->state = RELOAD_ADOPTED;
+	reload->until = monotonic_us() + ADOPT_MS * US_PER_MS;
+	return false;
+}
+
+/* The old options stay in force; what the workers answer later does not count. */
+static bool handing_over_fails(struct program *program, const char *why)
+{
+	forget_handed(&program->reload);
+	return turn_fails(program, why);
+}
+
+static bool handing_over_has_ended(struct program *program)
+{
+	int answer = handover_answer(&program->engine);
+
+	if (program->phase != PROGRAM_RUNNING)
+		return handing_over_fails(program, "alpnbpf is shutting down");
+	if (answer != -EINPROGRESS)
+		return turn_puts_in_force(program, answer);
+	if (monotonic_us() < program->reload.until)
+		return false;
+	return handing_over_fails(program, "the workers have not taken the new options in time; try again");
+}
+
 static bool workers_have_adopted(struct program *program)
 {
-	bool all = engine_has_adopted(&program->engine);
+	bool all = handover_is_adopted(&program->engine);
 
 	if (!all && monotonic_us() < program->reload.until)
 		return false;
 	if (!all)
 		log_warn("reload: a worker has not adopted the new options within %u s", ADOPT_MS / 1000);
-	reload_prune(program);
+	handover_prune(&program->engine);
 	return turn_ends(program, false);
 }
 
@@ -161,6 +210,8 @@ bool reload_step(struct program *program)
 	struct reload *reload = &program->reload;
 
 	if (reload->parsing && parsing_has_ended(program))
+		return true;
+	if (reload->state == RELOAD_HANDED && handing_over_has_ended(program))
 		return true;
 	if (reload->state == RELOAD_ADOPTED && workers_have_adopted(program))
 		return true;

@@ -2,8 +2,8 @@
 /*
  * `alpnbpf reload` and SIGHUP: parses the command line and the configuration file again. All or nothing: after a
  * mistake, or a change that needs a restart, the running configuration stays, and the log says why. A state machine of
- * the main loop, which waits for nothing: a thread of its own looks up host names, and each worker adopts the new
- * options on its next turn. Main thread.
+ * the main loop, which waits for nothing: a thread of its own looks up host names, the first worker takes the options,
+ * and each worker adopts them on its next turn. Main thread.
  */
 #ifndef ALPNBPF_OPERATE_RELOAD_H
 #define ALPNBPF_OPERATE_RELOAD_H
@@ -19,6 +19,7 @@ struct parsing;
 enum reload_state {
 	RELOAD_IDLE,    /* no reload is in progress */
 	RELOAD_PARSES,  /* waits for the thread of `parsing`, until `until` at most */
+	RELOAD_HANDED,  /* waits for the workers to take the options, until `until` at most */
 	RELOAD_ADOPTED, /* the options are in force: waits for each worker to adopt them, until `until` at most */
 };
 
@@ -28,6 +29,8 @@ struct reload {
 	bool asked;              /* another turn follows */
 	uint64_t turn;           /* turns begun so far */
 	struct parsing *parsing; /* its thread may outlast RELOAD_PARSES. NULL: there is none */
+	struct parsing *handed;  /* its thread has ended, and the options are with the workers. NULL: there is none */
+	unsigned short rules;    /* with these options: as in struct configuration */
 	bool failed;             /* the last turn that ended */
 	struct sentence result;  /* what it changed, or why it failed */
 	uint64_t done_count, failed_count;
@@ -40,7 +43,7 @@ struct reload {
 uint64_t reload_ask(struct reload *reload);
 /* Continues as far as possible without waiting. True: the turn reload->turn has ended. */
 bool reload_step(struct program *program);
-/* Readable when reload_step() can continue. NO_DESCRIPTOR: only engine->answered shows that. */
+/* Readable when reload_step() can continue. NO_DESCRIPTOR: only `answered` of the engine shows that. */
 int reload_fd(const struct reload *reload);
 /* When to call reload_step() at the latest, in us; UINT64_MAX: only on these events. */
 uint64_t reload_next(const struct reload *reload);

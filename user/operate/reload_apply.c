@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Puts new options in force: compares them with the running ones, opens new listeners for each worker, updates rules,
- * limits and steering, and publishes the result to the workers. Owns nothing. Main thread, while workers run.
+ * Compares new options with the running ones, opens new listeners for each worker, compiles rules, and hands all that
+ * over to the workers; then changes the steering, and puts the new options in force. Owns nothing. Main thread, while
+ * workers run.
  */
 #include "operate/reload_apply.h"
 
@@ -11,8 +12,10 @@
 
 #include "base/descriptor.h"
 #include "base/log.h"
-#include "engine/configuration.h"
+#include "engine/handover.h"
 #include "engine/listener.h"
+#include "engine/shared.h"
+#include "engine/socket_options.h"
 #include "engine/worker.h"
 #include "operate/program.h"
 #include "options/changes.h"
@@ -65,138 +68,160 @@ static int check_free(const struct program *program, const struct address *addre
 	return error;
 }
 
-/* Opens one per worker and new address. */
-static int open_new_listeners(const struct program *program, struct configuration *configuration, struct sentence *why)
+/* The new addresses, by their index in the options. */
+static void list_new_listeners(const struct program *program, struct handed *handed)
 {
-	const struct options *new = &configuration->options;
-	unsigned int workers = program->engine.worker_count, opened = 0;
-	const struct address *added[LISTENERS_MAX];
-	bool implied[LISTENERS_MAX];
-	unsigned int count = 0;
+	const struct options *new = &handed->options;
 
-	for (unsigned int i = 0; i < new->listener_count; i++) {
-		if (new->in_place[i] || options_has_listener(&program->options, &new->listeners[i]))
-			continue;
-		implied[count] = new->listener_implied[i];
-		added[count++] = &new->listeners[i];
-	}
-	if (!count)
-		return 0;
-	for (unsigned int i = 0; i < count; i++) {
-		int error = check_free(program, added[i], why);
+	handed->opened_count = 0;
+	for (unsigned int i = 0; i < new->listener_count; i++)
+		if (!new->in_place[i] && !options_has_listener(&program->options, &new->listeners[i]))
+			handed->opened[handed->opened_count++] = (unsigned char)i;
+}
 
-		if (error && !(error == -EAFNOSUPPORT && implied[i]))
+/* Without addresses of a family that no option names and this machine does not have. */
+static int check_all_free(const struct program *program, struct handed *handed, struct sentence *why)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < handed->opened_count; i++) {
+		unsigned int listener = handed->opened[i];
+		int error = check_free(program, &handed->options.listeners[listener], why);
+
+		if (error && !(error == -EAFNOSUPPORT && handed->options.listener_implied[listener]))
 			return error;
+		if (!error)
+			handed->opened[kept++] = handed->opened[i];
 	}
-	configuration->opened = calloc((size_t)workers * count, sizeof(struct listener));
-	if (!configuration->opened)
-		return sentence_error(why, -ENOMEM, "out of memory for the new listeners");
-	for (unsigned int i = 0; i < workers * count; i++)
-		configuration->opened[i].fd = NO_DESCRIPTOR;
-	configuration->opened_count = count;
-	for (unsigned int worker = 0; worker < workers; worker++) {
-		for (unsigned int i = 0; i < count; i++, opened++) {
-			int error = listener_prepare(&configuration->opened[opened], &program->engine.steer, new,
-						     added[i], why);
+	handed->opened_count = kept;
+	return 0;
+}
 
-			if (error && !(error == -EAFNOSUPPORT && implied[i]))
-				return error;
-		}
+/* One per worker and address, in *out: [worker * opened_count + i]. Those that were opened are the caller's. */
+static int open_listeners(const struct program *program, const struct handed *handed, struct listener *out,
+			  struct sentence *why)
+{
+	for (unsigned int i = 0; i < program->engine.worker_count * handed->opened_count; i++) {
+		unsigned int listener = handed->opened[i % handed->opened_count];
+		int error = listener_prepare(&out[i], &program->engine.steer, &handed->options,
+					     &handed->options.listeners[listener], why);
+
+		if (error)
+			return error;
 	}
 	return 0;
 }
 
 /* --- rules --- */
 
+static bool is_in_use(const struct engine *engine, unsigned int table)
+{
+	for (unsigned int i = 0; i < engine->running; i++)
+		if (atomic_load_explicit(&engine->workers[i].shared->hellos[table - 1], memory_order_acquire))
+			return true;
+	return false;
+}
+
 /*
  * There are two tables. A hello that has begun is matched against the table it began with. False if the other table is
  * still in use for that, shortly after another reload.
  */
-static bool compile_rules(struct program *program, struct configuration *configuration)
+static bool compile_rules(const struct program *program, struct handed *handed)
 {
-	struct configuration *newest = atomic_load(&program->engine.configuration);
+	const struct engine *engine = &program->engine;
+	uint16_t other = engine->rules == 1 ? 2 : 1;
 	struct clienthello_rules *table;
-	uint16_t other = newest->rules == 1 ? 2 : 1;
 
-	configuration->rules = newest->rules;
-	if (!newest->rules || options_same_routes(&newest->options, &configuration->options))
+	handed->rules = engine->rules;
+	if (!engine->rules || options_same_routes(&program->options, &handed->options))
 		return true;
-	for (struct configuration *older = newest->older; older; older = older->older)
-		if (older->rules == other && atomic_load_explicit(&older->hellos, memory_order_acquire))
-			return false;
-	table = &program->engine.dataplane.rules[other - 1];
-	memset(table, 0, sizeof(*table));
-	routes_compile(&configuration->options.routes, table);
-	configuration->rules = other;
-	return true;
-}
-
-/* --- limits --- */
-
-static bool set_source_limit(struct program *program, unsigned int limit)
-{
-	struct engine *engine = &program->engine;
-	struct source_table *sources = atomic_load(&engine->sources);
-
-	if (!sources && !limit)
-		return true;
-	if (sources) {
-		source_table_set_limit(sources, limit);
-		return true;
-	}
-	/* Existing sessions are not counted in it; each knows that. */
-	sources = source_table_new(engine->max_sessions, limit);
-	if (!sources)
+	if (is_in_use(engine, other))
 		return false;
-	atomic_store(&engine->sources, sources);
+	table = &engine->dataplane.rules[other - 1];
+	memset(table, 0, sizeof(*table));
+	routes_compile(&handed->options.routes, table);
+	handed->rules = other;
 	return true;
 }
 
-/* --- all of it --- */
+/* --- handing over --- */
 
-/* The steps that can fail; after an error, nothing has changed. */
-static int prepare_reload(struct program *program, const struct options *new, struct configuration *configuration,
-			  struct sentence *why)
+/* Fills *handed, and *listeners with sockets for it, which the caller closes. */
+static int prepare(const struct program *program, struct handed *handed, struct listener **listeners,
+		   struct sentence *why)
 {
-	int error = open_new_listeners(program, configuration, why);
+	const struct options *new = &handed->options;
+	unsigned int count;
+	int error;
 
-	if (!error && !compile_rules(program, configuration))
+	handed->max_sessions = new->max_connections ? new->max_connections : program->engine.max_sessions;
+	handed->buffers_can_grow = socket_buffers_can_grow(new);
+	list_new_listeners(program, handed);
+	error = check_all_free(program, handed, why);
+	if (error)
+		return error;
+	count = program->engine.worker_count * handed->opened_count;
+	*listeners = calloc(count + 1, sizeof(**listeners));
+	if (!*listeners)
+		return sentence_error(why, -ENOMEM, "out of memory for the new listeners");
+	for (unsigned int i = 0; i < count; i++)
+		(*listeners)[i].fd = NO_DESCRIPTOR;
+	error = open_listeners(program, handed, *listeners, why);
+	if (!error && !compile_rules(program, handed))
 		error = sentence_error(why, -EBUSY,
 				       "connections are still being matched against the rules of two reloads ago; "
 				       "try again in a moment");
-	if (!error && !set_source_limit(program, new->max_per_source))
-		error = sentence_error(why, -ENOMEM, "out of memory for max-per-source");
-	if (error)
-		return error;
-	error = steer_change(&program->engine.steer, &program->options, new);
-	if (error)
-		set_source_limit(program, program->options.max_per_source);
-	return error ? sentence_error(why, error, "cannot change the steering: %s", strerror(-error)) : 0;
+	return error;
 }
 
-bool reload_apply(struct program *program, const struct options *new, struct sentence *why)
+static int send_all(struct program *program, const struct handed *handed, const struct listener *listeners,
+		    struct sentence *why)
 {
-	unsigned int most = new->max_connections ? new->max_connections : program->engine.max_sessions;
-	struct configuration *configuration;
+	unsigned int count = program->engine.worker_count * handed->opened_count;
+	int *descriptors = calloc(count + 1, sizeof(*descriptors)), error;
+
+	if (!descriptors)
+		return sentence_error(why, -ENOMEM, "out of memory for the new listeners");
+	for (unsigned int i = 0; i < count; i++)
+		descriptors[i] = listeners[i].fd;
+	error = handover_send(&program->engine, handed, descriptors, why);
+	free(descriptors);
+	return error;
+}
+
+bool reload_hand_over(struct program *program, const struct options *new, struct sentence *why)
+{
+	struct listener *listeners = NULL;
+	struct handed *handed;
+	int error;
 
 	if (!can_change(program, new, why))
 		return false;
-	configuration = configuration_new(new, most, program->engine.running);
-	if (!configuration)
+	handed = calloc(1, sizeof(*handed));
+	if (!handed)
 		return sentence_refuse(why, "out of memory for the options");
-	if (prepare_reload(program, new, configuration, why)) {
-		configuration_free(configuration);
-		return false;
-	}
-	log_init(new->log_level, new->log_format);
-	program->options = *new;
-	engine_publish(&program->engine, configuration);
-	return true;
+	handed->options = *new;
+	error = prepare(program, handed, &listeners, why);
+	if (!error)
+		error = send_all(program, handed, listeners, why);
+	program->reload.rules = handed->rules;
+	for (unsigned int i = 0; listeners && i < program->engine.worker_count * handed->opened_count; i++)
+		descriptor_close(&listeners[i].fd);
+	free(listeners);
+	free(handed);
+	return !error;
 }
 
-void reload_prune(struct program *program)
+bool reload_put_in_force(struct program *program, const struct options *new, struct sentence *why)
 {
-	struct configuration *newest = atomic_load(&program->engine.configuration);
+	int error = steer_change(&program->engine.steer, &program->options, new);
 
-	newest->older = configuration_prune(newest->older);
+	if (error)
+		return sentence_refuse(why, "cannot change the steering: %s", strerror(-error));
+	log_init(new->log_level, new->log_format);
+	program->options = *new;
+	program->engine.session_limit = new->max_connections ? new->max_connections : program->engine.max_sessions;
+	program->engine.rules = program->reload.rules;
+	handover_put_in_force(&program->engine);
+	return true;
 }

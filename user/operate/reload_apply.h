@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The step of a reload that puts the new options in force (reload.h). Main thread. */
+/* The steps of a reload that hand the new options over, and put them in force (reload.h). Main thread. */
 #ifndef ALPNBPF_OPERATE_RELOAD_APPLY_H
 #define ALPNBPF_OPERATE_RELOAD_APPLY_H
 
@@ -10,9 +10,10 @@
 
 struct program;
 
-/* Publishes the options to the workers, for new sessions. On false nothing has changed, and why says the reason. */
-bool reload_apply(struct program *program, const struct options *new, struct sentence *why);
-/* Frees old options that no session and no worker uses. */
-void reload_prune(struct program *program);
+/* Hands them over to the workers (engine/handover.h). On false nothing has changed, and why says the reason. */
+bool reload_hand_over(struct program *program, const struct options *new, struct sentence *why);
+/* The workers have taken them: they are in force for new sessions. On false the old ones still are, and why says why.
+ */
+bool reload_put_in_force(struct program *program, const struct options *new, struct sentence *why);
 
 #endif

@@ -197,7 +197,7 @@ static void status_write_json(struct text *out, const struct facts *facts)
 	json_begin_object(&json, "sessions");
 	json_number(&json, "now", facts->snapshot->live);
 	counters_write_json(&json, &facts->snapshot->counters, COUNTER_SESSIONS, ROUTE_UNDECIDED);
-	json_number(&json, "limit", atomic_load(&program->engine.configuration)->max_sessions);
+	json_number(&json, "limit", program->engine.session_limit);
 	json_end_object(&json);
 	status_json_counters(&json, &facts->snapshot->counters);
 	json_begin_object(&json, "descriptors");
@@ -294,7 +294,7 @@ static void status_write_text(struct text *out, const struct facts *facts)
 	text_add(out, "\n");
 	status_text_routes(out, facts);
 	text_add(out, "sessions     %llu now, %u at most, ", (unsigned long long)facts->snapshot->live,
-		 atomic_load(&program->engine.configuration)->max_sessions);
+		 program->engine.session_limit);
 	counters_write_text(out, counters, COUNTER_SESSIONS, ROUTE_UNDECIDED);
 	text_add(out, "\n");
 	for (size_t i = 0; i < GROUPS; i++)
