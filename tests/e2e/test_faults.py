@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+A process of the program is killed, stopped, or out of memory in the middle of a thousand takeovers, while visitors come:
+none of them is harmed, and nothing stays behind.
+"""
+import contextlib
+import json
+import os
+import re
+import resource
+import signal
+import threading
+
+import pytest
+
+from calls import RawCall, Stream, raw_hello, run
+from control import status
+from hellos import ACME as ACME_NAME
+from in_place import ACME, armed
+from memory_group import MemoryGroup
+from netns import run as command
+from trial import Responder, armed_by, der, raw_visits
+from waiting import SCALE, pause, wait_until
+from web_servers import WebServer
+
+VALIDATIONS, AT_ONCE = 1000, 50
+REFUSED = "a record of type 21: 0278"  # how nginx answers acme-tls/1: with the alert no_application_protocol
+STOP = 3  # seconds; as long as a client waits for its second retransmission, so that it loses three segments to it
+
+
+@pytest.fixture(autouse=True)
+def descriptors():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20000), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class Town:
+    """nginx, the program that watches, a responder, and a crowd of visitors and CAs."""
+
+    def __init__(self, lab, veth, authority):
+        self.lab, self.veth, self.authority = lab, veth, authority
+        self.web = WebServer(lab, "nginx", 443, authority)
+        self.responder = self.router = None
+
+    def attach(self, *options, **keywords):
+        self.router = self.lab.router(ACME, 443, "--inspect", "watch", *options, bypass=True, log_level="info",
+                                      listen=[("0.0.0.0", 443), ("::", 443)], **keywords)
+
+    def arm(self):
+        start = len(self.router.lines())
+        self.responder = Responder(self.lab)
+        armed_by(self.router, start)
+        wait_until(lambda: status(self.router)["armed"]["now"], 5, "armed")
+
+    def addresses(self):
+        return (self.veth.server4, 443), (self.veth.server6, 443)
+
+    def crowd(self, count=VALIDATIONS, at=VALIDATIONS // 2, action=None, timeout=10):
+        """`action` comes when validation `at` begins. Returns the validations, and the visits beside them."""
+        hello, addresses = raw_hello(ACME_NAME), self.addresses()
+        begun = []
+
+        def validation():
+            begun.append(None)
+            if len(begun) == at and action:
+                action()
+            return RawCall(addresses[len(begun) % 2], hello, self.responder.certificate, ACME_NAME)
+
+        asked = Stream(validation, count, AT_ONCE)
+        visits = [raw_visits(self, address, None, 3) for address in addresses]
+        run(asked, *visits, namespace=self.veth.namespace, timeout=timeout)
+        for stream in visits:
+            assert stream.done and not stream.failures(), f"visits {stream}; validations {asked}"
+        return asked, visits
+
+    def serves(self, count=20):
+        """Both, and each with the other's certificate to none."""
+        asked, _ = self.crowd(count, 0)
+        assert not asked.failures(), str(asked)
+
+
+@pytest.fixture
+def town(lab, veth, authority):
+    return Town(lab, veth, authority)
+
+
+def programs_of(pid):
+    """The BPF programs that a process has open, itself or by a link."""
+    ids = set()
+    for name in os.listdir(f"/proc/{pid}/fdinfo"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/fdinfo/{name}") as file:
+            ids |= {int(found) for found in re.findall(r"^prog_id:\s*(\d+)$", file.read(), re.MULTILINE)}
+    return ids
+
+
+def loaded():
+    return {program["id"] for program in json.loads(command("bpftool", "-j", "prog", "show"))}
+
+
+def no_more_than_those_it_had(asked):
+    """
+    What becomes of validations when the program ends: those that it had taken over end, the web server has the others, and
+    none is left in silence.
+    """
+    failures = asked.failures()
+    silent = sum(number for why, number in failures.items() if "nothing more within" in why)
+    servers = sum(number for why, number in failures.items() if REFUSED in why)
+    assert silent == 0, str(asked)
+    assert sum(failures.values()) - servers <= 2 * AT_ONCE, str(asked)
+    assert len(asked.good()) >= VALIDATIONS // 3, str(asked)
+
+
+def killed(town, asked, programs):
+    """The program has ended for good: nothing of it is left, the web server has all of its port, and it can start again."""
+    no_more_than_those_it_had(asked)
+    assert town.router.wait() == -signal.SIGKILL
+    town.router.ended = True
+    wait_until(lambda: not programs & loaded(), 5, "the end of its programs")
+    visits = [raw_visits(town, address, 50) for address in town.addresses()]
+    run(*visits, namespace=town.veth.namespace)
+    assert not any(stream.failures() for stream in visits)
+    town.attach()
+    armed_by(town.router)
+    town.serves()
+
+
+def test_killed(town):
+    town.attach()
+    town.arm()
+    programs = programs_of(town.router.pid)
+    assert len(programs) > 4
+    asked, _ = town.crowd(action=lambda: town.router.signal(signal.SIGKILL))
+    killed(town, asked, programs)
+
+
+@pytest.mark.parametrize("seconds", [STOP, pytest.param(10, marks=pytest.mark.long)])
+def test_stopped(town, seconds):
+    """Validations wait for it, visitors do not."""
+    town.attach()
+    town.arm()
+
+    def stop():
+        town.router.signal(signal.SIGSTOP)
+        timer.start()
+
+    timer = threading.Timer(seconds, lambda: town.router.signal(signal.SIGCONT))
+    try:
+        asked, visits = town.crowd(action=stop, timeout=10 + 2 * seconds)
+    finally:
+        timer.cancel()
+        town.router.signal(signal.SIGCONT)
+    assert not asked.failures(), str(asked)
+    times = sorted(call.seconds for stream in visits for call in stream.done)
+    assert times[-1] < 1 * SCALE, f"a visit took {times[-1]:.2f} s"
+    assert asked.milliseconds(1) > 900 * seconds - 1000, "it was not stopped"
+    town.serves()
+
+
+@pytest.fixture
+def group():
+    group = MemoryGroup()
+    yield group
+    group.close()
+
+
+def test_out_of_memory(group, town):
+    """The kernel ends it where it wants memory, or refuses some: in the middle of takeovers, too."""
+    town.attach(prefix=group.prefix())
+    town.arm()
+    programs = programs_of(town.router.pid)
+    asked, _ = town.crowd(action=lambda: group.limit(group.usage() + (256 << 10)))
+    if not town.router.running():
+        killed(town, asked, programs)
+        return
+    silent = [why for why in asked.failures() if "nothing more within" in why]
+    assert not silent, str(asked)
+    group.limit(1 << 40)
+    town.serves()
+
+
+@pytest.mark.parametrize("room", [0, 64 << 10, 1 << 20])
+def test_armed_without_memory(group, town, room):
+    """The links of the watch are charged to the program's group: it is armed and disarmed with hardly any room there."""
+    town.attach(prefix=group.prefix())
+    group.limit(group.usage() + room)
+    stop = threading.Event()
+    visits = [raw_visits(town, address, 300, per_second=150) for address in town.addresses()]
+
+    def come():
+        run(*visits, namespace=town.veth.namespace)
+        stop.set()
+
+    crowd = threading.Thread(target=come)
+    crowd.start()
+    while not stop.is_set() and town.router.running():
+        start = len(town.router.lines())
+        try:
+            with armed(town.router):
+                pause(0.05)
+            town.router.wait_line("disarmed: ", start=start)
+        except (AssertionError, OSError):
+            assert not town.router.running()
+    crowd.join()
+    assert not any(stream.failures() for stream in visits), "; ".join(map(str, visits))
+    if not town.router.running():
+        assert town.router.wait() == -signal.SIGKILL
+        town.router.ended = True
+        return
+    group.limit(1 << 40)
+    town.arm()
+    town.serves()
