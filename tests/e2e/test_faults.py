@@ -15,6 +15,7 @@ import pytest
 
 from calls import RawCall, Stream, raw_hello, run
 from control import status
+from firewalls import sysctl
 from hellos import ACME as ACME_NAME
 from in_place import ACME, armed
 from memory_group import MemoryGroup
@@ -25,6 +26,7 @@ from web_servers import WebServer
 
 VALIDATIONS, AT_ONCE = 1000, 50
 REFUSED = "a record of type 21: 0278"  # how nginx answers acme-tls/1: with the alert no_application_protocol
+TAKEN = 4096  # takeovers under way, and 4 MiB of records: bpf/takeover.bpf.h
 STOP = 3  # seconds; as long as a client waits for its second retransmission, so that it loses three segments to it
 
 
@@ -39,9 +41,9 @@ def descriptors():
 class Town:
     """nginx, the program that watches, a responder, and a crowd of visitors and CAs."""
 
-    def __init__(self, lab, veth, authority):
+    def __init__(self, lab, veth, authority, **options):
         self.lab, self.veth, self.authority = lab, veth, authority
-        self.web = WebServer(lab, "nginx", 443, authority)
+        self.web = WebServer(lab, "nginx", 443, authority, **options)
         self.responder = self.router = None
 
     def attach(self, *options, **keywords):
@@ -156,6 +158,40 @@ def test_stopped(town, seconds):
     assert times[-1] < 1 * SCALE, f"a visit took {times[-1]:.2f} s"
     assert asked.milliseconds(1) > 900 * seconds - 1000, "it was not stopped"
     town.serves()
+
+
+@pytest.mark.parametrize("what,count,share", [("table", TAKEN + 300, 0), pytest.param("ring", 1800, 2500, marks=pytest.mark.long)])
+def test_more_than_there_is_room_for(lab, veth, authority, what, count, share):
+    """
+    Stopped until more validations have begun than can be under way: those without a place, or whose network has enough
+    sessions, are taken over when their clients send again. Visitors of the same time have the web server.
+    """
+    with sysctl(net__core__somaxconn=16384, net__ipv4__tcp_max_syn_backlog=16384):
+        town = Town(lab, veth, authority, parameters="backlog=16384")
+        town.attach()
+        town.arm()
+        hello, address = raw_hello(ACME_NAME, share=share), town.addresses()[0]
+        begun = []
+
+        def validation():
+            begun.append(None)
+            if len(begun) == count:
+                timer.start()  # once their hellos have been sent
+            return RawCall(address, hello, town.responder.certificate, ACME_NAME)
+
+        timer = threading.Timer(2, lambda: town.router.signal(signal.SIGCONT))
+        asked = Stream(validation, count, count)
+        visits = raw_visits(town, address, None, 3)
+        town.router.signal(signal.SIGSTOP)
+        try:
+            run(asked, visits, namespace=veth.namespace, timeout=40)
+        finally:
+            town.router.signal(signal.SIGCONT)
+        assert visits.done and not visits.failures(), str(visits)
+        assert not asked.failures(), str(asked)
+        found = status(town.router)
+        assert found["late"][what] > 0 and found["events"]["takeovers"] == count, found
+        assert found["events"]["takeovers_failed"] == 0
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from control import status
 from hellos import ACME as ACME_NAME
-from hellos import message, padding, record
+from hellos import alpn, body, common_extensions, handshake, message, padding, record
 from in_place import armed
 from memory_group import MemoryGroup
 from waiting import wait_until
@@ -18,6 +18,7 @@ COUNT = 2500
 ALL = 9 << 20   # what they take; alpnbpf(8), LIMITS
 ROOM = 14 << 20  # with those that the kernel is about to free
 HALF = 3000
+HALVES, HELD_HALF = 512, 1000  # STEER_HALVES_MOST; bytes that have the name
 HELLOS = {name: record(message(name, extra=[padding(3500)])) for name in (b"h2", ACME_NAME)}
 
 
@@ -69,4 +70,31 @@ def test_under_a_memory_limit(group, lab, veth, descriptors):
         for server in servers.values():
             server.close()
         wait_until(lambda: group.usage() < idle + (1 << 20), 10, "the end of what was stored")
+    assert plain.totals()["takeovers_failed"] == 0
+
+
+def test_more_than_there_are_places_for(lab, veth, descriptors):
+    """
+    Of held connections, whose first segment has named acme-tls/1: the clients of those that were displaced send again, and
+    all reach the responder.
+    """
+    plain = Plain(lab, veth)
+    hello = record(handshake(body([alpn(ACME_NAME), *common_extensions(), padding(1500)])))
+    with armed(plain.router) as acme:
+        clients = {}
+        for _ in range(HALVES + 88):
+            client = plain.client().send(hello[:HELD_HALF])
+            clients[client.local] = client
+        for client in clients.values():
+            client.send(hello[HELD_HALF:])
+        for _ in range(len(clients)):
+            server = acme.accept()
+            assert server.read(len(hello)) == hello
+            server.send(b"answer").close()
+        for client in clients.values():
+            assert client.read(6) == b"answer"
+            client.close()
+        now = status(plain.router)
+        assert now["events"]["takeovers"] == len(clients)
+        assert not any(now["untakable"].values()), now["untakable"]
     assert plain.totals()["takeovers_failed"] == 0
