@@ -25,15 +25,16 @@ struct {
 
 /*
  * Connections that are being taken over (enum steer_taken): packets from the client are dropped, and it will retransmit
- * them; so are packets from the server's socket (hush.bpf.h). The watch adds entries, user space removes them, or gives
- * the connection back; then the watch removes the entry after the client's next bytes.
+ * them; so are packets from the server's socket (hush.bpf.h). The watch adds entries, the repair helper removes them,
+ * or gives the connection back; then the watch removes the entry after the client's next bytes. The value is the record
+ * without its bytes (STEER_TAKEN_SIZE).
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 4096);
-	__type(key, struct steer_connection);
-	__type(value, __u8);
+	__uint(key_size, sizeof(struct steer_connection));
+	__uint(value_size, STEER_TAKEN_SIZE);
 } alpnbpf_taken SEC(".maps");
 
 /*
@@ -49,18 +50,18 @@ struct {
 
 static __always_inline bool is_being_taken(const struct steer_connection *ends)
 {
-	__u8 *value = bpf_map_lookup_elem(&alpnbpf_taken, ends);
+	struct steer_takeover *value = bpf_map_lookup_elem(&alpnbpf_taken, ends);
 
-	return value && *value == STEER_TAKEN;
+	return value && value->taken == STEER_TAKEN;
 }
 
 /* Was it given back? Once its socket has bytes that were not read here, the entry is not needed any more. */
 static __always_inline bool is_left(const struct steer_connection *ends, const struct bpf_sock *sk,
 				    const struct bpf_tcp_sock *counts)
 {
-	__u8 *value = bpf_map_lookup_elem(&alpnbpf_taken, ends);
+	struct steer_takeover *value = bpf_map_lookup_elem(&alpnbpf_taken, ends);
 
-	if (!value || *value != STEER_LEFT)
+	if (!value || value->taken != STEER_LEFT)
 		return false;
 	if (sk->state != BPF_TCP_LISTEN && counts->bytes_received && bpf_map_delete_elem(&alpnbpf_taken, ends) == 0)
 		__sync_fetch_and_add(&state.takeovers_ended, 1);
@@ -137,12 +138,12 @@ enum publishing { PUBLISHED, NO_ROOM_IN_TABLE, NO_ROOM_IN_RING };
 static __noinline int publish_takeover(struct steer_takeover *record)
 {
 	__u32 size = (__u32) __builtin_offsetof(struct steer_takeover, bytes) + record->length;
-	__u8 taken = STEER_TAKEN;
 
 	begin_guard(record);
 	/* Count first, so that a program that reads 0 pending takeovers is right. */
 	__sync_fetch_and_add(&state.takeovers_begun, 1);
-	if (bpf_map_update_elem(&alpnbpf_taken, &record->ends, &taken, BPF_NOEXIST)) {
+	record->taken = STEER_TAKEN;
+	if (bpf_map_update_elem(&alpnbpf_taken, &record->ends, record, BPF_NOEXIST)) {
 		__sync_fetch_and_add(&state.takeovers_begun, -1);
 		return NO_ROOM_IN_TABLE;
 	}

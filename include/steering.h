@@ -104,7 +104,7 @@ struct steer_found {
 	struct steer_kept kept[STEER_LISTENERS];
 };
 
-/* Value of `alpnbpf_taken`. */
+/* The state of an entry of `alpnbpf_taken`. */
 enum steer_taken {
 	STEER_TAKEN = 1, /* neither end gets the other's packets */
 	STEER_LEFT = 2,  /* given back to the web server: its packets pass, and its hello is not read again */
@@ -247,10 +247,14 @@ struct steer_takeover {
 	__u32 acknowledged;           /* sequence number of the next byte we send */
 	__u32 window;                 /* the client's, in bytes */
 	struct steer_agreed agreed;
+	__u32 taken;       /* enum steer_taken; for the entry of `alpnbpf_taken` */
 	__u16 length;      /* of `bytes`; the client retransmits what comes after them */
 	__u16 kept_length; /* how many of these the server's TCP has acknowledged */
 	__u8 bytes[STEER_BYTES_MAX];
 };
+
+/* A value of `alpnbpf_taken`: the record without the client's bytes, so that whoever has a key can look up the rest. */
+#define STEER_TAKEN_SIZE __builtin_offsetof(struct steer_takeover, bytes)
 
 /*
  * A record of the ring `alpnbpf_idle`: a connection that has been held for STEER_HELD_MS, and whose hello has not come.

@@ -14,6 +14,7 @@ import pytest
 from as_service import __file__ as AS_SERVICE
 from control import command as alpnbpf
 from hellos import https_hello
+from helpers import children
 from measures import cpu_share
 from router import BINARY
 from sockets import free_port
@@ -22,11 +23,6 @@ from waiting import wait_until
 from web_servers import WebServer
 
 AS_INIT = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-
-
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return [int(child) for child in file.read().split()]
 
 
 class Init:

@@ -18,7 +18,7 @@ from waiting import wait_until
 HELLO = https_hello()
 NET_ADMIN, KILL, NET_RAW = 1 << 12, 1 << 5, 1 << 13
 FIVE = 1 << 39 | NET_ADMIN | 1 << 38 | 1 << 10 | NET_RAW  # CAP_BPF, …, CAP_PERFMON, CAP_NET_BIND_SERVICE, …
-FOR_TAKING_OVER = NET_ADMIN | 1 << 10  # CAP_NET_ADMIN, CAP_NET_BIND_SERVICE
+
 
 
 def as_service(*names):
@@ -70,7 +70,7 @@ def test_as_service(lab, plane):
     router = lab.router(acme, https, plane=plane, prefix=SERVICE, listen=[("127.0.0.1", 443)], bypass=True)
     assert router.find("with bypass, armed while port .* hellos read in passing") and not router.find(" warn ")
     # Shrinking the bounding set takes CAP_SETPCAP, which a service does not have.
-    expect_sandbox(router, kept=FOR_TAKING_OVER, bounding=FIVE)
+    expect_sandbox(router, bounding=FIVE)
     client, server = lab.session(router, acme_hello(), acme)  # the ACME client listens: armed
     server.send(b"answer").close()
     assert client.read_to_end() == b"answer"

@@ -20,7 +20,7 @@ from hellos import acme_hello, https_hello
 from router import BINARY, ROOT, is_sanitized
 from sockets import free_port
 from static_build import make
-from test_sandbox import FIVE, FOR_TAKING_OVER, SERVICE, expect_sandbox
+from test_sandbox import FIVE, SERVICE, expect_sandbox
 from waiting import now, pause, wait_until
 
 HELLO = https_hello()
@@ -83,7 +83,7 @@ def test_start_as_the_unit_says(lab, units, manager):
 
 
 def expect_sandbox_under_filter(router):
-    expect_sandbox(router, kept=FOR_TAKING_OVER, bounding=FIVE)
+    expect_sandbox(router, bounding=FIVE)
     with open(f"/proc/{router.pid}/status") as file:
         filters = int(re.search(r"Seccomp_filters:\s+(\d+)", file.read()).group(1))
     assert filters == 2  # the unit's, and its own

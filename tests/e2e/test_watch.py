@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 from hellos import acme_hello
+from helpers import helper_of
 from in_place import Ground, armed, proxied, switches
 from services import need
 from test_bypass import Front
@@ -118,8 +119,8 @@ def test_no_wake_up_while_armed(ground):
 
 
 def attached(router):
-    """Programs of it that see packets of the cgroup's sockets."""
-    links = subprocess.run(f"cat /proc/{router.pid}/fdinfo/*", shell=True, capture_output=True, text=True).stdout
+    """Programs that see packets of the cgroup's sockets; the repair helper attaches them."""
+    links = subprocess.run(f"cat /proc/{helper_of(router.pid)}/fdinfo/*", shell=True, capture_output=True, text=True).stdout
     return len(re.findall(r"link_type:\s+cgroup\n(?:.+\n)*?attach_type:\s+0\n", links))
 
 

@@ -3,7 +3,8 @@
  * Waits for signals, workers, the ACME client's listener and requests, and calls the code for each. It never waits for
  * a name server, a worker, a client or the command. These steps may take time all the same:
  *
- *     the kernel                  attaching and detaching the watch, listing the listeners of a port: milliseconds
+ *     the kernel                  listing the listeners of a port: milliseconds
+ *     the repair helper           attaching the watch: 100 ms at most, then it is attached later
  *     the process of a listener   a search of /proc, 100 ms at most: when the ACME client arms us, three times at
  *                                 once and then every ten seconds; for each other user that listens in its place,
  *                                 16 at most; when a reload finds a port in use
@@ -123,7 +124,7 @@ enum {
 	WAIT_SIGNALS,
 	WAIT_FINISHED,
 	WAIT_ARMING,
-	WAIT_HELD,
+	WAIT_HELPER,
 	WAIT_NOTIFY,
 	WAIT_ENGINE,
 	WAIT_OPERATE,
@@ -137,7 +138,7 @@ static nfds_t fill_poll(const struct attach *attach, struct pollfd *wait)
 	wait[WAIT_SIGNALS] = (struct pollfd){.fd = attach->signals, .events = POLLIN};
 	wait[WAIT_FINISHED] = (struct pollfd){.fd = program->engine.finished, .events = POLLIN};
 	wait[WAIT_ARMING] = (struct pollfd){.fd = arming_fd(&program->engine.steer.arming), .events = POLLIN};
-	wait[WAIT_HELD] = (struct pollfd){.fd = held_fd(&program->engine.steer.watch.held), .events = POLLIN};
+	wait[WAIT_HELPER] = (struct pollfd){.fd = hello_watch_fd(&program->engine.steer.watch), .events = POLLIN};
 	wait[WAIT_NOTIFY] = (struct pollfd){.fd = notify_fd(), .events = POLLOUT};
 	wait[WAIT_ENGINE] = (struct pollfd){.fd = engine_fd(&program->engine), .events = POLLIN};
 	operate_poll(program, &wait[WAIT_OPERATE]);

@@ -53,8 +53,7 @@ static void warn_of_buffers(const struct options *options)
 
 /*
  * CAP_KILL: to end a command that changed its user; seccomp limits kill() to that process. CAP_NET_ADMIN: for sockets
- * with the clients' addresses, and to remove the routes at the end; also to continue connections that are taken over
- * (TCP_REPAIR), on the web server's port (CAP_NET_BIND_SERVICE).
+ * with the clients' addresses, and to remove the routes at the end. What takeovers need, the repair helper has.
  */
 static uint64_t kept_capabilities(const struct attach *attach)
 {
@@ -63,10 +62,6 @@ static uint64_t kept_capabilities(const struct attach *attach)
 	if (attach->routed) {
 		keep |= CAPABILITY(CAP_NET_ADMIN);
 		log_info("keeping CAP_NET_ADMIN for --client-address transparent");
-	}
-	if (attach->program.engine.steer.watch.is_ready) {
-		keep |= CAPABILITY(CAP_NET_ADMIN) | CAPABILITY(CAP_NET_BIND_SERVICE);
-		log_info("keeping CAP_NET_ADMIN and CAP_NET_BIND_SERVICE to take over connections from the web server");
 	}
 	if (attach->child.pid)
 		keep |= CAPABILITY(CAP_KILL);
@@ -158,7 +153,6 @@ int attach_start(struct attach *attach)
 				  .capabilities = kept_capabilities(attach),
 				  .config = program->options.config,
 				  .writable = {run_directory(), metrics},
-				  .attaches = program->engine.steer.watch.is_ready,
 				  .transparent = attach->routed,
 				  .child = attach->child.pid};
 	struct sentence why;

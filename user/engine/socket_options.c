@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "system/sysctl.h"
@@ -27,14 +28,20 @@
 
 static void set_buffer(int fd, int option, int forced, unsigned int bytes)
 {
+	/*
+	 * SO_*BUFFORCE needs CAP_NET_ADMIN, which we have only at start-up, when listeners are opened: no thread gets
+	 * it back. Without it, net.core.{r,w}mem_max limits the buffer.
+	 */
+	static atomic_bool cannot_force;
 	int half = (int)(bytes / 2); /* the kernel doubles it */
 
-	/*
-	 * SO_*BUFFORCE needs CAP_NET_ADMIN, which we usually have only at start-up, when listeners are opened. Without
-	 * it, net.core.{r,w}mem_max limits the buffer.
-	 */
-	if (setsockopt(fd, SOL_SOCKET, forced, &half, sizeof(half)))
-		setsockopt(fd, SOL_SOCKET, option, &half, sizeof(half));
+	if (!atomic_load_explicit(&cannot_force, memory_order_relaxed)) {
+		if (setsockopt(fd, SOL_SOCKET, forced, &half, sizeof(half)) == 0)
+			return;
+		if (errno == EPERM)
+			atomic_store_explicit(&cannot_force, true, memory_order_relaxed);
+	}
+	setsockopt(fd, SOL_SOCKET, option, &half, sizeof(half));
 }
 
 /* Clients are far and need bytes in flight, backends are near: the client's side gets three quarters. */
@@ -112,4 +119,15 @@ void socket_change_buffers(int fd, const struct options *old, const struct optio
 {
 	if (new->buffer_bytes < old->buffer_bytes || (new->buffer_bytes > old->buffer_bytes &&can_grow))
 		socket_set_buffers(fd, CLIENT, new);
+}
+
+void socket_keep_tracked(int fd)
+{
+	static const int settings[][3] = {{SOL_SOCKET, SO_KEEPALIVE, 1},
+					  {IPPROTO_TCP, TCP_KEEPIDLE, 5},
+					  {IPPROTO_TCP, TCP_KEEPINTVL, 5},
+					  {IPPROTO_TCP, TCP_KEEPCNT, 127}};
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		setsockopt(fd, settings[i][0], settings[i][1], &settings[i][2], sizeof(settings[i][2]));
 }

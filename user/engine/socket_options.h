@@ -38,4 +38,11 @@ int socket_set_client_options(int fd, const struct options *options);
 /* Makes a listener report a connection only with its first byte. 0 or -errno. */
 int socket_set_defer_accept(int fd, const struct options *options);
 
+/*
+ * Connection tracking takes a reset to, or of, the web server's socket for the connection's end: its entry is closed,
+ * and expires 10 s after the last packet (nf_conntrack_tcp_timeout_close). Keepalives keep it. A client that does not
+ * answer them is not given up before --idle-timeout, unless that is long.
+ */
+void socket_keep_tracked(int fd);
+
 #endif

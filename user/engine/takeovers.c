@@ -7,12 +7,9 @@
 #include "engine/takeovers.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include <bpf/libbpf.h>
 
@@ -25,11 +22,12 @@
 #include "steering/endpoint.h"
 #include "steering/ladder.h"
 #include "steering/takeover.h"
-#include "steering/takeover_packets.h"
 
 #define WAITING_MOST 256 /* calloc() costs no memory before use */
 #define LEFT_MOST    4096
 #define LEFT_US      (5000 * US_PER_MS) /* for the client to send again */
+#define AGAIN_US     (100 * US_PER_MS)
+#define SILENT_US    (1000 * US_PER_MS) /* of the repair helper; then new connections are steered */
 #define AT_ONCE      64                 /* takeovers per turn */
 
 /* A takeover that waits for its next step. */
@@ -62,30 +60,41 @@ static struct hello_watch *watch_of(struct worker *worker)
 	return &worker->engine->steer.watch;
 }
 
-static int raw_of(struct worker *worker, const struct steer_takeover *takeover)
-{
-	struct address client = takeover_client(takeover);
-
-	return watch_of(worker)->removal.raw[steer_family_of(&client)];
-}
-
 /* --- how it ends --- */
+
+/* Its entry goes later. */
+static void release_later(struct worker *worker, const struct steer_connection *ends)
+{
+	struct takeovers *takeovers = worker->takeovers;
+	static struct log_limit limit;
+	unsigned long suppressed;
+	struct left *left;
+
+	if (takeovers->left_count == LEFT_MOST) {
+		/* Of a connection that was given back, the hello may be read again. */
+		if (!hello_watch_release(watch_of(worker), ends) && log_limit_pass(&limit, &suppressed))
+			log_error("cannot end a takeover, because the repair helper does not answer; a client gets no "
+				  "answer (%lu more suppressed)",
+				  suppressed);
+		return;
+	}
+	left = &takeovers->left[(takeovers->left_first + takeovers->left_count++) % LEFT_MOST];
+	*left = (struct left){.ends = *ends, .due = worker->now + LEFT_US};
+	if (!timer_is_set(&takeovers->left_timer))
+		timer_set(&worker->timers, &takeovers->left_timer, left->due);
+}
 
 /* The web server keeps the connection. */
 static void leave_to_server(struct worker *worker, const struct steer_takeover *takeover)
 {
-	struct takeovers *takeovers = worker->takeovers;
-	struct left *left;
-
-	if (takeovers->left_count == LEFT_MOST) { /* its hello may be read again */
-		hello_watch_release(watch_of(worker), &takeover->ends);
-		return;
-	}
 	hello_watch_leave(watch_of(worker), &takeover->ends);
-	left = &takeovers->left[(takeovers->left_first + takeovers->left_count++) % LEFT_MOST];
-	*left = (struct left){.ends = takeover->ends, .due = worker->now + LEFT_US};
-	if (!timer_is_set(&takeovers->left_timer))
-		timer_set(&worker->timers, &takeovers->left_timer, left->due);
+	release_later(worker, &takeover->ends);
+}
+
+static void release(struct worker *worker, const struct steer_takeover *takeover)
+{
+	if (!hello_watch_release(watch_of(worker), &takeover->ends))
+		release_later(worker, &takeover->ends);
 }
 
 static void release_left(struct worker *worker)
@@ -93,7 +102,10 @@ static void release_left(struct worker *worker)
 	struct takeovers *takeovers = worker->takeovers;
 
 	while (takeovers->left_count && takeovers->left[takeovers->left_first].due <= worker->now) {
-		hello_watch_release(watch_of(worker), &takeovers->left[takeovers->left_first].ends);
+		if (!hello_watch_release(watch_of(worker), &takeovers->left[takeovers->left_first].ends)) {
+			timer_set(&worker->timers, &takeovers->left_timer, worker->now + AGAIN_US);
+			return;
+		}
 		takeovers->left_first = (takeovers->left_first + 1) % LEFT_MOST;
 		takeovers->left_count--;
 	}
@@ -125,7 +137,7 @@ static void put_off(struct worker *worker, const struct steer_takeover *takeover
 		return;
 	}
 	++*counter;
-	hello_watch_release(watch_of(worker), &takeover->ends);
+	release(worker, takeover);
 	if (log_limit_pass(&limit, &suppressed))
 		log_warn("no room to take over the connection of %s: %s; it is tried again when the client sends its "
 			 "ClientHello again (%lu more suppressed)",
@@ -137,7 +149,14 @@ static void put_off(struct worker *worker, const struct steer_takeover *takeover
 
 static bool cannot_be_removed(int error)
 {
-	return error == -EADDRNOTAVAIL || error == -EOPNOTSUPP || error == -EPERM;
+	return error == -EADDRNOTAVAIL || error == -EOPNOTSUPP || error == -EPERM || error == -EPIPE;
+}
+
+/* The main thread does: see engine_follow_takeovers(). */
+static void ask_to_steer(struct worker *worker)
+{
+	atomic_store(&worker->engine->shared->takeovers_fail, true);
+	worker_answered(worker);
 }
 
 static void give_back(struct worker *worker, const struct steer_takeover *takeover, int error)
@@ -150,8 +169,7 @@ static void give_back(struct worker *worker, const struct steer_takeover *takeov
 
 	if (steers) {
 		worker->counters.untakable_immovable++;
-		atomic_store(&worker->engine->shared->takeovers_fail, true); /* for engine_follow_takeovers() */
-		worker_answered(worker);
+		ask_to_steer(worker);
 	} else {
 		worker->counters.untakable_resources++;
 	}
@@ -159,7 +177,9 @@ static void give_back(struct worker *worker, const struct steer_takeover *takeov
 	if (log_limit_pass(&limit, &suppressed))
 		log_warn("cannot take over the connection of %s: %s; the web server keeps it%s (%lu more suppressed)",
 			 address_format(&client, name, sizeof(name)),
-			 error == -EADDRNOTAVAIL ? "the web server's socket did not go away" : strerror(-error),
+			 error == -EADDRNOTAVAIL ? "the web server's socket did not go away"
+			 : error == -EPIPE       ? "the repair helper has ended"
+						 : strerror(-error),
 			 steers ? ", and new connections are steered through alpnbpf until it is disarmed" : "",
 			 suppressed);
 }
@@ -172,47 +192,48 @@ static void reset_client(struct worker *worker, const struct steer_takeover *tak
 	char name[ADDRESS_TEXT_MAX];
 	unsigned long suppressed;
 
-	takeover_reset_client(raw_of(worker, takeover), takeover);
-	hello_watch_release(watch_of(worker), &takeover->ends);
+	if (!hello_watch_reset_client(watch_of(worker), &takeover->ends))
+		release_later(worker, &takeover->ends);
 	worker->counters.takeovers_failed++;
 	if (log_limit_pass(&limit, &suppressed))
 		log_warn("cannot continue the connection of %s: %s; resetting it (%lu more suppressed)",
 			 address_format(&client, name, sizeof(name)), strerror(-error), suppressed);
 }
 
-/*
- * Connection tracking takes a reset to, or of, the web server's socket for the connection's end: its entry is closed,
- * and expires 10 s after the last packet (nf_conntrack_tcp_timeout_close). Keepalives keep it. A client that does not
- * answer them is not given up before --idle-timeout, unless that is long.
- */
-static void keep_tracked(int fd)
+static void set_options(struct worker *worker, const struct steer_takeover *takeover, const struct ladder *ladder)
 {
-	static const int settings[][3] = {{SOL_SOCKET, SO_KEEPALIVE, 1},
-					  {IPPROTO_TCP, TCP_KEEPIDLE, 5},
-					  {IPPROTO_TCP, TCP_KEEPINTVL, 5},
-					  {IPPROTO_TCP, TCP_KEEPCNT, 127}};
-
-	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-		setsockopt(fd, settings[i][0], settings[i][1], &settings[i][2], sizeof(settings[i][2]));
+	socket_set_client_options(ladder->fd, &worker->configuration->options);
+	if (ladder_left_trace(ladder, takeover))
+		socket_keep_tracked(ladder->fd);
 }
 
-/* Its socket is complete. The entry goes before it sends: its own packets are held back until then. */
 static void become_session(struct worker *worker, const struct steer_takeover *takeover, const struct ladder *ladder,
 			   struct worker *to)
 {
 	const struct options *options = &worker->configuration->options;
 	struct address client = takeover_client(takeover), server = takeover_server(takeover);
 	bool in_place = address_port(&server) == address_port(&options->backends[ROUTE_HTTPS].addresses[0]);
-	int fd = ladder->fd;
 
-	socket_set_client_options(fd, options);
-	if (ladder_left_trace(ladder, takeover))
-		keep_tracked(fd);
-	hello_watch_release(watch_of(worker), &takeover->ends);
-	takeover_finish(fd); /* cannot fail: leaving repair needs what entering it needed */
-	takeover_acknowledge(raw_of(worker, takeover), takeover, fd);
 	worker->counters.takeovers++;
-	inbox_give(to, to == worker, fd, &client, in_place ? &server : NULL);
+	set_options(worker, takeover, ladder);
+	inbox_give(to, to == worker, ladder->fd, &client, in_place ? &server : NULL);
+}
+
+/* Nothing can be taken over meanwhile, but sessions go on. */
+static void look_after_helper(struct worker *worker)
+{
+	static struct log_limit limit;
+	const struct repair *repair = &watch_of(worker)->helper.worker;
+	unsigned long suppressed;
+
+	if (!repair->awaited || worker->now < repair->asked_us + SILENT_US ||
+	    !worker->engine->steer.maps.state->watching)
+		return;
+	ask_to_steer(worker);
+	if (log_limit_pass(&limit, &suppressed))
+		log_warn("the repair helper has not answered for a second; new connections are steered through alpnbpf "
+			 "until it is disarmed (%lu more suppressed)",
+			 suppressed);
 }
 
 /* --- its steps --- */
@@ -223,8 +244,9 @@ static bool take_step(struct worker *worker, const struct steer_takeover *takeov
 {
 	struct address client = takeover_client(takeover);
 
-	switch (ladder_climb(ladder, &watch_of(worker)->removal, takeover, worker->now)) {
+	switch (ladder_climb(ladder, &watch_of(worker)->helper.worker, takeover, worker->now)) {
 	case LADDER_WAIT:
+		look_after_helper(worker);
 		return true;
 	case LADDER_READY:
 		become_session(worker, takeover, ladder, to);
@@ -373,7 +395,7 @@ void takeovers_abandon(struct worker *worker)
 			continue;
 		client = takeover_client(&waiting->takeover);
 		timer_cancel(&worker->timers, &waiting->timer);
-		descriptor_close(&waiting->ladder.fd);
+		ladder_abandon(&waiting->ladder, &watch_of(worker)->helper.worker);
 		leave_to_server(worker, &waiting->takeover);
 		takers_leave(worker->engine, &client);
 		inbox_cancel(waiting->to);

@@ -81,6 +81,10 @@ void metrics_write(struct text *out, struct program *program, const struct snaps
 	write_info(out, program);
 	write_gauge(out, "alpnbpf_armed", "1 while new connections are inspected.",
 		    arming_is_armed(&program->engine.steer.arming));
+	write_gauge(
+		out, "alpnbpf_takeovers_possible",
+		"1 if connections can be taken over; 0 if hellos are not read in passing, or the repair helper has ended.",
+		hello_watch_is_possible(&program->engine.steer.watch));
 	write_gauge(out, "alpnbpf_takeovers_without_trace",
 		    "1 if the web server's sockets can be removed by SOCK_DESTROY; 0 also if nothing is taken over.",
 		    hello_watch_leaves_no_trace(&program->engine.steer.watch));

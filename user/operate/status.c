@@ -149,9 +149,11 @@ static void status_json_listeners(struct json *json, const struct program *progr
 static void status_json_takeovers(struct json *json, const struct hello_watch *watch)
 {
 	json_begin_object(json, "takeovers");
-	json_bool(json, "possible", watch->is_ready);
+	json_bool(json, "possible", hello_watch_is_possible(watch));
 	json_bool(json, "without_trace", hello_watch_leaves_no_trace(watch));
-	if (*watch->removal.why_trace)
+	if (watch->is_lost)
+		json_string(json, "why_not", watch->cannot);
+	else if (*watch->removal.why_trace)
 		json_string(json, "why_not", watch->removal.why_trace);
 	json_end_object(json);
 }
@@ -282,7 +284,9 @@ static void status_write_text(struct text *out, const struct facts *facts)
 	} else {
 		text_add(out, "no\n");
 	}
-	if (*program->engine.steer.watch.removal.why_trace)
+	if (program->engine.steer.watch.is_lost)
+		text_add(out, "takeovers    impossible: %s; restart alpnbpf\n", program->engine.steer.watch.cannot);
+	else if (*program->engine.steer.watch.removal.why_trace)
 		text_add(out, "takeovers    %s traces: %s\n",
 			 program->engine.steer.watch.removal.destroys ? "may leave" : "leave",
 			 program->engine.steer.watch.removal.why_trace);

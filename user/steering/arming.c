@@ -163,6 +163,7 @@ static void become_armed(struct arming *arming, const struct address *at, bool t
 static void become_disarmed(struct arming *arming, const char *why)
 {
 	arming->was_armed = false;
+	hello_watch_follow(arming->watch, false); /* it may be armed anew at once */
 	if (arming->is_logged)
 		log_info("disarmed: %s", why);
 	arming->is_logged = false;

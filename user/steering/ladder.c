@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The steps of a takeover: see ladder.h. Owns ladder->fd until LADDER_READY. On the thread that takes over. */
+/* The steps of a takeover: see ladder.h. Owns nothing. On the thread of the worker that takes over. */
 #include "steering/ladder.h"
 
 #include <errno.h>
 
 #include "base/descriptor.h"
-#include "steering/takeover.h"
 
 #define REMOVALS_MOST    12 /* with pauses of 0.1 ms to 0.1 s in between: half a second */
 #define FIRST_PAUSE_US   100
@@ -38,44 +37,6 @@ static bool passes(int error)
 	}
 }
 
-/*
- * connect() looks for a route before it looks for a socket with the same ends: so nothing is removed before there is a
- * route. 0 if our socket has the connection; -EADDRNOTAVAIL if something of the server's is left; else -errno.
- */
-static int connect_and_remove(struct ladder *ladder, const struct removal *removal,
-			      const struct steer_takeover *takeover)
-{
-	unsigned int end = ladder->removed + removal_tries_at_once(removal);
-	int error = takeover_connect(ladder->fd, takeover);
-
-	while (error == -EADDRNOTAVAIL && ladder->removed < end && ladder->removed < REMOVALS_MOST) {
-		error = removal_try(removal, takeover, ladder->removed++);
-		if (!error)
-			error = takeover_connect(ladder->fd, takeover);
-	}
-	return error;
-}
-
-static int make_socket(struct ladder *ladder, const struct removal *removal, const struct steer_takeover *takeover)
-{
-	int error;
-
-	if (ladder->fd < 0) {
-		int fd = takeover_prepare(takeover);
-
-		if (fd < 0)
-			return fd;
-		ladder->fd = fd;
-	}
-	error = connect_and_remove(ladder, removal, takeover);
-	if (error)
-		return error;
-	error = takeover_fill(ladder->fd, takeover);
-	if (error) /* half filled, it can only be made anew */
-		descriptor_close(&ladder->fd);
-	return error;
-}
-
 static bool should_wait(const struct ladder *ladder, uint64_t now)
 {
 	if (ladder->error == -EADDRNOTAVAIL && ladder->removed < REMOVALS_MOST)
@@ -83,20 +44,33 @@ static bool should_wait(const struct ladder *ladder, uint64_t now)
 	return passes(ladder->error) && now < ladder->until;
 }
 
-enum ladder_step ladder_climb(struct ladder *ladder, const struct removal *removal,
-			      const struct steer_takeover *takeover, uint64_t now)
+enum ladder_step ladder_climb(struct ladder *ladder, struct repair *repair, const struct steer_takeover *takeover,
+			      uint64_t now)
 {
-	ladder->error = make_socket(ladder, removal, takeover);
-	if (!ladder->error)
+	int fd = ladder->asked || ladder->removed < REMOVALS_MOST
+			 ? repair_take(repair, takeover, ladder->until, &ladder->removed, &ladder->asked)
+			 : -EADDRNOTAVAIL;
+
+	if (fd >= 0) {
+		ladder->fd = fd;
 		return LADDER_READY;
+	}
+	ladder->error = fd;
 	if (should_wait(ladder, now)) {
 		ladder->waited++;
 		return LADDER_WAIT;
 	}
-	descriptor_close(&ladder->fd); /* still in repair: sends nothing */
-	if (ladder->error != -EADDRNOTAVAIL && removal_is_done(removal, takeover))
+	ladder_abandon(ladder, repair);
+	if (ladder->error == -ENOTRECOVERABLE)
 		return LADDER_LOST;
-	return LADDER_GIVE_BACK;
+	return ladder->error != -EADDRNOTAVAIL && repair_is_gone(repair, &takeover->ends) ? LADDER_LOST
+											  : LADDER_GIVE_BACK;
+}
+
+/* An answer that is late may have the socket of a connection that nobody continues: make_way() closes it. */
+void ladder_abandon(struct ladder *ladder, struct repair *repair)
+{
+	repair_forget(repair, &ladder->asked);
 }
 
 uint64_t ladder_pause(const struct ladder *ladder)

@@ -27,12 +27,12 @@ const char *steer_mode(const struct steer *steer, char *out, size_t size)
 		snprintf(missing, sizeof(missing), ", but no bypass to %s: its listener cannot be tracked (%s)",
 			 address_format(&untracked, name, sizeof(name)),
 			 listeners_why_untracked(&steer->tracker, STEER_HTTPS));
-	if (steer->watch.is_ready && hello_watch_leaves_no_trace(&steer->watch))
+	if (hello_watch_leaves_no_trace(&steer->watch))
 		snprintf(traces, sizeof(traces), ", takeovers leave no trace");
-	else if (steer->watch.is_ready)
+	else if (hello_watch_is_possible(&steer->watch))
 		snprintf(traces, sizeof(traces), ", %s", removal_traces(&steer->watch.removal));
 	snprintf(out, size, "%s%s%s%s%s%s", rule_name(plan), armed, missing,
-		 steer->watch.is_ready ? ", hellos read in passing" : "", traces,
+		 hello_watch_is_possible(&steer->watch) ? ", hellos read in passing" : "", traces,
 		 plan->peername      ? ", clients shown by peername"
 		 : plan->transparent ? ", clients shown by transparent connections"
 				     : "");

@@ -87,6 +87,7 @@ int steer_change(struct steer *steer, const struct options *old, const struct op
 
 	if (!steer->maps.state)
 		return 0;
+	hello_watch_allow(&steer->watch, new);
 	error = maps_fill(&steer->maps, &steer->plan, old, new);
 	if (!error)
 		error = change_listeners(steer, old, new);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Chooses between SOCK_DESTROY and resets: see removal.h. Owns the descriptors of struct removal. Main thread to open
- * and close it, else the thread of the worker that takes over.
+ * and close it, else the repair helper.
  */
 #include "steering/removal.h"
 
@@ -80,7 +80,6 @@ void removal_close(struct removal *removal)
 	descriptor_close(&removal->routes);
 	for (int family = 0; family < STEER_FAMILIES; family++)
 		descriptor_close(&removal->raw[family]);
-	*removal = REMOVAL_CLOSED;
 }
 
 const char *removal_traces(const struct removal *removal)

@@ -6,8 +6,8 @@
  *     a socket     a reset as if from the client, which servers log less loudly; if that does not arrive, SOCK_DESTROY,
  *                  whose reset bpf/hush.bpf.h holds back
  *
- * A reset is sent only if the server's address is this machine's, so that none leaves it. The main thread opens and
- * closes it, and sets `why_trace`; the worker that takes over uses the descriptors.
+ * A reset is sent only if the server's address is this machine's, so that none leaves it. The main thread opens it,
+ * sets `why_trace`, and closes it once the repair helper has it, which alone uses the descriptors.
  */
 #ifndef ALPNBPF_STEERING_REMOVAL_H
 #define ALPNBPF_STEERING_REMOVAL_H
@@ -34,6 +34,7 @@ struct removal {
 
 /* Opens it, and tries SOCK_DESTROY with connections of its own (removal_proof.h). 0, or -errno and why. */
 int removal_open(struct removal *removal, struct sentence *why);
+/* Closes the descriptors; what was found out stays. */
 void removal_close(struct removal *removal);
 /* If why_trace is set: what is not certain of takeovers, why, and what happens instead, for the log and `check`. */
 void removal_describe_trace(const struct removal *removal, struct sentence *said);

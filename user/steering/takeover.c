@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Makes sockets from records, in two steps: what may fail for lack of something comes first, while the web server still
- * has the connection. No state; on the thread of the worker that takes over.
+ * has the connection. No state; in the repair helper, but for what reads a record alone.
  */
 #include "steering/takeover.h"
 
@@ -204,6 +204,14 @@ int takeover_fill(int fd, const struct steer_takeover *takeover)
 	    set_window(fd, takeover))
 		return 0;
 	return -errno;
+}
+
+bool takeover_is_closed(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t length = sizeof(info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 && info.tcpi_state == TCP_CLOSE;
 }
 
 int takeover_finish(int fd)

@@ -31,9 +31,8 @@ struct sandbox {
 	uint64_t capabilities;                      /* CAPABILITY(CAP_...), as far as it has them */
 	const char *config;                         /* a file, whose folder stays readable; NULL: none */
 	const char *writable[SANDBOX_WRITABLE_MAX]; /* folders; NULL: none */
-	bool attaches;    /* may attach BPF programs that are loaded, and take connections over */
-	bool transparent; /* may open sockets with clients' addresses */
-	pid_t child;      /* the only process it may send signals to; 0: none */
+	bool transparent;                           /* may open sockets with clients' addresses */
+	pid_t child;                                /* the only process it may send signals to; 0: none */
 };
 
 /*

@@ -56,8 +56,8 @@ static const char *const plain[] = {
 
 /*
  * Reading and writing maps; and running the programs that find listeners (steering/find_listeners.c) and count pending
- * connections (steering/load.c), which are loaded already. Nothing can be loaded, created or pinned, and only the watch
- * may be attached; closing a descriptor detaches or unloads.
+ * connections (steering/load.c), which are loaded already. Nothing can be loaded, created, pinned or attached; closing
+ * a descriptor detaches or unloads.
  */
 static const unsigned int bpf_commands[] = {
 	BPF_MAP_LOOKUP_ELEM,  BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,    BPF_MAP_LOOKUP_AND_DELETE_ELEM,
@@ -136,8 +136,6 @@ static int allow_others(const struct sandbox *sandbox, scmp_filter_ctx filter)
 		error = seccomp_allow(filter, "prlimit64", 1, &only_read);
 	for (size_t i = 0; !error && i < sizeof(bpf_commands) / sizeof(bpf_commands[0]); i++)
 		error = seccomp_allow_value(filter, "bpf", 0, bpf_commands[i]);
-	if (!error && sandbox->attaches)
-		error = seccomp_allow_value(filter, "bpf", 0, BPF_LINK_CREATE);
 	for (size_t i = 0; !error && i < sizeof(ioctls) / sizeof(ioctls[0]); i++)
 		error = seccomp_allow_value(filter, "ioctl", 1, ioctls[i]);
 	return error;

@@ -12,18 +12,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#ifndef TCP_REPAIR_WINDOW
-#define TCP_REPAIR_WINDOW 29
-#endif
-#ifndef SO_BINDTOIFINDEX
-#define SO_BINDTOIFINDEX 62
-#endif
-#ifndef IPV6_2292PKTOPTIONS
-#define IPV6_2292PKTOPTIONS 6
-#endif
-
 /* Who needs an option. */
-enum needs { ALL, TO_TAKE_OVER, TO_BE_TRANSPARENT /* takeovers, too */ };
+enum needs { ALL, TO_BE_TRANSPARENT };
 
 static const struct {
 	int level, name;
@@ -51,19 +41,8 @@ static const struct {
 	/* the resolver */
 	{IPPROTO_IP, IP_RECVERR, ALL},
 	{IPPROTO_IPV6, IPV6_RECVERR, ALL},
-	/* connections that go on in a socket of ours */
 	{IPPROTO_IP, IP_TRANSPARENT, TO_BE_TRANSPARENT},
 	{IPPROTO_IPV6, IPV6_TRANSPARENT, TO_BE_TRANSPARENT},
-	{SOL_SOCKET, SO_MARK, TO_TAKE_OVER},
-	{SOL_SOCKET, SO_BINDTOIFINDEX, TO_TAKE_OVER},
-	{IPPROTO_TCP, TCP_REPAIR, TO_TAKE_OVER},
-	{IPPROTO_TCP, TCP_REPAIR_QUEUE, TO_TAKE_OVER},
-	{IPPROTO_TCP, TCP_QUEUE_SEQ, TO_TAKE_OVER},
-	{IPPROTO_TCP, TCP_REPAIR_OPTIONS, TO_TAKE_OVER},
-	{IPPROTO_TCP, TCP_REPAIR_WINDOW, TO_TAKE_OVER},
-	{IPPROTO_TCP, TCP_TIMESTAMP, TO_TAKE_OVER},
-	{IPPROTO_IP, IP_OPTIONS, TO_TAKE_OVER},
-	{IPPROTO_IPV6, IPV6_2292PKTOPTIONS, TO_TAKE_OVER},
 };
 
 /* Options that are read. */
@@ -93,7 +72,7 @@ static const struct {
 
 static bool is_needed(const struct sandbox *sandbox, enum needs needs)
 {
-	return needs == ALL || sandbox->attaches || (needs == TO_BE_TRANSPARENT && sandbox->transparent);
+	return needs == ALL || sandbox->transparent;
 }
 
 int sandbox_allow_sockets(const struct sandbox *sandbox, scmp_filter_ctx filter)
