@@ -93,6 +93,7 @@ static const struct {
 	{"log-format", "", "--log-format=json", false},
 	{"metrics", "--metrics=9100", "--metrics=9101", true},
 	{"name", "--name=web", "--name=website", true},
+	{"netns", "", "--netns=web", true},
 	{"user", "", "--user=www", true},
 	{"acme-user", "", "--acme-user=0", false},
 	{"https-user", "--https-user=0", "--https-user=any", false},

@@ -20,6 +20,7 @@
 #include "dataplane/kernels.h"
 #include "options/needs.h"
 #include "system/ports.h"
+#include "system/process.h"
 #include "system/lock.h"
 #include "engine/listener.h"
 #include "engine/worker.h"
@@ -216,8 +217,16 @@ static int open_policy_route(struct attach *attach)
 	return error;
 }
 
-/* The web server may start later, but an operator may also have forgotten it. */
-static void warn_without_web_server(const struct options *options)
+static void warn_of_published(const struct address *address)
+{
+	char holder[PROCESS_TEXT_MAX];
+
+	if (port_find_holder(address, holder, sizeof(holder)) && port_is_published(holder))
+		log_warn("%s has port %u: " PORT_PUBLISHED, holder, address_port(address));
+}
+
+/* The web server may start later, but an operator may also have forgotten it, or have it in a container. */
+static void warn_of_web_server(const struct options *options)
 {
 	char name[ADDRESS_TEXT_MAX];
 	unsigned int free = LISTENERS_MAX;
@@ -225,8 +234,10 @@ static void warn_without_web_server(const struct options *options)
 	for (unsigned int i = 0; i < options->listener_count; i++) {
 		if (!options->in_place[i])
 			continue;
-		if (port_is_taken(&options->listeners[i]))
+		if (port_is_taken(&options->listeners[i])) {
+			warn_of_published(&options->listeners[i]);
 			return;
+		}
 		if (free == LISTENERS_MAX)
 			free = i;
 	}
@@ -358,7 +369,7 @@ static int start_steering(struct attach *attach)
 	if (error)
 		log_error("%s", why.text);
 	else if (!attach->program.options.command)
-		warn_without_web_server(&attach->program.options);
+		warn_of_web_server(&attach->program.options);
 	return error;
 }
 

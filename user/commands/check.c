@@ -265,6 +265,9 @@ static void check_web_server(struct findings *findings)
 		if (again) /* SO_REUSEPORT */
 			continue;
 		port_find_holder(address, holder, sizeof(holder));
+		if (port_is_published(holder))
+			add_finding(findings, VERDICT_WARN, "web server: %s has port %u: " PORT_PUBLISHED, holder,
+				    port);
 		add_finding(findings, VERDICT_OK, "web server: %s listens on %s (%s)", holder,
 			    address_format(address, name, sizeof(name)),
 			    address->sa.sa_family == AF_INET ? "IPv4"

@@ -13,8 +13,8 @@ struct options;
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /*
- * Parses the options of attach and check. False, with the exit code, if it printed the help, the version or a usage
- * error, and the command must end.
+ * Parses the options of attach and check, once this process is in the network namespace of --netns. False, with the
+ * exit code, if it printed the help, the version or an error, and the command must end.
  */
 bool command_line_parse(struct options *options, int argc, char **argv, int *code);
 

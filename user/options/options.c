@@ -94,14 +94,14 @@ static bool read_config(struct parser *parser, int argc, char **argv)
 	return true;
 }
 
-static enum options_result parse_words(struct options *options, int argc, char **argv, bool partial,
-				       struct sentence *why)
+static enum options_result parse_words(struct parser *parser, int argc, char **argv)
 {
-	struct parser parser = {.options = options, .why = why};
+	struct options *options = parser->options;
+	struct sentence *why = parser->why;
 
 	option_set_defaults(options);
 	*why = (struct sentence){0};
-	if (!asks_for_text(argc, argv) && !read_config(&parser, argc, argv))
+	if (!asks_for_text(argc, argv) && !read_config(parser, argc, argv))
 		return OPTIONS_USAGE;
 	for (int at = 1; at < argc; at++) {
 		enum options_result result;
@@ -126,21 +126,43 @@ static enum options_result parse_words(struct options *options, int argc, char *
 					argv[at]);
 			return OPTIONS_USAGE;
 		}
-		result = parse_one(&parser, argc, argv, &at);
+		result = parse_one(parser, argc, argv, &at);
 		if (result != OPTIONS_OK)
 			return result;
 	}
+	return OPTIONS_OK;
+}
+
+static enum options_result parse_and_check(struct options *options, int argc, char **argv, bool partial,
+					   struct sentence *why)
+{
+	struct parser parser = {.options = options, .why = why};
+	enum options_result result = parse_words(&parser, argc, argv);
+
+	if (result != OPTIONS_OK)
+		return result;
 	return check_whole(&parser, partial) ? OPTIONS_OK : OPTIONS_USAGE;
+}
+
+void options_parse_netns(struct options *options, int argc, char **argv)
+{
+	struct sentence why;
+	struct parser parser = {.options = options, .why = &why, .only = "netns"};
+
+	if (asks_for_text(argc, argv))
+		option_set_defaults(options);
+	else
+		parse_words(&parser, argc, argv);
 }
 
 enum options_result options_parse(struct options *options, int argc, char **argv, struct sentence *why)
 {
-	return parse_words(options, argc, argv, false, why);
+	return parse_and_check(options, argc, argv, false, why);
 }
 
 enum options_result options_parse_routes(struct options *options, int argc, char **argv, struct sentence *why)
 {
-	return parse_words(options, argc, argv, true, why);
+	return parse_and_check(options, argc, argv, true, why);
 }
 
 const char *options_help(void)

@@ -66,6 +66,7 @@ struct options {
 	enum log_format log_format;
 	char name[48];          /* --name of the control socket; empty: the port */
 	char control_group[64]; /* its members may use it, like root and our own user; empty: no group */
+	char netns[256];        /* --netns: a process id, a path or a name; empty: this one */
 	char user[64];          /* to run as once set up, if started by root; empty: USER_BY_DEFAULT */
 	bool metrics;           /* serve them at metrics_address */
 	struct address metrics_address;
@@ -79,6 +80,12 @@ enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_USAGE }
  * exit. After OPTIONS_USAGE why says what is wrong; otherwise it is empty.
  */
 enum options_result options_parse(struct options *options, int argc, char **argv, struct sentence *why);
+
+/*
+ * Finds options.netns alone, and looks up nothing: names and addresses are those of the namespace that it names. What
+ * is wrong with it or other options is left for options_parse() to say. Empty with --help and --version.
+ */
+void options_parse_netns(struct options *options, int argc, char **argv);
 
 /*
  * The same for `inspect`, which needs only the rules: --acme and --https may be missing, and checks that need them are

@@ -17,6 +17,7 @@ struct parser {
 	struct options *options;
 	const struct option_spec *spec; /* the current option */
 	struct sentence *why;
+	const char *only;        /* the option to parse; the others are skipped. NULL: all */
 	unsigned int line;       /* of the configuration file; 0: the command line */
 	bool seen[OPTIONS_MAX];  /* by index in the table: given in the current source, the command line or the file */
 	bool given[OPTIONS_MAX]; /* given in either */

@@ -250,6 +250,14 @@ const struct option_spec option_specs[] = {
 		.parse = option_parse_choice,
 	},
 	{
+		.name = "netns",
+		.argument = "PID|PATH|NAME",
+		.help = "attach in another network namespace, as a container's",
+		FIELD(netns),
+		.parse = option_parse_account,
+		.fixed = true,
+	},
+	{
 		.name = "metrics",
 		.argument = "[ADDR:]PORT|unix:PATH",
 		.help = "serve Prometheus metrics over HTTP at this address",
@@ -327,6 +335,9 @@ const struct option_spec *option_find(const char *name, size_t length)
 bool option_apply(struct parser *parser, const struct option_spec *spec, const char *value)
 {
 	size_t index = (size_t)(spec - option_specs);
+
+	if (parser->only && strcmp(parser->only, spec->name) != 0)
+		return true;
 
 	parser->spec = spec;
 	if (value && !*value)

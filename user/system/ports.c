@@ -70,6 +70,16 @@ bool port_find_holder(const struct address *address, char *out, size_t size)
 	return false;
 }
 
+bool port_is_published(const char *holder)
+{
+	static const char *const engines[] = {"docker-proxy (", "conmon ("};
+
+	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++)
+		if (strncmp(holder, engines[i], strlen(engines[i])) == 0)
+			return true;
+	return false;
+}
+
 int port_explain(const struct address *address, int error, struct sentence *why)
 {
 	char holder[PROCESS_TEXT_MAX];

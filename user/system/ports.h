@@ -25,6 +25,15 @@ bool port_is_taken(const struct address *address);
  */
 bool port_find_holder(const struct address *address, char *out, size_t size);
 
+/*
+ * Is the holder, as port_find_holder() names it, the process by which a container engine keeps a published port? Then
+ * a firewall rule brings what comes for the port to a container, past this machine's listeners.
+ */
+bool port_is_published(const char *holder);
+#define PORT_PUBLISHED                                                                                                 \
+	"a container's port, which a firewall rule brings there: connections from outside never come by here; attach " \
+	"in the container: --netns \"$(docker inspect -f '{{.State.Pid}}' CONTAINER)\", with podman the same"
+
 /* Why bind() or listen() on address failed with `error` (-errno), and the remedy. Returns error. */
 int port_explain(const struct address *address, int error, struct sentence *why);
 
