@@ -73,6 +73,7 @@ def test_start_as_the_unit_says(lab, units, manager):
         f"{acme.port} has a listener, hellos read in passing, takeovers leave no trace, clients shown by peername; data plane sockmap (the self-test moved bytes in the kernel)"
     expect_sandbox_under_filter(router)
     client, server = lab.session(router, acme_hello(), acme)
+    wait_until(lambda: status(router)["sessions"]["now"] == 1, 5, "the worker to have told of it")
     router.terminate()
     assert manager.wait("STOPPING=1")
     assert manager.wait("STATUS=") == "STATUS=draining: 1 sessions have 30000 ms to end"
