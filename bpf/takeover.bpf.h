@@ -32,7 +32,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 4096);
+	__uint(max_entries, STEER_TAKEN_MOST);
 	__uint(key_size, sizeof(struct steer_connection));
 	__uint(value_size, STEER_TAKEN_SIZE);
 } alpnbpf_taken SEC(".maps");

@@ -127,6 +127,8 @@ enum steer_late {
 	STEER_LATES
 };
 
+/* Connections that are being taken over, or were given back. */
+#define STEER_TAKEN_MOST 4096
 /* Incomplete hellos that are stored at once, STEER_KEPT_MAX bytes each and what the parser needs. */
 #define STEER_PARTIAL_MOST 1024
 /* The same, of those that have named acme-tls/1 and whose connection is held (bpf/half.bpf.h). */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Requests to the repair helper: see repair_duty.h. No number of a request is used but a port and a count of tries:
- * what is known of a connection is in `alpnbpf_taken`, where only the watch can have written it. Owns nothing. In the
- * process of the helper.
+ * what is known of a connection is in `alpnbpf_taken`, where only the watch can have written it. Owns the list of
+ * entries that must still be removed. In the process of the helper.
  */
 #include "steering/repair_duty.h"
 
@@ -19,6 +19,15 @@
 #include "steering/takeover_packets.h"
 
 #define ENTRY_TRIES 3 /* a bucket's lock may be busy for a moment */
+#define AGAIN_MS    10
+
+/* Entries that must still be removed. The map has no more, and has each only once: there is a place for all. */
+static struct owed {
+	struct steer_connection ends;
+	uint32_t first; /* of the record: not a later connection's with the same ends */
+} owed[STEER_TAKEN_MOST];
+static unsigned int owed_count;
+static uint64_t owed_next; /* us; when to try again */
 
 void repair_duty_allow(struct repair_duty *duty, unsigned int port)
 {
@@ -51,7 +60,7 @@ static int look_up_taken(const struct repair_duty *duty, const struct steer_conn
 	return error ? error : entry->taken == STEER_TAKEN ? 0 : -ENOENT;
 }
 
-static int delete_entry(const struct repair_duty *duty, const struct steer_connection *ends)
+static int delete_now(const struct repair_duty *duty, const struct steer_connection *ends)
 {
 	int error = 0;
 
@@ -65,11 +74,50 @@ static int delete_entry(const struct repair_duty *duty, const struct steer_conne
 	return error;
 }
 
+static void delete_entry(const struct repair_duty *duty, const struct steer_takeover *entry)
+{
+	int error = delete_now(duty, &entry->ends);
+
+	if (!error || error == -ENOENT || owed_count == STEER_TAKEN_MOST)
+		return;
+	if (!owed_count)
+		owed_next = monotonic_us() + AGAIN_MS * US_PER_MS;
+	owed[owed_count++] = (struct owed){.ends = entry->ends, .first = entry->first};
+}
+
+static bool is_owed_still(const struct repair_duty *duty, const struct owed *one)
+{
+	static struct steer_takeover entry;
+
+	if (bpf_map_lookup_elem(duty->taken, &one->ends, &entry))
+		return errno != ENOENT;
+	if (entry.first != one->first)
+		return false;
+	return delete_now(duty, &one->ends) != 0;
+}
+
+int repair_duty_again(const struct repair_duty *duty)
+{
+	uint64_t now = monotonic_us();
+	unsigned int left = 0;
+
+	if (!owed_count)
+		return -1;
+	if (now < owed_next)
+		return (int)((owed_next - now) / US_PER_MS) + 1;
+	for (unsigned int i = 0; i < owed_count; i++)
+		if (is_owed_still(duty, &owed[i]))
+			owed[left++] = owed[i];
+	owed_count = left;
+	owed_next = now + AGAIN_MS * US_PER_MS;
+	return left ? AGAIN_MS : -1;
+}
+
 static void leave(const struct repair_duty *duty, struct steer_takeover *entry)
 {
 	entry->taken = STEER_LEFT;
 	if (bpf_map_update_elem(duty->taken, &entry->ends, entry, BPF_EXIST))
-		delete_entry(duty, &entry->ends); /* its hello may be read again */
+		delete_entry(duty, entry); /* its hello may be read again */
 }
 
 /* --- the steps of a takeover --- */
@@ -106,7 +154,7 @@ static int fill(const struct steer_takeover *entry, int fd)
 static int go_on(const struct repair_duty *duty, const struct steer_takeover *entry, int fd)
 {
 	struct address client = takeover_client(entry);
-	int raw = duty->removal.raw[steer_family_of(&client)], error = delete_entry(duty, &entry->ends);
+	int raw = duty->removal.raw[steer_family_of(&client)], error = delete_now(duty, &entry->ends);
 
 	if (error)
 		return error;
@@ -147,7 +195,7 @@ static void reset_client(const struct repair_duty *duty, const struct steer_take
 	struct address client = takeover_client(entry);
 
 	takeover_reset_client(duty->removal.raw[steer_family_of(&client)], entry);
-	delete_entry(duty, &entry->ends);
+	delete_entry(duty, entry);
 }
 
 bool repair_duty_worker(struct repair_duty *duty, const struct repair_request *request, const uint8_t *bytes,
@@ -170,7 +218,7 @@ bool repair_duty_worker(struct repair_duty *duty, const struct repair_request *r
 		return true;
 	case REPAIR_RELEASE:
 		if (!answer->result)
-			delete_entry(duty, &entry.ends);
+			delete_entry(duty, &entry);
 		return false;
 	case REPAIR_LEAVE:
 		if (!answer->result)

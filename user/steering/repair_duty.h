@@ -39,6 +39,12 @@ bool repair_duty_worker(struct repair_duty *duty, const struct repair_request *r
 /* The same for the main thread. */
 bool repair_duty_main(struct repair_duty *duty, const struct repair_request *request, struct repair_answer *answer);
 
+/*
+ * Tries again to remove entries that could not be removed, because the lock of their bucket was busy: until then, their
+ * clients get no answer. Returns when to call it again, in ms; -1: none is left.
+ */
+int repair_duty_again(const struct repair_duty *duty);
+
 /* Gives a held connection to the web server. 0 or -errno. */
 int repair_duty_release(const struct repair_duty *duty, const struct steer_idle *idle);
 

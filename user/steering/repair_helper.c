@@ -132,7 +132,7 @@ static void __attribute__((noreturn)) serve(struct server *server)
 				       .events = POLLIN},
 		};
 
-		if (poll(wait, WAITS, -1) < 0 && errno != EINTR)
+		if (poll(wait, WAITS, repair_duty_again(server->duty)) < 0 && errno != EINTR)
 			_exit(1);
 		if (wait[WAIT_MAIN].revents)
 			serve_main(server);
