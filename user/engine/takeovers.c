@@ -17,6 +17,7 @@
 #include "clienthello.h"
 #include "engine/inbox.h"
 #include "engine/socket_options.h"
+#include "engine/source_lines.h"
 #include "engine/takers.h"
 #include "engine/worker.h"
 #include "steering/endpoint.h"
@@ -126,7 +127,6 @@ static bool is_validation(const struct steer_takeover *takeover)
  */
 static void put_off(struct worker *worker, const struct steer_takeover *takeover, uint64_t *counter)
 {
-	static struct log_limit limit;
 	struct address client = takeover_client(takeover);
 	char name[ADDRESS_TEXT_MAX];
 	unsigned long suppressed;
@@ -138,7 +138,7 @@ static void put_off(struct worker *worker, const struct steer_takeover *takeover
 	}
 	++*counter;
 	release(worker, takeover);
-	if (log_limit_pass(&limit, &suppressed))
+	if (source_lines_pass(SOURCE_LINE_TROUBLE, &client, &suppressed))
 		log_warn("no room to take over the connection of %s: %s; it is tried again when the client sends its "
 			 "ClientHello again (%lu more suppressed)",
 			 address_format(&client, name, sizeof(name)),
@@ -161,7 +161,6 @@ static void ask_to_steer(struct worker *worker)
 
 static void give_back(struct worker *worker, const struct steer_takeover *takeover, int error)
 {
-	static struct log_limit limit;
 	struct address client = takeover_client(takeover);
 	bool steers = cannot_be_removed(error);
 	char name[ADDRESS_TEXT_MAX];
@@ -174,7 +173,7 @@ static void give_back(struct worker *worker, const struct steer_takeover *takeov
 		worker->counters.untakable_resources++;
 	}
 	leave_to_server(worker, takeover);
-	if (log_limit_pass(&limit, &suppressed))
+	if (source_lines_pass(SOURCE_LINE_TROUBLE, &client, &suppressed))
 		log_warn("cannot take over the connection of %s: %s; the web server keeps it%s (%lu more suppressed)",
 			 address_format(&client, name, sizeof(name)),
 			 error == -EADDRNOTAVAIL ? "the web server's socket did not go away"
@@ -187,7 +186,6 @@ static void give_back(struct worker *worker, const struct steer_takeover *takeov
 /* Neither the web server nor we can continue the connection: resets the client at once. */
 static void reset_client(struct worker *worker, const struct steer_takeover *takeover, int error)
 {
-	static struct log_limit limit;
 	struct address client = takeover_client(takeover);
 	char name[ADDRESS_TEXT_MAX];
 	unsigned long suppressed;
@@ -195,7 +193,7 @@ static void reset_client(struct worker *worker, const struct steer_takeover *tak
 	if (!hello_watch_reset_client(watch_of(worker), &takeover->ends))
 		release_later(worker, &takeover->ends);
 	worker->counters.takeovers_failed++;
-	if (log_limit_pass(&limit, &suppressed))
+	if (source_lines_pass(SOURCE_LINE_TROUBLE, &client, &suppressed))
 		log_warn("cannot continue the connection of %s: %s; resetting it (%lu more suppressed)",
 			 address_format(&client, name, sizeof(name)), strerror(-error), suppressed);
 }
