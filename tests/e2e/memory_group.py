@@ -42,6 +42,11 @@ class MemoryGroup:
         """A prefix for a command that runs in it."""
         return ["sh", "-c", f'echo $$ >{self.path}/cgroup.procs && exec "$@"', "sh"]
 
+    def add(self, pid):
+        """Moves a process into it; what it has already stays charged to its former group."""
+        with open(os.path.join(self.path, "cgroup.procs"), "w") as file:
+            file.write(str(pid))
+
     def usage(self):
         with open(os.path.join(self.path, self._usage)) as file:
             return int(file.read())
