@@ -160,19 +160,28 @@ def test_helper_killed(town):
     without_helper(town, asked)
 
 
+def state_of(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
 PROCESSES = {"main": lambda router: router.pid, "repair helper": lambda router: helper_of(router.pid)}
 
 
 @pytest.mark.parametrize("process", PROCESSES)
 @pytest.mark.parametrize("seconds", [STOP, pytest.param(10, marks=pytest.mark.long)])
 def test_stopped(town, process, seconds):
-    """Validations that have begun wait for it, visitors do not."""
+    """
+    Validations that have begun wait for it, visitors do not. After 10 s without the helper, a takeover is given up: the web
+    server has those that were under way.
+    """
     town.attach()
     town.arm()
     pid = PROCESSES[process](town.router)
 
     def stop():
         os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: state_of(pid) == "T", 5, "it to stop")
         timer.start()
 
     timer = threading.Timer(seconds, lambda: os.kill(pid, signal.SIGCONT))
@@ -181,10 +190,10 @@ def test_stopped(town, process, seconds):
     finally:
         timer.cancel()
         os.kill(pid, signal.SIGCONT)
-    assert not asked.failures(), str(asked)
+    given_up = 2 * AT_ONCE if process == "repair helper" and seconds >= 10 else 0
+    assert set(asked.failures()) <= {f"Wrong: {REFUSED}"} and sum(asked.failures().values()) <= given_up, str(asked)
     times = sorted(call.seconds for stream in visits for call in stream.done)
     assert times[-1] < 1 * SCALE, f"a visit took {times[-1]:.2f} s"
-    assert asked.milliseconds(1) > 500, "it was not stopped"
     town.serves()
 
 

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from calls import RawCall, Stream, raw_hello, run
+from control import status
 from hellos import ACME as ACME_NAME
 from netns import run as command
 from trial import Watched, der
@@ -48,3 +49,23 @@ def test_a_route_that_is_gone_for_a_second(watched, lab, veth):
     timer.join()
     failed = [f"{kind}: {stream}" for kind, stream in streams.items() if stream.failures()]
     assert not failed, "; ".join(failed)
+
+
+def test_more_wait_than_there_are_places_for(watched, lab, veth):
+    """600 validations wait for their route: 256 for their next step, the others in the ring. All are served."""
+    watched.arm(lab)
+    hello, address = raw_hello(ACME_NAME, share=0), (veth.server4, 443)
+    before = status(watched.router)["events"]
+    calls = [RawCall(address, hello, watched.responder.certificate, ACME_NAME, sock=connected(veth, address))
+             for _ in range(600)]
+    route = ["ip", "-4", "route", "%s", "10.77.1.0/24", "dev", veth.device, "src", veth.server4]
+    stream = Stream(iter(calls).__next__, len(calls), len(calls))
+    command(*[word.replace("%s", "del") for word in route])
+    timer = threading.Timer(1, lambda: command(*[word.replace("%s", "add") for word in route]))
+    timer.start()
+    run(stream, namespace=veth.namespace, timeout=20)
+    timer.join()
+    assert not stream.failures(), str(stream)
+    after = status(watched.router)["events"]
+    assert after["takeovers"] - before["takeovers"] == len(calls)
+    assert after["takeovers_failed"] == before["takeovers_failed"]

@@ -22,6 +22,7 @@
 #include "system/user_number.h"
 
 #define LOOK_US       (1000 * US_PER_MS) /* how soon the log tells of a closed listener; steering reacts at once */
+#define UNTRACKED_US  (200 * US_PER_MS)  /* between two listings of all listeners of the port */
 #define REST_US       (20 * US_PER_MS)   /* after an arrival: more of them are looked at together */
 #define LINES_AT_ONCE 20                 /* "armed" */
 #define LINE_MS       1000
@@ -230,11 +231,13 @@ void arming_close(struct arming *arming)
 /* Have the untracked listeners gone? See struct steer_state. */
 static void look_for_untracked(struct arming *arming)
 {
-	uint64_t untracked = untracked_listeners(arming);
-	struct listeners now;
+	uint64_t untracked = untracked_listeners(arming), now = monotonic_us();
+	struct listeners found;
 
-	if (untracked != arming->maps->state->untracked_gone &&
-	    listeners_look(arming->tracker, STEER_ACME, &now) == 0 && now.count == 0)
+	if (untracked == arming->maps->state->untracked_gone || now < arming->untracked_next)
+		return;
+	arming->untracked_next = now + UNTRACKED_US;
+	if (listeners_look(arming->tracker, STEER_ACME, &found) == 0 && found.count == 0)
 		set_untracked_gone(arming, untracked);
 }
 

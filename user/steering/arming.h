@@ -32,6 +32,7 @@ struct arming {
 	bool is_logged;           /* the log says that it is armed */
 	unsigned long not_logged; /* times armed since the last line that says so */
 	uint64_t rest_until;      /* us; until then, arrivals wait in the ring */
+	uint64_t untracked_next;  /* us; when to look for untracked listeners again */
 };
 
 /* Keeps the references. arming_start() is due unless always armed. */
