@@ -62,14 +62,19 @@ static bool is_entered(const struct steer_takeover *one)
 	return bpf_map_lookup_elem(writable, &one->ends, &found) == 0;
 }
 
-static void ask(enum repair_kind kind, const struct steer_takeover *one)
+static int result_of(enum repair_kind kind, const struct steer_takeover *one)
 {
-	struct repair_request request = {.kind = kind, .ends = one->ends};
+	struct repair_request request = {.kind = kind, .entry = {.ends = one->ends, .first = one->first}};
 	struct repair_answer answer;
 	int passed;
 
 	assert_false(repair_duty_worker(&duty, &request, NULL, 0, &answer, &passed));
-	assert_int_equal(answer.result, 0);
+	return answer.result;
+}
+
+static void ask(enum repair_kind kind, const struct steer_takeover *one)
+{
+	assert_int_equal(result_of(kind, one), 0);
 }
 
 /* Until nothing is left to do, or a second has passed. */
@@ -127,6 +132,20 @@ static void test_later(void **state_)
 	ask(REPAIR_RELEASE, &newer);
 }
 
+/* A connection was given back, the client sent again, and the watch removed the entry: the ends may come again. */
+static void test_of_a_later_connection(void **state_)
+{
+	struct steer_takeover before = takeover(1005, 1), later = takeover(1005, 77);
+
+	(void)state_;
+	enter(&later);
+	assert_int_equal(result_of(REPAIR_RELEASE, &before), -ENOENT);
+	assert_int_equal(result_of(REPAIR_LEAVE, &before), -ENOENT);
+	assert_int_equal(result_of(REPAIR_RESET_CLIENT, &before), -ENOENT);
+	assert_true(is_entered(&later));
+	ask(REPAIR_RELEASE, &later);
+}
+
 static int set_up(void **state_)
 {
 	(void)state_;
@@ -136,7 +155,8 @@ static int set_up(void **state_)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_at_once), cmocka_unit_test(test_later)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_at_once), cmocka_unit_test(test_later),
+					   cmocka_unit_test(test_of_a_later_connection)};
 
 	return cmocka_run_group_tests_name("repair duty", tests, set_up, NULL);
 }

@@ -41,7 +41,7 @@ struct waiting {
 
 /* A connection that was given back: its entry goes when the client sends again, or then. */
 struct left {
-	struct steer_connection ends;
+	struct repair_entry entry;
 	uint64_t due;
 };
 
@@ -64,7 +64,7 @@ static struct hello_watch *watch_of(struct worker *worker)
 /* --- how it ends --- */
 
 /* Its entry goes later. */
-static void release_later(struct worker *worker, const struct steer_connection *ends)
+static void release_later(struct worker *worker, const struct repair_entry *entry)
 {
 	struct takeovers *takeovers = worker->takeovers;
 	static struct log_limit limit;
@@ -73,14 +73,14 @@ static void release_later(struct worker *worker, const struct steer_connection *
 
 	if (takeovers->left_count == LEFT_MOST) {
 		/* Of a connection that was given back, the hello may be read again. */
-		if (!hello_watch_release(watch_of(worker), ends) && log_limit_pass(&limit, &suppressed))
+		if (!hello_watch_release(watch_of(worker), entry) && log_limit_pass(&limit, &suppressed))
 			log_error("cannot end a takeover, because the repair helper does not answer; a client gets no "
 				  "answer (%lu more suppressed)",
 				  suppressed);
 		return;
 	}
 	left = &takeovers->left[(takeovers->left_first + takeovers->left_count++) % LEFT_MOST];
-	*left = (struct left){.ends = *ends, .due = worker->now + LEFT_US};
+	*left = (struct left){.entry = *entry, .due = worker->now + LEFT_US};
 	if (!timer_is_set(&takeovers->left_timer))
 		timer_set(&worker->timers, &takeovers->left_timer, left->due);
 }
@@ -88,14 +88,18 @@ static void release_later(struct worker *worker, const struct steer_connection *
 /* The web server keeps the connection. */
 static void leave_to_server(struct worker *worker, const struct steer_takeover *takeover)
 {
-	hello_watch_leave(watch_of(worker), &takeover->ends);
-	release_later(worker, &takeover->ends);
+	struct repair_entry entry = repair_entry_of(takeover);
+
+	hello_watch_leave(watch_of(worker), &entry);
+	release_later(worker, &entry);
 }
 
 static void release(struct worker *worker, const struct steer_takeover *takeover)
 {
-	if (!hello_watch_release(watch_of(worker), &takeover->ends))
-		release_later(worker, &takeover->ends);
+	struct repair_entry entry = repair_entry_of(takeover);
+
+	if (!hello_watch_release(watch_of(worker), &entry))
+		release_later(worker, &entry);
 }
 
 static void release_left(struct worker *worker)
@@ -103,7 +107,7 @@ static void release_left(struct worker *worker)
 	struct takeovers *takeovers = worker->takeovers;
 
 	while (takeovers->left_count && takeovers->left[takeovers->left_first].due <= worker->now) {
-		if (!hello_watch_release(watch_of(worker), &takeovers->left[takeovers->left_first].ends)) {
+		if (!hello_watch_release(watch_of(worker), &takeovers->left[takeovers->left_first].entry)) {
 			timer_set(&worker->timers, &takeovers->left_timer, worker->now + AGAIN_US);
 			return;
 		}
@@ -186,12 +190,13 @@ static void give_back(struct worker *worker, const struct steer_takeover *takeov
 /* Neither the web server nor we can continue the connection: resets the client at once. */
 static void reset_client(struct worker *worker, const struct steer_takeover *takeover, int error)
 {
+	struct repair_entry entry = repair_entry_of(takeover);
 	struct address client = takeover_client(takeover);
 	char name[ADDRESS_TEXT_MAX];
 	unsigned long suppressed;
 
-	if (!hello_watch_reset_client(watch_of(worker), &takeover->ends))
-		release_later(worker, &takeover->ends);
+	if (!hello_watch_reset_client(watch_of(worker), &entry))
+		release_later(worker, &entry);
 	worker->counters.takeovers_failed++;
 	if (source_lines_pass(SOURCE_LINE_TROUBLE, &client, &suppressed))
 		log_warn("cannot continue the connection of %s: %s; resetting it (%lu more suppressed)",

@@ -63,8 +63,9 @@ enum ladder_step ladder_climb(struct ladder *ladder, struct repair *repair, cons
 	ladder_abandon(ladder, repair);
 	if (ladder->error == -ENOTRECOVERABLE)
 		return LADDER_LOST;
-	return ladder->error != -EADDRNOTAVAIL && repair_is_gone(repair, &takeover->ends) ? LADDER_LOST
-											  : LADDER_GIVE_BACK;
+	struct repair_entry entry = repair_entry_of(takeover);
+
+	return ladder->error != -EADDRNOTAVAIL && repair_is_gone(repair, &entry) ? LADDER_LOST : LADDER_GIVE_BACK;
 }
 
 /* An answer that is late may have the socket of a connection that nobody continues: make_way() closes it. */

@@ -164,11 +164,16 @@ static int ask_again(struct repair *repair, struct repair_answer *answer, int *f
 	return result == 0 ? -EAGAIN : result < 0 ? result : 0;
 }
 
+struct repair_entry repair_entry_of(const struct steer_takeover *takeover)
+{
+	return (struct repair_entry){.ends = takeover->ends, .first = takeover->first};
+}
+
 int repair_take(struct repair *repair, const struct steer_takeover *takeover, uint64_t until_us, unsigned int *removed,
 		uint32_t *asked)
 {
 	struct repair_request request = {
-		.kind = REPAIR_TAKE, .value = *removed, .until_us = until_us, .ends = takeover->ends};
+		.kind = REPAIR_TAKE, .value = *removed, .until_us = until_us, .entry = repair_entry_of(takeover)};
 	struct repair_answer answer;
 	int fd = NO_DESCRIPTOR, error;
 
@@ -191,9 +196,9 @@ void repair_forget(struct repair *repair, uint32_t *asked)
 	*asked = 0;
 }
 
-bool repair_is_gone(struct repair *repair, const struct steer_connection *ends)
+bool repair_is_gone(struct repair *repair, const struct repair_entry *entry)
 {
-	struct repair_request request = {.kind = REPAIR_IS_GONE, .ends = *ends};
+	struct repair_request request = {.kind = REPAIR_IS_GONE, .entry = *entry};
 	struct repair_answer answer;
 	int fd, error = make_way(repair);
 
@@ -205,9 +210,9 @@ bool repair_is_gone(struct repair *repair, const struct steer_connection *ends)
 	return !error && answer.result == 1;
 }
 
-int repair_tell(struct repair *repair, enum repair_kind kind, const struct steer_connection *ends)
+int repair_tell(struct repair *repair, enum repair_kind kind, const struct repair_entry *entry)
 {
-	struct repair_request request = {.kind = kind, .ends = *ends};
+	struct repair_request request = {.kind = kind, .entry = *entry};
 
 	return send_request(repair, &request, NULL, 0);
 }

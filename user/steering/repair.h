@@ -43,9 +43,11 @@ int repair_take(struct repair *repair, const struct steer_takeover *takeover, ui
 /* Whatever the answer to that request is, nobody wants it. */
 void repair_forget(struct repair *repair, uint32_t *asked);
 /* Is nothing of the server's left? False also if that cannot be found out. */
-bool repair_is_gone(struct repair *repair, const struct steer_connection *ends);
+bool repair_is_gone(struct repair *repair, const struct repair_entry *entry);
 /* Without an answer: see enum repair_kind. 0 or -errno. */
-int repair_tell(struct repair *repair, enum repair_kind kind, const struct steer_connection *ends);
+int repair_tell(struct repair *repair, enum repair_kind kind, const struct repair_entry *entry);
+
+struct repair_entry repair_entry_of(const struct steer_takeover *takeover);
 
 /* The main thread: asks without waiting for the answer, which repair_read() returns. 0 or -errno. */
 int repair_ask(struct repair *repair, enum repair_kind kind, unsigned int value);

@@ -42,20 +42,21 @@ static bool is_allowed(const struct repair_duty *duty, unsigned int port)
 /* --- entries of connections that are being taken over --- */
 
 /* What the watch wrote about it, without the client's bytes. 0 or -errno. */
-static int look_up(const struct repair_duty *duty, const struct steer_connection *ends, struct steer_takeover *entry)
+static int look_up(const struct repair_duty *duty, const struct repair_entry *named, struct steer_takeover *entry)
 {
-	if (!is_allowed(duty, ends->to.port))
+	if (!is_allowed(duty, named->ends.to.port))
 		return -EACCES;
-	if (bpf_map_lookup_elem(duty->taken, ends, entry))
+	if (bpf_map_lookup_elem(duty->taken, &named->ends, entry))
 		return -errno;
+	if (entry->first != named->first)
+		return -ENOENT;
 	return takeover_is_sound(entry, STEER_TAKEN_SIZE + entry->length) ? 0 : -EBADMSG;
 }
 
 /* The same, of one that was not given back. */
-static int look_up_taken(const struct repair_duty *duty, const struct steer_connection *ends,
-			 struct steer_takeover *entry)
+static int look_up_taken(const struct repair_duty *duty, const struct repair_entry *named, struct steer_takeover *entry)
 {
-	int error = look_up(duty, ends, entry);
+	int error = look_up(duty, named, entry);
 
 	return error ? error : entry->taken == STEER_TAKEN ? 0 : -ENOENT;
 }
@@ -205,8 +206,8 @@ bool repair_duty_worker(struct repair_duty *duty, const struct repair_request *r
 
 	*passed = NO_DESCRIPTOR;
 	*answer = (struct repair_answer){.kind = request->kind, .number = request->number, .value = request->value};
-	answer->result = request->kind == REPAIR_RELEASE ? look_up(duty, &request->ends, &entry)
-							 : look_up_taken(duty, &request->ends, &entry);
+	answer->result = request->kind == REPAIR_RELEASE ? look_up(duty, &request->entry, &entry)
+							 : look_up_taken(duty, &request->entry, &entry);
 	switch (request->kind) {
 	case REPAIR_TAKE:
 		if (!answer->result)

@@ -2,8 +2,9 @@
 /*
  * What the repair helper (repair_helper.c) and those who ask it (repair.c) say to each other, over a pair of
  * SOCK_SEQPACKET sockets for the main thread and one for the worker that takes over. A connection is named by its ends
- * alone: everything else about it, the helper looks up in `alpnbpf_taken`, where the watch wrote it. Messages have a
- * fixed size, but for the client's bytes behind REPAIR_TAKE, which must be as many as are entered there.
+ * and where it begins: everything else about it, the helper looks up in `alpnbpf_taken`, where the watch wrote it.
+ * Messages have a fixed size, but for the client's bytes behind REPAIR_TAKE, which must be as many as are entered
+ * there.
  */
 #ifndef ALPNBPF_STEERING_REPAIR_PROTOCOL_H
 #define ALPNBPF_STEERING_REPAIR_PROTOCOL_H
@@ -25,6 +26,13 @@ enum repair_kind {
 	REPAIR_NOT_RELEASED, /* the held connection of `client` could not be released at once, because of `result` */
 };
 
+/* An entry of `alpnbpf_taken`. By its ends alone, it could be that of a later connection. */
+struct repair_entry {
+	struct steer_connection ends;
+	__u32 first; /* steer_takeover.first */
+	__u32 pad;
+};
+
 /* The client's bytes as the ring had them: the helper puts them into the socket's queue, and looks at none. */
 struct repair_request {
 	__u32 kind;   /* enum repair_kind */
@@ -32,7 +40,7 @@ struct repair_request {
 	__u32 value;  /* REPAIR_TAKE: removals tried so far. REPAIR_PORT: the port */
 	__u32 pad;
 	__u64 until_us; /* REPAIR_TAKE: by CLOCK_MONOTONIC; later, whoever asks has given up */
-	struct steer_connection ends;
+	struct repair_entry entry;
 };
 
 struct repair_answer {

@@ -410,24 +410,24 @@ void hello_watch_look(struct hello_watch *watch)
 			 (unsigned long long)watch->late);
 }
 
-static bool tell_helper(struct hello_watch *watch, enum repair_kind kind, const struct steer_connection *ends)
+static bool tell_helper(struct hello_watch *watch, enum repair_kind kind, const struct repair_entry *entry)
 {
-	return repair_tell(&watch->helper.worker, kind, ends) != -EAGAIN;
+	return repair_tell(&watch->helper.worker, kind, entry) != -EAGAIN;
 }
 
-bool hello_watch_release(struct hello_watch *watch, const struct steer_connection *ends)
+bool hello_watch_release(struct hello_watch *watch, const struct repair_entry *entry)
 {
-	return tell_helper(watch, REPAIR_RELEASE, ends);
+	return tell_helper(watch, REPAIR_RELEASE, entry);
 }
 
-bool hello_watch_leave(struct hello_watch *watch, const struct steer_connection *ends)
+bool hello_watch_leave(struct hello_watch *watch, const struct repair_entry *entry)
 {
-	return tell_helper(watch, REPAIR_LEAVE, ends);
+	return tell_helper(watch, REPAIR_LEAVE, entry);
 }
 
-bool hello_watch_reset_client(struct hello_watch *watch, const struct steer_connection *ends)
+bool hello_watch_reset_client(struct hello_watch *watch, const struct repair_entry *entry)
 {
-	return tell_helper(watch, REPAIR_RESET_CLIENT, ends);
+	return tell_helper(watch, REPAIR_RESET_CLIENT, entry);
 }
 
 void hello_watch_steer(struct hello_watch *watch)

@@ -88,9 +88,9 @@ void hello_watch_look(struct hello_watch *watch);
  * case the client does not send again. Reset: ends the connection and the entry. False if the helper is too late to be
  * told; then try again. Once it has ended, the main thread removes all entries.
  */
-bool hello_watch_release(struct hello_watch *watch, const struct steer_connection *ends);
-bool hello_watch_leave(struct hello_watch *watch, const struct steer_connection *ends);
-bool hello_watch_reset_client(struct hello_watch *watch, const struct steer_connection *ends);
+bool hello_watch_release(struct hello_watch *watch, const struct repair_entry *entry);
+bool hello_watch_leave(struct hello_watch *watch, const struct repair_entry *entry);
+bool hello_watch_reset_client(struct hello_watch *watch, const struct repair_entry *entry);
 /* Takeovers fail, so new connections are steered for the rest of this armed time. Main thread. */
 void hello_watch_steer(struct hello_watch *watch);
 
