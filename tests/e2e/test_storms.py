@@ -25,8 +25,8 @@ LINES_AT_ONCE = 20  # user/steering/arming.c
 
 
 @contextlib.contextmanager
-def storm(lab, held=0):
-    child = lab.child(sys.executable, STORM, str(ACME), str(held), name="storm")
+def storm(lab, held=0, prefix=()):
+    child = lab.child(*prefix, sys.executable, STORM, str(ACME), str(held), name="storm")
     child.wait_line("storming")
     try:
         yield child
@@ -122,3 +122,18 @@ def test_validations(lab, veth, authority):
         run(asked, crowd, namespace=veth.namespace)
         assert not asked.failures() and not crowd.failures(), f"validations {asked}; visits {crowd}"
         assert status(router)["events"]["takeovers"] == 100
+
+
+def test_strangers(place):
+    """Of a user who is not the ACME client: they arm nothing, and one line names the user."""
+    with place.attached() as router:
+        with storm(place.lab, prefix=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]):
+            router.wait_line("warn the listener on .* is not used for --acme: it belongs to ")
+            place.visits()
+            start, began, used = len(router.lines()), now(), router.cpu_seconds()
+            pause(2)
+            share = (router.cpu_seconds() - used) / (now() - began)
+            found = status(router)
+        assert not found["armed"]["now"] and found["events"]["strangers"] > 1000, found["events"]
+        assert len(router.lines()) == start, router.lines()[start:]
+        assert share < 0.05, f"{share:.0%} of a CPU"
