@@ -256,11 +256,15 @@ void handover_receive(struct worker *worker)
 void handover_follow(struct worker *worker)
 {
 	struct engine *engine = worker->engine;
-	struct configuration *taken = engine->handover.taken;
-	struct source_table *sources = atomic_load(&engine->sources);
+	struct source_table *sources;
+	struct configuration *taken;
 
-	if (worker->index || !taken || atomic_load(&engine->shared->handover.in_force) != taken->number)
+	if (worker->index) /* the first one does it for all */
 		return;
+	taken = engine->handover.taken;
+	if (!taken || atomic_load(&engine->shared->handover.in_force) != taken->number)
+		return;
+	sources = atomic_load(&engine->sources);
 	engine->handover.taken = NULL;
 	taken->older = atomic_load(&engine->configuration);
 	atomic_store(&engine->configuration, taken);
