@@ -74,7 +74,7 @@ ROOMS := base system hello options dataplane steering engine operate attach comm
 # A program links its own objects, then the rooms from the top down.
 LIBS_DOWN := $(patsubst %,$(OUT)/%.a,commands attach operate engine steering dataplane options hello system base)
 USER_OBJS := $(patsubst user/%.c,$(OUT)/%.o,$(wildcard user/*.c user/*/*.c))
-BPF_SKELS := $(OUT)/sockmap.skel.h $(OUT)/steer.skel.h $(OUT)/listeners.skel.h
+BPF_SKELS := $(OUT)/sockmap.skel.h $(OUT)/steer.skel.h $(OUT)/listeners.skel.h $(OUT)/owner.skel.h
 
 .PHONY: all static lint bench deps deps-bench demo clean
 .DELETE_ON_ERROR:

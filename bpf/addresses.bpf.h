@@ -19,7 +19,10 @@ struct {
 	__type(value, __u32);
 } alpnbpf_address SEC(".maps");
 
-/* Addresses, exact or wildcard, at which a listener is reached by --https, with the bypass. */
+/*
+ * Addresses, exact or wildcard, at which a listener is reached by --https, with the bypass; and by --acme, if that
+ * names an address.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 64);

@@ -62,8 +62,8 @@ static __always_inline void https_listener_came(struct bpf_sock_ops *ops, const 
 }
 
 /*
- * Of which kinds would the listener be, if its owner is right? At the ACME port, the address does not matter: a
- * listener of the right owner that no validation reaches only arms.
+ * Of which kinds would the listener be, if its owner is right? If --acme is a port alone, its address does not matter:
+ * user space connects to where it is (user/engine/connect.c).
  */
 static __always_inline __u32 kinds_of(const struct sock *sk, const struct steer_endpoint *at)
 {
@@ -80,17 +80,16 @@ static __always_inline bool is_right_owner(enum steer_kind kind, __u32 uid)
 {
 	struct steer_owners *owners = &state.owners[kind];
 	const volatile struct steer_owners *now = owners;
-	__u32 first;
+	__u32 first = uid;
 
 	if (now->anyone)
 		return true;
+	if (now->learns) /* also of those who are named: then nobody else is the first */
+		first = __sync_val_compare_and_swap(&owners->first, STEER_NO_OWNER, uid);
 	for (__u32 i = 0; i < STEER_OWNERS; i++)
 		if (i < now->count && now->uids[i] == uid)
 			return true;
-	if (!now->learns)
-		return false;
-	first = __sync_val_compare_and_swap(&owners->first, STEER_NO_OWNER, uid);
-	return first == STEER_NO_OWNER || first == uid;
+	return now->learns && (first == STEER_NO_OWNER || first == uid);
 }
 
 /* Of each kind, the ring gets one a second, however many come. */

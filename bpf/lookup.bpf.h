@@ -90,6 +90,8 @@ int alpnbpf_steer(struct bpf_sk_lookup *ctx)
 
 	if (ctx->protocol != IPPROTO_TCP)
 		return SK_PASS;
+	if (!ctx->remote_port) /* no client: alpnbpf_owner asks which listener a connection of ours would reach */
+		return SK_PASS;
 	if (with_watch && steer_takeovers_pending(&state)) {
 		ends_of(ctx, &ends);
 		if (is_being_taken(&ends)) {

@@ -73,6 +73,19 @@ struct steer_owners {
 	__u32 first;  /* that owner; set once from STEER_NO_OWNER, by compare-and-swap: sock_ops and the main thread */
 };
 
+/*
+ * The packet of a test run of `alpnbpf_owner`: a question of user space's, and the answer. With from.port 0: which
+ * listener does a connection to `to` reach? Else: is the peer of our connection to `to` a socket of this namespace?
+ */
+struct steer_owner_question {
+	__u8 ethernet[16]; /* a test run takes the first bytes for a header */
+	struct steer_connection ends;
+	/* The answer. */
+	__u64 number; /* of the listener: no other one has it, as long as the programs are loaded */
+	__u32 uid;    /* its owner */
+	__u32 found;  /* there is one; or the peer is here */
+};
+
 /* A listener that existed before sock_ops was attached. */
 struct steer_wanted {
 	struct steer_endpoint at;
@@ -183,10 +196,12 @@ struct steer_state {
 	__u32 pad4;
 	__u64 found; /* times it filled slots with existing listeners */
 	__u64 untracked_gone;
-	__u32 watching;              /* hellos are read in passing; cleared when that ends */
-	__u32 always;                /* always armed: as configured, or because listeners cannot be seen */
-	__u16 acme_port, https_port; /* of the ACME client and of the web server */
-	__u16 https_port_before;     /* before a reload, for connections that still exist. 0: none */
+	__u32 watching;   /* hellos are read in passing; cleared when that ends */
+	__u32 always;     /* always armed: as configured, or because listeners cannot be seen */
+	__u16 acme_port;  /* at which each address is the ACME client's. 0: --acme names addresses, as alpnbpf_named has
+			   */
+	__u16 https_port; /* of the web server */
+	__u16 https_port_before; /* before a reload, for connections that still exist. 0: none */
 	__u16 pad;
 	__u32 asked_index; /* for alpnbpf_pending: the private listener to count */
 	__u32 pad2;

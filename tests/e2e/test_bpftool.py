@@ -40,8 +40,8 @@ def test_in_place(ground):
     router = ground.attach(inspect="watch", plane="sockmap")
     with armed(router):
         programs, maps = check_names(router)
-    assert programs == {f"alpnbpf_{name}" for name in ("events", "hush", "keep", "keep_at", "peer4", "peer6", "pending", "steer",
-                                                       "verdict", "watch")}
+    assert programs == {f"alpnbpf_{name}" for name in ("events", "hush", "inject", "keep", "keep_at", "owner", "peer4", "peer6", "pending",
+                                                       "steer", "verdict", "watch", "wind")}
     assert {"alpnbpf_acme", "alpnbpf_own", "alpnbpf_taken", "alpnbpf_socks", "alpnbpf_flows"} <= maps
 
 

@@ -4,17 +4,20 @@ Other users of the machine: a listener of theirs in the place of the ACME client
 gets nothing, whether it is there before the program or comes later.
 """
 import contextlib
+import re
+import shutil
 import socket
 import subprocess
 import sys
 
 import pytest
 
-from control import UNPRIVILEGED, command, status
-from hellos import https_hello
+from control import UNPRIVILEGED, command, name_of, status
+from hellos import acme_hello, https_hello
 from in_place import ACME, proxied
+from netns import run
 from router import BINARY
-from sockets import Listener, free_port
+from sockets import Listener, connect, free_port
 from waiting import wait_until
 
 LISTEN = """
@@ -150,7 +153,8 @@ def test_a_stranger_at_another_address_of_the_web_server(lab, veth, late):
     warned(router, "::1", web.port, "https")
     client = lab.connect((veth.server6, 443), namespace=veth.namespace)
     client.send(https_hello())
-    wait_until(router.sessions, 5, "a session: no bypass to it")
+    assert web.accept().read(5)
+    assert stranger.got_none() and status(router)["sessions"]["total"] == 1  # no bypass to it
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
@@ -163,7 +167,8 @@ def test_nobody_is_the_first_where_a_user_was_named(lab, veth, late):
     warned(router, "127.0.0.1", port, "https")
     client = lab.connect((veth.server4, 443), namespace=veth.namespace)
     client.send(https_hello())
-    wait_until(router.sessions, 5, "a session: no bypass to it")
+    wait_until(lambda: status(router)["events"]["owner_refused"], 5, "refused")
+    assert stranger.got_none()
 
 
 def test_the_first_owner_of_a_web_server(lab, veth):
@@ -179,6 +184,277 @@ def test_the_first_owner_of_a_web_server(lab, veth):
     assert refused(router) == 0 and not router.sessions()
 
 
+def test_nobody_else_is_the_first_after_root(lab, veth):
+    """The web server comes after the program, and goes: who comes then is not the first."""
+    port = free_port()
+    router = lab.router(ACME, port, listen=(), bypass=True)
+    with contextlib.closing(Listener(port=port)):
+        client = lab.connect((veth.server4, 443), namespace=veth.namespace)
+    stranger = Stranger(lab, "127.0.0.1", port)
+    warned(router, "127.0.0.1", port, "https")
+    client = lab.connect((veth.server4, 443), namespace=veth.namespace)
+    client.send(https_hello())
+    wait_until(lambda: status(router)["events"]["owner_refused"], 5, "refused")
+    assert stranger.got_none()
+
+
 def test_no_such_user():
     code, _, error = command("check", "--acme", str(ACME), "--https", "443", "--acme-user", "no-such-user")
     assert code == 2 and "no such user; use a user's name or number, or any" in error
+
+# --- connections that the program makes itself: no bypass, rules, always armed, between two responders ---
+
+NEVER = """
+import select, socket, sys
+host, port, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def listen():
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if "device" in how:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    if "deferred" in how:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
+    listener.bind((host, port))
+    listener.listen()
+    listener.setblocking(False)
+    return listener
+def take(listener, seconds):
+    while select.select([listener], [], [], seconds)[0]:
+        try:
+            connection, _ = listener.accept()
+        except BlockingIOError:
+            return
+        print("got a client", flush=True)
+        connection.settimeout(0.3)
+        try:
+            if connection.recv(1):
+                print("got a byte", flush=True)
+        except OSError:
+            pass
+        connection.close()
+first = True
+while True:
+    try:
+        listener = listen()
+    except OSError:
+        continue
+    if first:
+        print("listens", flush=True)
+    first = False
+    take(listener, 0.0002 if "comes and goes" in how else None)
+    listener.close()
+"""
+
+
+class Thief:
+    """A process of uid 65534 that listens, or whenever nobody else does; it says what it has got."""
+
+    def __init__(self, lab, host, port, how=""):
+        self.child = lab.child(*UNPRIVILEGED, sys.executable, "-c", NEVER, host, str(port), how, stdin=subprocess.DEVNULL)
+        self.child.wait_line("listens")
+
+    def got(self, what):
+        return sum(f"got a {what}" in line for line in self.child.lines())
+
+
+@pytest.mark.parametrize("how", ["", "device", "deferred"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1"])
+def test_a_stranger_gets_no_validation(lab, host, how):
+    """--arm always: connections are made without anybody having been seen to listen."""
+    web, port = lab.listener(), free_port()
+    thief = Thief(lab, host, port, how)
+    router = lab.router(port, web, "--arm", "always", listen=[("127.0.0.1", free_port())])
+    for number in range(3):
+        client, server = lab.session(router, acme_hello(), web)
+        server.close()
+        client.close()
+    assert thief.got("client") == 0
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    router.wait_line(f"warn the listener on {re.escape(place)} is not used for --acme: it belongs to uid 65534")
+    assert status(router)["events"]["owner_refused"] == 3
+    assert router.find(r"cannot connect to --acme .*: (Connection refused|the listener there belongs to another user)")
+    thief.child.stop()
+    with contextlib.closing(Listener(host=host, port=port)) as acme:
+        client, server = lab.session(router, acme_hello(), acme)
+        server.send(b"answer").close()
+        assert client.read_to_end() == b"answer"
+
+
+@pytest.mark.parametrize("rule", [False, True], ids=["https", "rule"])
+def test_a_stranger_at_another_address_of_a_backend(lab, veth, rule):
+    """8443 means [::1]:8443, too. Clients of IPv6 are served at 127.0.0.1, and the first owner stays the first."""
+    web = lab.listener(port=free_port())
+    thief = Thief(lab, "::1", web.port)
+    other = lab.listener(port=free_port())
+    options = ["--route", f"sni=www.example.test -> {web.port}"] if rule else []
+    router = lab.router(free_port(), other.port if rule else web.port, "--client-address", "peername", *options, listen=())
+    hello = https_hello()
+    for family in (6, 4, 6):
+        client = lab.connect((veth.server6 if family == 6 else veth.server4, 443), namespace=veth.namespace)
+        client.send(hello)
+        server = web.accept()
+        assert server.read(len(hello)) == hello
+        server.close()
+        client.close()
+    assert thief.got("client") == 0
+    web.sock.close()
+    client = lab.connect((veth.server6, 443), namespace=veth.namespace)
+    client.send(hello)
+    wait_until(lambda: status(router)["events"]["owner_refused"], 5, "refused")
+    assert thief.got("client") == 0
+
+
+def test_a_stranger_between_two_responders(ground):
+    """One comes for each name. A validation that waits for the next one goes to nobody else."""
+    router = ground.attach("--arm", "always", inspect="steer")
+    client = None
+    for round_ in range(5):
+        with contextlib.closing(Listener(port=ACME)) as acme:
+            client = client or connect((ground.server(), 443), namespace=ground.veth.namespace).send(acme_hello())
+            server = acme.accept()
+            assert server.read(len(acme_hello())) == acme_hello()
+            server.send(b"answer").close()
+            assert client.read_to_end() == b"answer"
+        client.close()
+        thief = Thief(ground.lab, "127.0.0.1", ACME)
+        client = connect((ground.server(), 443), namespace=ground.veth.namespace).send(acme_hello())
+        wait_until(lambda: status(router)["events"]["owner_refused"] > round_, 5, "refused")
+        thief.child.stop()
+        assert thief.got("client") == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["comes and goes", "comes and goes, deferred"])
+def test_a_stranger_that_comes_in_the_very_moment(lab, how):
+    """Thousands of times a second, while connections are made all the time: some reach it, and bring nothing."""
+    web, port = lab.listener(), free_port()
+    thief = Thief(lab, "127.0.0.1", port, how)
+    router = lab.router(port, web, "--arm", "always", listen=[("127.0.0.1", free_port())])
+    for _ in range(500):
+        client, server = lab.session(router, acme_hello(), web)
+        server.close()
+        client.close()
+    assert thief.got("byte") == 0
+    assert status(router)["events"]["owner_refused"] > 20
+
+
+def test_a_web_server_that_restarts(lab, veth):
+    """Its listener is another one: no client notices."""
+    port = free_port()
+    router = lab.router(free_port(), port, listen=())
+    for _ in range(5):
+        with contextlib.closing(Listener(port=port)) as web:
+            for _ in range(3):
+                client = lab.connect((veth.server4, 443), namespace=veth.namespace)
+                client.send(https_hello())
+                server = web.accept()
+                while not server.sock.recv(1):  # the connection that was of no use has ended at once
+                    server = web.accept()
+                server.close()
+                client.close()
+    assert status(router)["events"]["owner_refused"] == 0
+
+
+def test_a_backend_that_a_packet_filter_redirects(lab, veth):
+    """The administrator has decided that: as container engines publish ports."""
+    if not shutil.which("nft"):
+        pytest.skip("nft is not installed")
+    web, port = lab.listener(port=free_port()), free_port()
+    router = lab.router(free_port(), f"127.0.0.1:{port}", listen=())
+    rules = (f"table ip published {{ chain output {{ type nat hook output priority -100; "
+             f"ip daddr 127.0.0.1 tcp dport {port} redirect to :{web.port}; }}; }}")
+    run("nft", rules)
+    try:
+        client = lab.connect((veth.server4, 443), namespace=veth.namespace)
+        client.send(https_hello())
+        assert web.accept().read(5)
+    finally:
+        run("nft", "delete table ip published")
+    assert status(router)["events"]["owner_refused"] == 0
+
+
+def test_in_place_each_address_keeps_its_server(lab, veth):
+    """Another user's service at an address of its own, on the web server's port: armed or not, its clients reach it."""
+    port, acme = free_port(), free_port()
+    web = lab.listener(host="127.0.0.1", port=port)
+    other = Stranger(lab, veth.server4, port)
+    router = lab.router(acme, port, "--inspect", "steer", listen=[("0.0.0.0", port)], bypass=True)
+    with contextlib.closing(Listener(port=acme)):
+        router.wait_line("armed: the ACME client listens")
+        client = lab.connect((veth.server4, port), namespace=veth.namespace)
+        client.send(https_hello())
+        wait_until(lambda: not other.got_none(), 5, "its client")
+    assert status(router)["events"]["owner_refused"] == 0 and not web.pending()
+
+
+def test_whose_listeners(lab):
+    """`check` and `status` say whose are used, and `check` which are not."""
+    web, port = lab.listener(port=free_port()), free_port()
+    thief = Thief(lab, "127.0.0.1", port)
+    options = ["--acme", str(port), "--https", str(web.port), "--listen", str(free_port()), "--no-bypass"]
+    code, out, _ = command("check", *options)
+    assert code == 0
+    assert re.search(rf"^ok   owners: acme -> {port}: used if it belongs to uid 0 \(root\), uid \d+( \(alpnbpf\))?$", out, re.M)
+    assert re.search(rf"^ok   owners: https -> {web.port}: used if it belongs to uid 0 \(root\)$", out, re.M)
+    assert re.search(rf"^warn owners: the listener on 127\.0\.0\.1:{port} is not used for --acme: it belongs to uid 65534 "
+                     r"\(nobody\), python3\S* \(pid \d+\); if that is right, use --acme-user 65534$", out, re.M)
+    assert "owners: " not in command("check", *options, "--acme-user", "any", "--https-user", "any")[1]
+    router = lab.router(port, web.port, listen=[("127.0.0.1", free_port())])
+    routes = {route["name"]: route for route in status(router)["routes"]}
+    assert re.fullmatch(r"uid 0 \(root\), uid \d+( \(alpnbpf\))?", routes["acme"]["listeners_of"])
+    assert routes["https"]["listeners_of"] == "uid 0 (root)"
+    lab.session(router, https_hello(), web)
+    text = command("status", "--name", name_of(router))[1]
+    assert f"listeners of acme: {routes['acme']['listeners_of']}\n" in text
+    assert f"listeners of https: {routes['https']['listeners_of']}\n" in text
+    assert thief.got("byte") == 0
+
+
+# --- where the ACME client listens ---
+
+@pytest.mark.parametrize("inspect", ["watch", "steer"])
+@pytest.mark.parametrize("host", ["127.0.0.2", "own4", "own6", "127.0.0.1", "::"])
+def test_the_responder_is_found_where_it_listens(ground, host, inspect):
+    """--acme 10443: at any address of this machine, at the first connection."""
+    host = {"own4": ground.veth.server4, "own6": ground.veth.server6}.get(host, host)
+    router = ground.attach(inspect=inspect)
+    for _ in range(3):
+        with contextlib.closing(Listener(host=host, port=ACME)) as acme:
+            router.wait_line("armed: the ACME client listens")
+            client = connect((ground.server(), 443), namespace=ground.veth.namespace)
+            client.send(acme_hello())
+            server = acme.accept()
+            assert server.read(len(acme_hello())) == acme_hello()
+            server.send(b"answer").close()
+            assert client.read_to_end() == b"answer"
+        wait_until(lambda: not status(router)["armed"]["now"], 5, "disarmed")
+    assert not router.find("cannot connect to --acme")
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("host, reached", [("127.0.0.2", False), ("::1", False), ("0.0.0.0", True), ("::", True),
+                                           ("127.0.0.1", True)])
+def test_an_address_that_was_named(lab, veth, host, reached, late):
+    """--acme 127.0.0.1:10443: only a listener that a connection to that address reaches arms."""
+    web = lab.listener(port=free_port())
+    other = None if late else lab.listener(host=host, port=ACME)
+    router = lab.router(f"127.0.0.1:{ACME}", web.port, listen=(), bypass=True)
+    other = other or lab.listener(host=host, port=ACME)
+    if reached:
+        router.wait_line("armed: the ACME client listens")
+    lab.connect((veth.server4, 443), namespace=veth.namespace)
+    assert status(router)["armed"]["now"] == reached and bool(router.find("armed: ")) == reached
+
+
+def test_a_reload_names_an_address(lab, veth):
+    web = lab.listener(port=free_port())
+    config = lab.directory / "config"
+    config.write_text(f"acme = 127.0.0.1:{ACME}\nhttps = {web.port}\n")
+    router = lab.router("", "", listen=(), command_line=[BINARY, "attach", "--config", str(config)])
+    lab.listener(host="127.0.0.2", port=ACME)
+    assert not status(router)["armed"]["now"]
+    for text, expected in ((f"{ACME}", True), (f"127.0.0.1:{ACME}", False), (f"127.0.0.2:{ACME}", True)):
+        config.write_text(f"acme = {text}\nhttps = {web.port}\n")
+        assert command("reload", "--name", "443")[0] == 0
+        assert status(router)["armed"]["now"] == expected, text

@@ -268,6 +268,10 @@ static int open_steering(struct attach *attach)
 		log_error("%s", why.text);
 	else if (*attach->program.engine.steer.watch.removal.why_trace)
 		warn_of_traces(&attach->program.engine.steer.watch.removal);
+	if (!error && *attach->program.engine.steer.asker.why_not.text)
+		log_warn("connections are made to whoever listens at the ports of backends: %s; where no other users "
+			 "are, say so: --acme-user any --https-user any",
+			 attach->program.engine.steer.asker.why_not.text);
 	return error;
 }
 

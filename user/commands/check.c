@@ -4,6 +4,7 @@
  * outlives it. Only the wording is here; system/ and options/needs.c examine the machine. Main thread.
  */
 #include "commands/commands.h"
+#include "commands/findings.h"
 #include "options/command_line.h"
 #include "dataplane/dataplane.h"
 #include "system/bpf.h"
@@ -18,10 +19,10 @@
 #include "options/options.h"
 #include "steering/bypass.h"
 #include "steering/mode.h"
+#include "steering/owners.h"
 #include "steering/steer.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,30 +31,6 @@
 
 #define FEW_SESSIONS    1000
 #define LISTENERS_SHOWN 16
-
-enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL, VERDICTS };
-
-/* Counts findings, which are printed at once. */
-struct findings {
-	const struct options *options;
-	unsigned int count[VERDICTS];
-};
-
-static void add_finding(struct findings *findings, enum verdict verdict, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void add_finding(struct findings *findings, enum verdict verdict, const char *format, ...)
-{
-	static const char *const prefixes[VERDICTS] = {"ok   ", "warn ", "FAIL "};
-	va_list arguments;
-
-	findings->count[verdict]++;
-	fputs(prefixes[verdict], stdout);
-	va_start(arguments, format);
-	vprintf(format, arguments);
-	va_end(arguments);
-	putchar('\n');
-}
 
 /* A missing part of the sockmap data plane is a failure only if attach must use that data plane. */
 static enum verdict verdict_without_sockmap(const struct findings *findings)
@@ -140,6 +117,7 @@ static void check_rights(struct findings *findings)
 		add_finding(findings, VERDICT_FAIL, "user: %s", why.text);
 		return;
 	}
+	owners_run_as(user.uid);
 	if (*user.warning.text)
 		add_finding(findings, VERDICT_WARN, "user: %s", user.warning.text);
 	else
@@ -228,6 +206,7 @@ static void check_steering(struct findings *findings)
 		removal_describe_trace(&steer.watch.removal, &why);
 		add_finding(findings, VERDICT_WARN, "%s", why.text);
 	}
+	check_owners(findings, &steer.asker);
 	if (!error)
 		steer_close(&steer);
 }

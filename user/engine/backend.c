@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "engine/backend_owner.h"
 #include "engine/connect.h"
 #include "engine/deadlines.h"
 #include "engine/flow.h"
@@ -105,11 +106,24 @@ static enum backend_step ask_again(struct session *session)
 	return BACKEND_WAITS;
 }
 
+/* An attempt failed: goes on to the next address. If the listener was replaced meanwhile, it is tried again, once. */
+static void leave_address(struct session *session, int error)
+{
+	struct connecting *connecting = &session->connecting;
+
+	drop_connection(session);
+	connecting->again = error == -BACKEND_REPLACED && !connecting->again;
+	if (connecting->again)
+		return;
+	connecting->address = (connecting->address + 1) % connect_address_count(session);
+	connecting->left--;
+}
+
 static enum backend_step try_addresses(struct session *session, int error)
 {
 	struct worker *worker = session->worker;
 
-	for (; session->connecting.left; session->connecting.left--) {
+	while (session->connecting.left) {
 		error = connect_start(session);
 		if (error == -EALREADY) {
 			timer_set(&worker->timers, &session->retry,
@@ -120,14 +134,14 @@ static enum backend_step try_addresses(struct session *session, int error)
 			return ask_again(session);
 		if (error == 0)
 			return BACKEND_STANDS;
-		drop_connection(session);
-		session->connecting.address = (session->connecting.address + 1) % connect_address_count(session);
+		leave_address(session, error);
 	}
 	return all_failed(session, error);
 }
 
 static enum backend_step start_round(struct session *session)
 {
+	session->connecting.asked_at = 0;
 	session->connecting.address = connect_first_address(session);
 	session->connecting.left = connect_address_count(session);
 	return try_addresses(session, -ECONNREFUSED);
@@ -137,9 +151,7 @@ static enum backend_step start_round(struct session *session)
 static enum backend_step attempt_failed(struct session *session, int error)
 {
 	timer_cancel(&session->worker->timers, &session->retry);
-	drop_connection(session);
-	session->connecting.address = (session->connecting.address + 1) % connect_address_count(session);
-	session->connecting.left--;
+	leave_address(session, error);
 	return try_addresses(session, error);
 }
 
@@ -175,7 +187,6 @@ enum backend_step backend_connect(struct session *session)
 enum backend_step backend_progress(struct session *session)
 {
 	struct socket_side *sock = &session->sides[BACKEND];
-	struct address address;
 	int result;
 
 	if (sock->connected) {
@@ -187,8 +198,7 @@ enum backend_step backend_progress(struct session *session)
 			drop_connection(session);
 		return BACKEND_WAITS;
 	}
-	address = connect_address(session);
-	result = connect_result(sock->fd, &address);
+	result = connect_result(session);
 	if (result == -EALREADY)
 		return BACKEND_WAITS;
 	sock->blocked = false;
@@ -276,7 +286,7 @@ bool backend_join(struct session *session)
 	backend->connected = backend->readable = true;
 	worker->counters.connected[connecting->aim]++;
 	worker->backends[connecting->aim].connected_at = worker->now;
-	if (!connect_follows_client(session))
+	if (!session_follows_client(session))
 		worker->first_address[connecting->aim] = connecting->address;
 	else if (connecting->address && session->connecting.own_error)
 		worker->elsewhere_until = worker->now + ELSEWHERE_US;

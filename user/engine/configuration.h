@@ -11,15 +11,17 @@
 #include <stdint.h>
 
 #include "options/options.h"
+#include "steering/owners.h"
 
 struct configuration {
 	struct options options;
-	uint32_t number;             /* handover.h */
-	unsigned int max_sessions;   /* of all workers */
-	_Atomic unsigned long users; /* sessions, and workers that open sessions with it; written by workers */
-	uint16_t rules;              /* for struct flow: the index of the table + 1; 0: no rules */
-	bool buffers_can_grow;       /* after a reload: to the size that --buffer asks for */
-	struct configuration *older; /* not freed yet; for the first worker only */
+	uint32_t number;              /* handover.h */
+	unsigned int max_sessions;    /* of all workers */
+	_Atomic unsigned long users;  /* sessions, and workers that open sessions with it; written by workers */
+	uint16_t rules;               /* for struct flow: the index of the table + 1; 0: no rules */
+	bool buffers_can_grow;        /* after a reload: to the size that --buffer asks for */
+	struct configuration *older;  /* not freed yet; for the first worker only */
+	struct backend_owners owners; /* of.first is set once, by compare-and-swap: by workers */
 	unsigned int workers;
 	unsigned int opened_count; /* new listeners per worker */
 	struct listener *opened;   /* [worker * opened_count + i]; each worker takes its own. Owned; NULL: none */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "engine/backend_owner.h"
 #include "engine/elsewhere.h"
 #include "engine/port_listeners.h"
 #include "engine/shared.h"
@@ -17,7 +18,8 @@
 #include "system/ports.h"
 #include "system/sysctl.h"
 
-#define ASKED_US (200 * US_PER_MS) /* how long the main thread is waited for */
+#define ASKED_US       (200 * US_PER_MS) /* how long the main thread is waited for */
+#define ACME_ELSEWHERE 4                 /* addresses where the ACME client may listen besides those of --acme */
 
 static struct steer *steer_of(const struct session *session)
 {
@@ -34,26 +36,33 @@ static bool is_transparent(const struct session *session)
 	       !address_is_link_local(&session->client);
 }
 
-bool connect_follows_client(const struct session *session)
+/* With a port alone, the ACME client may listen at another address of this machine than the loopback's. */
+static bool looks_for_acme(const struct session *session)
 {
-	return session->connecting.aim == ROUTE_HTTPS && session->destination.len;
+	return session->connecting.aim == ROUTE_ACME && session->configuration->owners.acme_anywhere;
 }
 
 unsigned int connect_address_count(const struct session *session)
 {
-	if (connect_follows_client(session))
+	if (session_follows_client(session))
 		return is_transparent(session) ? 1 : 2;
-	return session_backend(session)->count;
+	return session_backend(session)->count + (looks_for_acme(session) ? ACME_ELSEWHERE : 0);
+}
+
+/* Is it one of those after the addresses of the options? */
+static bool is_elsewhere(const struct session *session)
+{
+	return session->connecting.address >= (session_follows_client(session) ? 1 : session_backend(session)->count);
 }
 
 struct address connect_address(const struct session *session)
 {
 	struct address address;
 
-	if (!connect_follows_client(session))
-		return session_backend(session)->addresses[session->connecting.address];
-	if (session->connecting.address)
+	if (is_elsewhere(session))
 		return session->connecting.elsewhere;
+	if (!session_follows_client(session))
+		return session_backend(session)->addresses[session->connecting.address];
 	address = session->destination;
 	if (!is_transparent(session))
 		return address;
@@ -70,8 +79,10 @@ unsigned int connect_first_address(const struct session *session)
 	struct address client = address_unmapped(&session->client);
 	const struct endpoint *endpoint = session_backend(session);
 
-	if (connect_follows_client(session))
+	if (session_follows_client(session))
 		return session->worker->now < session->worker->elsewhere_until && !is_transparent(session);
+	if (looks_for_acme(session)) /* where else it listens is looked for last */
+		return 0;
 	if (session->connecting.aim == ROUTE_HTTPS && (steer_of(session)->plan.peername || is_transparent(session)))
 		for (unsigned int i = 0; i < endpoint->count; i++)
 			if (endpoint->addresses[i].sa.sa_family == client.sa.sa_family)
@@ -84,7 +95,7 @@ unsigned int connect_first_address(const struct session *session)
 
 /* --- one attempt --- */
 
-int connect_result(int fd, const struct address *address)
+static int connect_once(int fd, const struct address *address)
 {
 	if (connect(fd, &address->sa, address->len) == 0 || errno == EISCONN)
 		return port_connected_to_itself(fd, address) ? -ECONNREFUSED : 0;
@@ -129,7 +140,7 @@ static int begin_connection(struct session *session, const struct address *addre
 		result = own_connection_begin(&steer->own, fd, &session->client, address, &session->connecting.own);
 	if (result)
 		return result;
-	result = connect_result(fd, address);
+	result = connect_once(fd, address);
 	if (tracked) {
 		int error = own_connection_end(&steer->own, &session->connecting.own);
 
@@ -157,7 +168,7 @@ static void set_congestion_control(const struct session *session, int fd, const 
 {
 	static const char plain[] = "reno"; /* every kernel has it, and every user may set it */
 
-	if (default_paces && (address_is_loopback(address) || connect_follows_client(session)))
+	if (default_paces && (address_is_loopback(address) || session_follows_client(session)))
 		setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, plain, sizeof(plain) - 1);
 }
 
@@ -169,28 +180,67 @@ static int is_own_address(const struct session *session)
 	return local_addresses_has(&session->worker->engine->shared->addresses, &session->destination);
 }
 
-/* Who listens on the port is not known yet. 0: goes on without, because the main thread takes long. */
-static int wait_for_list(struct session *session)
+/*
+ * The listeners of a port. 1: here they are; 0: goes on without, because the main thread takes long; -EINPROGRESS: they
+ * are not known yet. fresh: as they are since this round of attempts has asked.
+ */
+static int list_port(struct session *session, unsigned int port, bool fresh, struct port_list *list)
 {
+	struct connecting *connecting = &session->connecting;
 	uint64_t now = session->worker->now;
+	uint64_t since = fresh ? (connecting->asked_at ? connecting->asked_at : now) : 0;
 
-	if (!session->connecting.asked_at)
-		session->connecting.asked_at = now;
-	return now - session->connecting.asked_at < ASKED_US ? -EINPROGRESS : 0;
+	if (port_listeners_of(session->worker, port, since, list))
+		return 1;
+	if (!connecting->asked_at)
+		connecting->asked_at = now;
+	return now - connecting->asked_at < ASKED_US ? -EINPROGRESS : 0;
 }
 
 /* Is there another address? If not all listeners are known, nothing is certain. 1 or 0, or -EINPROGRESS. */
 static int choose_elsewhere(struct session *session, bool is_local)
 {
-	struct connecting *connecting = &session->connecting;
 	struct port_list list;
+	int known = list_port(session, address_port(&session->destination), false, &list);
 
-	if (!port_listeners_of(session->worker, address_port(&session->destination), &list))
-		return wait_for_list(session);
-	connecting->asked_at = 0;
+	if (known <= 0)
+		return known;
 	return list.count > 0 && list.count <= PORT_LISTENERS_MAX &&
 	       elsewhere_among(list.found, (unsigned int)list.count, &session->destination, is_local,
-			       &connecting->elsewhere);
+			       &session->connecting.elsewhere);
+}
+
+/* A listener with an address of its own, which a connection to the loopback does not reach. */
+static bool is_apart(const struct session *session, const struct listening *listening)
+{
+	const struct endpoint *acme = session_backend(session);
+
+	for (unsigned int i = 0; i < acme->count; i++)
+		if (address_equal(&acme->addresses[i], &listening->address))
+			return false;
+	/* The interface of a link-local address is not known. */
+	return !address_is_wildcard(&listening->address) && !address_is_link_local(&listening->address) &&
+	       backend_owner_may_be(session, listening);
+}
+
+/* All addresses of --acme have failed: where else does the ACME client listen? 0 or -errno. */
+static int choose_acme(struct session *session)
+{
+	unsigned int which = session->connecting.address - session_backend(session)->count;
+	struct port_list list;
+	int known = list_port(session, address_port(&session_backend(session)->addresses[0]), true, &list);
+
+	if (known < 0)
+		return known;
+	for (int i = 0; known && i < list.count && i < PORT_LISTENERS_MAX; i++) {
+		struct address plain = address_unmapped(&list.found[i].address);
+
+		if (!is_apart(session, &list.found[i]) || which--)
+			continue;
+		session->connecting.elsewhere = plain;
+		return 0;
+	}
+	return session->connecting.own_error ? session->connecting.own_error : -ECONNREFUSED;
 }
 
 /*
@@ -201,7 +251,9 @@ static int choose_address(struct session *session)
 {
 	int local, chosen;
 
-	if (!connect_follows_client(session) || is_transparent(session))
+	if (!session_follows_client(session))
+		return is_elsewhere(session) ? choose_acme(session) : 0;
+	if (is_transparent(session))
 		return 0;
 	local = is_own_address(session);
 	if (local < 0)
@@ -236,14 +288,22 @@ static int start_attempt(struct session *session, const struct address *address)
 	}
 	result = begin_connection(session, address);
 	if (result == -EALREADY) /* over loopback the handshake has finished, but connect() did not wait for it */
-		result = connect_result(sock->fd, address);
+		result = connect_once(sock->fd, address);
 	if (result == -EALREADY) {
 		sock->polls_out = true;
 		error = side_poll(session, BACKEND);
 		if (error)
 			return error;
 	}
-	return result;
+	return result ? result : backend_owner_verify(session, address);
+}
+
+int connect_result(struct session *session)
+{
+	struct address address = connect_address(session);
+	int result = connect_once(session->sides[BACKEND].fd, &address);
+
+	return result ? result : backend_owner_verify(session, &address);
 }
 
 int connect_start(struct session *session)
@@ -254,7 +314,9 @@ int connect_start(struct session *session)
 	if (!result) {
 		struct address address = connect_address(session); /* known once it was chosen */
 
-		result = start_attempt(session, &address);
+		result = backend_owner_expect(session, &address);
+		if (!result)
+			result = start_attempt(session, &address);
 	}
 	if (first)
 		session->connecting.own_error = result == -EALREADY ? -ETIMEDOUT : result;

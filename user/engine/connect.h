@@ -11,12 +11,7 @@
 #include "base/address.h"
 #include "engine/session.h"
 
-/*
- * In place, the backend is the address that the client connected to, so that the web server serves the same site. Then
- * the addresses to try are that one and, if there is one, another by which the same server is reached; they do not come
- * from the options.
- */
-bool connect_follows_client(const struct session *session);
+/* In place, those that do not come from the options: session_follows_client(). */
 unsigned int connect_address_count(const struct session *session);
 /* The index to begin with: the address that answered last, or one of the client's family if the server sees that. */
 unsigned int connect_first_address(const struct session *session);
@@ -32,6 +27,6 @@ int connect_start(struct session *session);
 /* Call it once, on the main thread, before any worker runs. */
 void connect_prepare(void);
 /* The state of that connection, as for connect_start(). May be called again. */
-int connect_result(int fd, const struct address *address);
+int connect_result(struct session *session);
 
 #endif

@@ -88,6 +88,8 @@ const struct counter counter_table[] = {
 	EVENT(accept_backoffs, "Times accepting paused because descriptors or memory ran out."),
 	EVENT(source_refused, "Connections refused by --max-per-source."),
 	EVENT(stray_refused, "Connections made to a private listener directly."),
+	EVENT(owner_refused,
+	      "Connections to a backend that were not used because its listener belongs to another user."),
 	EVENT(takeovers, "Connections taken over from the web server at their ClientHello."),
 	EVENT(takeovers_failed, "Connections reset because neither alpnbpf nor the web server could continue them."),
 	EVENT(held, "Handshakes held until the ClientHello."),

@@ -25,7 +25,7 @@ struct counters {
 	uint64_t passes; /* events of flows that need user space */
 	uint64_t hello_timeout, hello_silent;
 	uint64_t acme_fallbacks, connect_retries;
-	uint64_t accept_backoffs, source_refused, stray_refused;
+	uint64_t accept_backoffs, source_refused, stray_refused, owner_refused;
 	uint64_t takeovers, takeovers_failed;
 	uint64_t untakable_immovable, untakable_resources, untakable_room; /* given back to the web server */
 	uint64_t late_room, late_network;

@@ -66,7 +66,7 @@ uint64_t deadline_of_attempt(const struct session *session, uint64_t connecting,
 	uint64_t now = session->worker->now;
 
 	/* To an address of this machine it takes no time, unless a packet filter drops it. */
-	if (connect_follows_client(session) && left > 1 && connecting > now + OWN_ADDRESS_US)
+	if (session_follows_client(session) && left > 1 && connecting > now + OWN_ADDRESS_US)
 		return now + OWN_ADDRESS_US;
 	return connecting > now ? now + (connecting - now) / left : now;
 }

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 
 #include "base/descriptor.h"
+#include "engine/backend_owner.h"
 #include "engine/connect.h"
 #include "engine/loop.h"
 #include "engine/port_listeners.h"
@@ -53,6 +54,7 @@ static int make_configuration(struct engine *engine, const struct options *optio
 		routes_compile(&options->routes, &engine->dataplane.rules[0]);
 		configuration->rules = engine->rules = 1;
 	}
+	configuration->owners = backend_owners_after(engine, NULL, options);
 	atomic_store(&engine->configuration, configuration);
 	return 0;
 }
@@ -125,6 +127,8 @@ int engine_set_up(struct engine *engine, const struct options *options, struct s
 	if (!error)
 		error = handover_open(&engine->handover);
 	if (!error)
+		backend_owners_in_force(engine, &atomic_load(&engine->configuration)->owners);
+	if (!error)
 		error = make_workers(engine);
 	if (!error)
 		return engine->steer.plan.in_place
@@ -155,6 +159,7 @@ void engine_answer(struct engine *engine, const struct options *options)
 	local_addresses_follow(&engine->local);
 	port_listeners_answer(engine);
 	unreachable_log(engine, options);
+	backend_owner_log(engine, options);
 }
 
 int engine_fd(const struct engine *engine)

@@ -37,10 +37,11 @@ struct engine {
 	int answered;                 /* eventfd: a worker adds one when it has answered the main thread */
 
 	/* Written by the main thread. */
-	unsigned int running;       /* workers whose thread was started; read by the main thread only */
-	struct local_watch local;   /* keeps shared->addresses, if connections are served in place */
-	unsigned int session_limit; /* of all workers, of the options in force */
-	uint16_t rules;             /* as in struct configuration, of the options in force */
+	unsigned int running;         /* workers whose thread was started; read by the main thread only */
+	struct local_watch local;     /* keeps shared->addresses, if connections are served in place */
+	unsigned int session_limit;   /* of all workers, of the options in force */
+	uint16_t rules;               /* as in struct configuration, of the options in force */
+	struct backend_owners owners; /* the same; shared->first_owners has who was first */
 
 	/* Written by the first worker; before it runs, by the main thread. */
 	_Atomic(struct configuration *) configuration; /* the newest; workers adopt it when woken */

@@ -159,6 +159,7 @@ static void begin_incoming(struct worker *worker, const struct part *part)
 	}
 	configuration->number = part->number;
 	configuration->rules = handed->rules;
+	configuration->owners = handed->owners;
 	configuration->buffers_can_grow = handed->buffers_can_grow;
 	configuration->opened_count = handed->opened_count;
 	for (unsigned int i = 0; i < part->total; i++)

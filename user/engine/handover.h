@@ -14,6 +14,7 @@
 
 #include "base/sentence.h"
 #include "options/options.h"
+#include "steering/owners.h"
 
 struct configuration;
 struct engine;
@@ -22,6 +23,7 @@ struct worker;
 /* What is handed over, except the descriptors. Pointers in the options mean nothing to the workers. */
 struct handed {
 	struct options options;
+	struct backend_owners owners;
 	unsigned int max_sessions;           /* of all workers */
 	uint16_t rules;                      /* as in struct configuration */
 	bool buffers_can_grow;               /* to the size that --buffer asks for: socket_options.h */

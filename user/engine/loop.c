@@ -207,6 +207,7 @@ static void adopt_configuration(struct worker *worker, struct configuration *new
 		if (strcmp(old->options.backends[route].text, newest->options.backends[route].text) == 0)
 			continue;
 		worker->first_address[route] = 0;
+		memset(worker->listeners[route], 0, sizeof(worker->listeners[route]));
 		if (route == ROUTE_ACME)
 			responder_forget(worker->engine->responder);
 		worker->backends[route] = (struct backend_state){0};

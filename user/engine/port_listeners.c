@@ -40,11 +40,11 @@ static bool copy_list(struct port_listeners *listeners, struct port_list *out)
 	return published_was_whole(&listeners->published, number);
 }
 
-bool port_listeners_of(const struct worker *worker, unsigned int port, struct port_list *list)
+bool port_listeners_of(const struct worker *worker, unsigned int port, uint64_t since, struct port_list *list)
 {
 	uint64_t age;
 
-	if (!copy_list(&worker->engine->shared->listeners, list) || list->port != port) {
+	if (!copy_list(&worker->engine->shared->listeners, list) || list->port != port || list->at < since) {
 		ask_for(worker, port);
 		return false;
 	}

@@ -31,10 +31,10 @@ struct port_listeners {
 };
 
 /*
- * The listeners of the port, as they were a second ago at most: copies them to *list. False if there is no such list;
- * then it was asked for. On a worker's thread.
+ * The listeners of the port, as they were a second ago at most, and not before `since` (us): copies them to *list.
+ * False if there is no such list; then it was asked for. On a worker's thread.
  */
-bool port_listeners_of(const struct worker *worker, unsigned int port, struct port_list *list);
+bool port_listeners_of(const struct worker *worker, unsigned int port, uint64_t since, struct port_list *list);
 
 /* Lists those that workers have asked for. Main thread. */
 void port_listeners_answer(struct engine *engine);

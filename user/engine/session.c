@@ -48,3 +48,8 @@ void session_reset(struct session *session, enum side side)
 {
 	session_end(session, side == CLIENT ? CAUSE_CLIENT_RESET : CAUSE_BACKEND_RESET, true);
 }
+
+bool session_follows_client(const struct session *session)
+{
+	return session->connecting.aim == ROUTE_HTTPS && session->destination.len;
+}

@@ -71,7 +71,9 @@ struct connecting {
 	bool header_sent;          /* the PROXY header, if there is one */
 	int own_error;             /* in place: why the client's destination could not be connected to */
 	uint64_t asked_at;         /* us; in place: since when the main thread has not said who listens; 0: it has */
-	struct address elsewhere;  /* in place: tried after that; else len is 0. elsewhere.h */
+	struct address elsewhere;  /* where the server listens besides, tried last; else len is 0. connect.c */
+	uint64_t listener;         /* the one that the connection should reach; 0: unknown. backend_owner.c */
+	bool again;                /* the same address is tried again, because its listener was replaced */
 	struct own_connection own; /* steering's entry for the connection to the web server */
 };
 
@@ -154,6 +156,12 @@ struct session {
 const struct options *session_options(const struct session *session);
 /* The backend it connects to. */
 const struct endpoint *session_backend(const struct session *session);
+
+/*
+ * In place, the backend is the address that the client connected to, so that the web server serves the same site. Then
+ * the addresses to try are that one and, if there is one, another by which the same server is reached.
+ */
+bool session_follows_client(const struct session *session);
 
 /* Ends the session; the sweep does the rest. hard: resets both sides. */
 void session_end(struct session *session, enum session_cause cause, bool hard);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "dataplane/dataplane.h"
+#include "engine/backend_owner.h"
 #include "engine/handover.h"
 #include "engine/port_listeners.h"
 #include "engine/snapshot.h"
@@ -37,6 +38,8 @@ struct engine_shared {
 	_Atomic unsigned long trace_dropped; /* trace records that did not fit: workers add, the main thread resets */
 	struct handover_shared handover;
 	struct unreachable unreachable[ROUTES];
+	struct backend_stranger strangers[ROUTES];
+	_Atomic uint32_t first_owners[ROUTES]; /* as in force: written by workers that learn it, and the main thread */
 	struct port_listeners listeners;
 	struct local_addresses addresses;
 	struct worker_shared workers[];

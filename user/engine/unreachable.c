@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "engine/backend_owner.h"
 #include "engine/shared.h"
 #include "engine/worker.h"
 #include "system/listening.h"
@@ -79,8 +80,12 @@ static void hint_refused(const struct endpoint *backend, bool acme, struct sente
 }
 
 /* error: as a worker has written it. */
-static const char *text_of(int error)
+const char *unreachable_text(int error)
 {
+	if (error == -BACKEND_STRANGER)
+		return "the listener there belongs to another user";
+	if (error == -BACKEND_REPLACED)
+		return "the listener there was replaced meanwhile";
 	return error < 0 && error > -ERRORS ? strerror(-error) : "unknown error";
 }
 
@@ -93,20 +98,23 @@ static void log_route(const struct options *options, enum route route, int error
 	if (!backend->count) {
 		log_warn("cannot connect to %s, which an earlier configuration had: %s; resetting the client (%lu more "
 			 "suppressed)",
-			 route_name(route), text_of(error), suppressed);
+			 route_name(route), unreachable_text(error), suppressed);
 		return;
 	}
-	hint_refused(backend, route == ROUTE_ACME, &hint);
+	if (error == -BACKEND_STRANGER)
+		hint = (struct sentence){0};
+	else
+		hint_refused(backend, route == ROUTE_ACME, &hint);
 	if (route == ROUTE_ACME)
-		log_warn("cannot connect to --acme %s: %s%s; %s (%lu more suppressed)", backend->text, text_of(error),
-			 hint.text,
+		log_warn("cannot connect to --acme %s: %s%s; %s (%lu more suppressed)", backend->text,
+			 unreachable_text(error), hint.text,
 			 options->acme_fallback == ACME_FALLBACK_HTTPS ? "handing the connection to --https"
 								       : "closing the connection",
 			 suppressed);
 	else
 		log_warn("cannot connect to %s%s%s within %u ms: %s%s; resetting the client (%lu more suppressed)",
 			 rule ? route_name(route) : "--https", rule ? " -> " : " ", backend->text,
-			 options->connect_timeout_ms, text_of(error), hint.text, suppressed);
+			 options->connect_timeout_ms, unreachable_text(error), hint.text, suppressed);
 }
 
 void unreachable_log(struct engine *engine, const struct options *options)

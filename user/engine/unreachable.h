@@ -22,6 +22,8 @@ struct unreachable {
 /* A session has given up the backend that it was connecting to. On the worker's thread. */
 void unreachable_note(const struct session *session, int error);
 
+/* The error of an attempt to connect to a backend, in words. */
+const char *unreachable_text(int error);
 /* Logs what workers have noted. Main thread. */
 void unreachable_log(struct engine *engine, const struct options *options);
 

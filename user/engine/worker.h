@@ -80,11 +80,12 @@ struct worker {
 	struct peeked peeked;
 	struct counters counters;
 	struct backend_state backends[ROUTES];
-	unsigned int first_address[ROUTES]; /* of each backend: the index that answered last */
-	uint64_t elsewhere_until;           /* us; in place, an own address is tried last: connect.h */
-	uint64_t turns;                     /* of its conversations in user space: see promote.h */
-	uint64_t events_lost;               /* as last seen */
-	uint8_t *scratch;                   /* SCRATCH_BYTES */
+	unsigned int first_address[ROUTES];                 /* of each backend: the index that answered last */
+	uint64_t listeners[ROUTES][ENDPOINT_ADDRESSES_MAX]; /* of backends; 0: unknown. backend_owner.c */
+	uint64_t elsewhere_until;                           /* us; in place, an own address is tried last: connect.h */
+	uint64_t turns;                                     /* of its conversations in user space: see promote.h */
+	uint64_t events_lost;                               /* as last seen */
+	uint8_t *scratch;                                   /* SCRATCH_BYTES */
 };
 
 /* Sends a command. From any thread. */

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "steering/owners.h"
 #include "base/sentence.h"
 
 struct program;
@@ -31,8 +32,9 @@ struct reload {
 	struct parsing *parsing; /* its thread may outlast RELOAD_PARSES. NULL: there is none */
 	struct parsing *handed;  /* its thread has ended, and the options are with the workers. NULL: there is none */
 	unsigned short rules;    /* with these options: as in struct configuration */
-	bool failed;             /* the last turn that ended */
-	struct sentence result;  /* what it changed, or why it failed */
+	struct backend_owners owners; /* the same */
+	bool failed;                  /* the last turn that ended */
+	struct sentence result;       /* what it changed, or why it failed */
 	uint64_t done_count, failed_count;
 };
 

@@ -12,6 +12,7 @@
 
 #include "base/descriptor.h"
 #include "base/log.h"
+#include "engine/backend_owner.h"
 #include "engine/handover.h"
 #include "engine/listener.h"
 #include "engine/shared.h"
@@ -156,6 +157,7 @@ static int prepare(const struct program *program, struct handed *handed, struct 
 
 	handed->max_sessions = new->max_connections ? new->max_connections : program->engine.max_sessions;
 	handed->buffers_can_grow = socket_buffers_can_grow(new);
+	handed->owners = backend_owners_after(&program->engine, &program->options, new);
 	list_new_listeners(program, handed);
 	error = check_all_free(program, handed, why);
 	if (error)
@@ -205,6 +207,7 @@ bool reload_hand_over(struct program *program, const struct options *new, struct
 	if (!error)
 		error = send_all(program, handed, listeners, why);
 	program->reload.rules = handed->rules;
+	program->reload.owners = handed->owners;
 	for (unsigned int i = 0; listeners && i < program->engine.worker_count * handed->opened_count; i++)
 		descriptor_close(&listeners[i].fd);
 	free(listeners);
@@ -222,6 +225,7 @@ bool reload_put_in_force(struct program *program, const struct options *new, str
 	program->options = *new;
 	program->engine.session_limit = new->max_connections ? new->max_connections : program->engine.max_sessions;
 	program->engine.rules = program->reload.rules;
+	backend_owners_in_force(&program->engine, &program->reload.owners);
 	handover_put_in_force(&program->engine);
 	return true;
 }

@@ -10,7 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/shared.h"
+#include "engine/unreachable.h"
 #include "steering/mode.h"
+#include "steering/owners.h"
 #include "base/json.h"
 #include "operate/counter_output.h"
 
@@ -81,11 +84,29 @@ static bool is_in_use(const struct program *program, int route)
 	return program->options.backends[route].count > 0;
 }
 
+/* Whose listeners are used for a route. NULL: anybody's, because that does not matter there. */
+static const char *owners_text(const struct program *program, enum route route, char *out, size_t size)
+{
+	const struct steer *steer = &program->engine.steer;
+	struct steer_owners owners = program->engine.owners.of[route];
+
+	if (!program->engine.owners.asked[route] || (route == ROUTE_HTTPS && program->options.in_place_count))
+		return NULL;
+	if (*steer->asker.why_not.text)
+		return "anybody, because that cannot be asked for";
+	owners.first = atomic_load(&program->engine.shared->first_owners[route]);
+	if (route == ROUTE_HTTPS && steer->maps.state && owners.first == STEER_NO_OWNER)
+		owners.first = __atomic_load_n(&steer->maps.state->owners[STEER_HTTPS].first, __ATOMIC_RELAXED);
+	return owners_format(&owners, route, out, size);
+}
+
 /* --- JSON --- */
 
 static void status_json_routes(struct json *json, const struct facts *facts)
 {
 	const struct snapshot *snapshot = facts->snapshot;
+	char whose[OWNERS_TEXT_MAX];
+	const char *owners;
 
 	json_begin_array(json, "routes");
 	for (int route = ROUTE_HTTPS; route < ROUTES; route++) {
@@ -96,12 +117,15 @@ static void status_json_routes(struct json *json, const struct facts *facts)
 		json_begin_object(json, NULL);
 		json_string(json, "name", route_name((enum route)route));
 		json_string(json, "backend", facts->program->options.backends[route].text);
+		owners = owners_text(facts->program, (enum route)route, whose, sizeof(whose));
+		if (owners)
+			json_string(json, "listeners_of", owners);
 		json_string(json, "state", state_name(state));
 		if (state->connected_at)
 			json_real(json, "connected_seconds_ago", seconds_since(facts, state->connected_at));
 		if (state->failed_at) {
 			json_real(json, "failed_seconds_ago", seconds_since(facts, state->failed_at));
-			json_string(json, "error", strerror(-state->error));
+			json_string(json, "error", unreachable_text(state->error));
 		}
 		json_number(json, "sessions", snapshot->live_by_route[route]);
 		counters_write_json(json, &snapshot->counters, COUNTER_ROUTES, (enum route)route);
@@ -251,8 +275,20 @@ static void status_text_routes(struct text *out, const struct facts *facts)
 		counters_write_text(out, &snapshot->counters, COUNTER_ROUTES, (enum route)route);
 		if (state->failed_at)
 			text_add(out, "; %.0f s ago: %s", seconds_since(facts, state->failed_at),
-				 strerror(-state->error));
+				 unreachable_text(state->error));
 		text_add(out, "\n");
+	}
+}
+
+static void status_text_owners(struct text *out, const struct facts *facts)
+{
+	char whose[OWNERS_TEXT_MAX];
+
+	for (int route = ROUTE_HTTPS; route < ROUTES; route++) {
+		const char *owners = owners_text(facts->program, (enum route)route, whose, sizeof(whose));
+
+		if (owners)
+			text_add(out, "listeners of %s: %s\n", route_name((enum route)route), owners);
 	}
 }
 
@@ -297,6 +333,7 @@ static void status_write_text(struct text *out, const struct facts *facts)
 			 options->in_place[i] ? " in place" : "");
 	text_add(out, "\n");
 	status_text_routes(out, facts);
+	status_text_owners(out, facts);
 	text_add(out, "sessions     %llu now, %u at most, ", (unsigned long long)facts->snapshot->live,
 		 program->engine.session_limit);
 	counters_write_text(out, counters, COUNTER_SESSIONS, ROUTE_UNDECIDED);

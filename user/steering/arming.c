@@ -180,7 +180,7 @@ static int arrival_seen(void *context, void *data, size_t size)
 		return 0;
 	at = steer_endpoint_address(&arrival->at, 0);
 	if (arrival->is_stranger)
-		strangers_note(&arming->tracker->strangers, (enum steer_kind)arrival->kind, &at,
+		strangers_note(&arming->tracker->strangers, arrival->kind == STEER_ACME ? ROUTE_ACME : ROUTE_HTTPS, &at,
 			       user_from_kernel(arrival->uid));
 	else if (arrival->kind == STEER_ACME)
 		become_armed(arming, &at, arrival->tracked);

@@ -53,7 +53,8 @@ static bool is_reached(const struct listener_tracker *tracker, enum steer_kind k
 	bool is_dual = listening->dual_stack || !listening->cookie; /* unknown: its owner decides */
 	struct steer_named named;
 
-	if (kind == STEER_ACME) /* its owner decides: see kinds_of() in bpf/arrivals.bpf.h */
+	if (kind == STEER_ACME &&
+	    tracker->maps->state->acme_port) /* any address, as kinds_of() in bpf/arrivals.bpf.h */
 		return true;
 	if (bpf_map_lookup_elem(tracker->maps->named, &at, &named))
 		return false;
@@ -82,7 +83,7 @@ static int list_kind(const struct listener_tracker *tracker, enum steer_kind kin
 				listening[chosen] = all[i];
 			chosen++;
 		} else if (log) {
-			strangers_note(log, kind, &all[i].address, all[i].uid);
+			strangers_note(log, kind == STEER_ACME ? ROUTE_ACME : ROUTE_HTTPS, &all[i].address, all[i].uid);
 		}
 	}
 	return count < 0 ? count : chosen;

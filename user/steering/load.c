@@ -113,7 +113,6 @@ int programs_load(struct steer_programs *programs, struct steer_maps *maps, cons
 	skel->rodata->netns_cookie = programs->netns_cookie;
 	skel->rodata->with_bypass = plan->bypass;
 	skel->rodata->with_watch = with_watch;
-	skel->bss->state.acme_port = (__u16)plan->acme_port;
 	skel->bss->state.https_port = (__u16)plan->https_port;
 	bpf_program__set_autoload(skel->progs.alpnbpf_watch, with_watch);
 	bpf_program__set_autoload(skel->progs.alpnbpf_hush, with_watch);

@@ -12,8 +12,8 @@
 #include "steering/endpoint.h"
 #include "steering/owners.h"
 
-/* At most: the addresses of --https, and the wildcards; one to look for another. */
-#define NAMED_MOST (ENDPOINT_ADDRESSES_MAX + STEER_FAMILIES + 1)
+/* At most: the addresses of --acme and --https, and the wildcards; one to look for another. */
+#define NAMED_MOST (STEER_KINDS * (ENDPOINT_ADDRESSES_MAX + STEER_FAMILIES) + 1)
 
 /* The entries of `named`. */
 struct named {
@@ -63,6 +63,8 @@ static void name_backend(struct named *named, const struct endpoint *backend, en
 static void name_backends(struct named *named, const struct steer_plan *plan, const struct options *options)
 {
 	*named = (struct named){0};
+	if (plan_acme_port(options) && !plan_acme_anywhere(options))
+		name_backend(named, &options->backends[ROUTE_ACME], STEER_ACME);
 	if (plan->bypass)
 		name_backend(named, &options->backends[ROUTE_HTTPS], STEER_HTTPS);
 }
@@ -134,6 +136,7 @@ int maps_fill(const struct steer_maps *maps, const struct steer_plan *plan, cons
 		if (bpf_map_update_elem(maps->named, &named.at[i], &named.value[i], BPF_ANY))
 			return -errno;
 	maps->state->https_families = families_of(https);
+	maps->state->acme_port = (__u16)(plan_acme_anywhere(new) ? plan_acme_port(new) : 0);
 	owners_fill(maps->state, old, new);
 	if (old)
 		remove_old(maps, plan, old, new, &named);

@@ -42,21 +42,105 @@ static struct steer_owners owners_of(const struct owner *choice, unsigned int po
 	return owners;
 }
 
-static bool same_owner(const struct owner *one, const struct owner *other)
+static const struct owner *choice_for(const struct options *options, enum route route)
 {
-	return one->kind == other->kind && one->uid == other->uid;
+	return route == ROUTE_ACME ? &options->acme_user : &options->https_user;
+}
+
+static bool has_local_tcp(const struct endpoint *backend)
+{
+	for (unsigned int i = 0; i < backend->count; i++)
+		if (backend->addresses[i].sa.sa_family != AF_UNIX && address_is_local(&backend->addresses[i]))
+			return true;
+	return false;
+}
+
+bool owners_are_asked(const struct options *options, enum route route)
+{
+	const struct endpoint *backend = &options->backends[route];
+
+	return choice_for(options, route)->kind != OWNER_ANY && has_local_tcp(backend) &&
+	       address_port(&backend->addresses[0]) >= port_first_unprivileged();
+}
+
+struct steer_owners owners_of_route(const struct options *options, enum route route)
+{
+	struct steer_owners owners =
+		owners_of(choice_for(options, route), address_port(&options->backends[route].addresses[0]));
+
+	if (route == ROUTE_ACME) {
+		add_owner(&owners, geteuid());
+		add_owner(&owners, own_user);
+	}
+	return owners;
+}
+
+struct backend_owners owners_of_backends(const struct options *options)
+{
+	struct backend_owners owners = {.acme_anywhere = plan_acme_port(options) && plan_acme_anywhere(options)};
+
+	for (enum route route = ROUTE_HTTPS; route < ROUTES; route++) {
+		owners.asked[route] = owners_are_asked(options, route);
+		owners.of[route] = owners_of_route(options, route);
+	}
+	return owners;
+}
+
+bool owners_has_named(const struct steer_owners *owners, uint32_t uid)
+{
+	for (uint32_t i = 0; i < owners->count; i++)
+		if (owners->uids[i] == uid)
+			return true;
+	return owners->anyone;
+}
+
+bool owners_same_choice(const struct options *old, const struct options *new, enum route route)
+{
+	const struct owner *before = choice_for(old, route), *now = choice_for(new, route);
+
+	return before->kind == now->kind && before->uid == now->uid;
+}
+
+/* Appends a user; returns the new length. */
+static size_t add_user(char *out, size_t size, size_t length, uint32_t uid, const char *what)
+{
+	char user[USER_NUMBER_TEXT_MAX];
+
+	user_format(user_from_kernel(uid), user, sizeof(user));
+	if (length < size)
+		length += (size_t)snprintf(out + length, size - length, "%s%s%s", length ? ", " : "", user, what);
+	return length;
+}
+
+const char *owners_format(const struct steer_owners *owners, enum route route, char *out, size_t size)
+{
+	size_t length = 0;
+
+	*out = '\0';
+	for (uint32_t i = 0; i < owners->count; i++) {
+		bool again = false;
+
+		for (uint32_t before = 0; before < i; before++)
+			again = again || owners->uids[before] == owners->uids[i];
+		if (!again)
+			length = add_user(out, size, length, owners->uids[i], "");
+	}
+	if (route == ROUTE_ACME || owners_has_named(owners, owners->first))
+		return out;
+	if (owners->first != STEER_NO_OWNER)
+		add_user(out, size, length, owners->first, ", who listened first");
+	else if (length < size)
+		snprintf(out + length, size - length, ", or who listens first");
+	return out;
 }
 
 void owners_fill(struct steer_state *state, const struct options *old, const struct options *new)
 {
-	struct steer_owners acme = owners_of(&new->acme_user, plan_acme_port(new));
-	struct steer_owners https = owners_of(&new->https_user, plan_https_port(new));
+	struct steer_owners https = owners_of_route(new, ROUTE_HTTPS);
 	const struct steer_owners *before = &state->owners[STEER_HTTPS];
 
-	add_owner(&acme, geteuid());
-	add_owner(&acme, own_user);
-	state->owners[STEER_ACME] = acme;
-	if (old && same_owner(&old->https_user, &new->https_user) && plan_https_port(old) == plan_https_port(new)) {
+	state->owners[STEER_ACME] = owners_of_route(new, ROUTE_ACME);
+	if (old && owners_same_choice(old, new, ROUTE_HTTPS) && plan_https_port(old) == plan_https_port(new)) {
 		https.first = before->first;
 		https.learns = before->learns;
 	}
@@ -73,41 +157,39 @@ bool owners_accept(struct steer_state *state, enum steer_kind kind, uint32_t uid
 {
 	struct steer_owners *owners = &state->owners[kind];
 	uint32_t owner = user_in_kernel(uid), first = STEER_NO_OWNER;
-	bool named = owners->anyone;
+	bool named = owners_has_named(owners, owner);
 
-	for (uint32_t i = 0; i < owners->count; i++)
-		named = named || owners->uids[i] == owner;
 	if (kind != STEER_HTTPS)
 		return named;
 	return __atomic_compare_exchange_n(&owners->first, &first, owner, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
 	       named || first == owner;
 }
 
-static bool is_known(struct strangers *strangers, enum steer_kind kind, uint32_t uid)
+static bool is_known(struct strangers *strangers, enum route route, uint32_t uid)
 {
 	for (unsigned int i = 0; i < strangers->count; i++)
-		if (strangers->uids[i] == uid && strangers->kinds[i] == kind)
+		if (strangers->uids[i] == uid && strangers->routes[i] == route)
 			return true;
 	if (strangers->count == STRANGERS_NAMED)
 		return true;
 	strangers->uids[strangers->count] = uid;
-	strangers->kinds[strangers->count++] = kind;
+	strangers->routes[strangers->count++] = route;
 	return false;
 }
 
-void strangers_note(struct strangers *strangers, enum steer_kind kind, const struct address *at, uint32_t uid)
+void strangers_note(struct strangers *strangers, enum route route, const struct address *at, uint32_t uid)
 {
 	char name[ADDRESS_TEXT_MAX], holder[PROCESS_TEXT_MAX], user[USER_NUMBER_TEXT_MAX];
-	const char *option = kind == STEER_ACME ? "acme" : "https";
 
-	if (is_known(strangers, kind, uid))
+	if (is_known(strangers, route, uid))
 		return;
 	/* Without capabilities, the processes of other users cannot be seen. */
 	if (!port_find_holder(at, holder, sizeof(holder)))
 		snprintf(holder, sizeof(holder), "ss -tlnp shows its process");
 	user_format(uid, user, sizeof(user));
-	log_warn("the listener on %s is not used for --%s: it belongs to %s, %s; if that is right, use --%s-user %u",
-		 address_format(at, name, sizeof(name)), option, user, holder, option, uid);
+	log_warn("the listener on %s is not used for %s%s: it belongs to %s, %s; if that is right, use --%s-user %u",
+		 address_format(at, name, sizeof(name)), route < ROUTE_RULE ? "--" : "", route_name(route), user,
+		 holder, route == ROUTE_ACME ? "acme" : "https", uid);
 	if (strangers->count == STRANGERS_NAMED)
 		log_warn("listeners of further users are only counted");
 }

@@ -2,6 +2,8 @@
 /* Derives the plan from the options alone. No state. Main thread. */
 #include "steering/plan.h"
 
+#include <string.h>
+
 const char *plan_why_always(const struct options *options)
 {
 	if (options->arm == ARM_ALWAYS)
@@ -38,6 +40,13 @@ unsigned int plan_acme_port(const struct options *options)
 	const struct endpoint *acme = &options->backends[ROUTE_ACME];
 
 	return options_is_local_tcp(acme) ? address_port(&acme->addresses[0]) : 0;
+}
+
+bool plan_acme_anywhere(const struct options *options)
+{
+	const char *text = options->backends[ROUTE_ACME].text;
+
+	return *text && text[strspn(text, "0123456789")] == '\0';
 }
 
 unsigned int plan_https_port(const struct options *options)

@@ -33,6 +33,11 @@ const char *plan_why_always(const struct options *options);
 const char *plan_why_no_watch(const struct options *options);
 /* Do they ask for a bypass? */
 bool plan_wants_bypass(const struct options *options);
+/*
+ * Is --acme a port alone? Then the ACME client may listen at any address of this machine: if not at the loopback's,
+ * connections are made to where it listens.
+ */
+bool plan_acme_anywhere(const struct options *options);
 /* The ACME client's port on this machine, or 0; the web server's port. */
 unsigned int plan_acme_port(const struct options *options);
 unsigned int plan_https_port(const struct options *options);

@@ -51,7 +51,6 @@ static int change_https_port(struct steer *steer, unsigned int port)
 
 static int change_acme_port(struct steer *steer, unsigned int port)
 {
-	steer->maps.state->acme_port = (__u16)port;
 	steer->plan.acme_port = port;
 	return steer->plan.why_always ? 0 : arming_find_anew(&steer->arming);
 }

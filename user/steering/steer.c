@@ -17,7 +17,7 @@
 
 void steer_clear(struct steer *steer)
 {
-	*steer = (struct steer){.maps = STEER_NO_MAPS, .watch = HELLO_WATCH_CLOSED};
+	*steer = (struct steer){.maps = STEER_NO_MAPS, .watch = HELLO_WATCH_CLOSED, .asker = LISTENER_ASKER_CLOSED};
 }
 
 static int load_or_do_without_watch(struct steer *steer, const struct options *options)
@@ -102,9 +102,30 @@ static int set_up_steering(struct steer *steer, const struct options *options, s
 	return error ? bpf_explain(error, "looking for listeners", why) : 0;
 }
 
+/* Steering alone: not what tells whose a listener is. */
+static void close_steering(struct steer *steer)
+{
+	steer_stop(steer);
+	hello_watch_close(&steer->watch);
+	arming_close(&steer->arming);
+	listeners_close(&steer->tracker);
+	own_connections_close(&steer->own);
+	programs_unload(&steer->programs);
+}
+
+static void open_asker(struct steer *steer, const struct options *options)
+{
+	for (enum route route = ROUTE_HTTPS; route < ROUTES; route++)
+		if (owners_are_asked(options, route)) {
+			listener_asker_open(&steer->asker);
+			return;
+		}
+}
+
 int steer_open(struct steer *steer, const struct options *options, unsigned int workers, unsigned int max_sessions,
 	       struct sentence *why)
 {
+	struct listener_asker asker;
 	bool asked;
 	int error;
 
@@ -113,6 +134,7 @@ int steer_open(struct steer *steer, const struct options *options, unsigned int 
 	steer->watch.why_not = plan_why_no_watch(options);
 	if (options->inspect == INSPECT_WATCH && steer->watch.why_not)
 		return sentence_error(why, -EINVAL, "--inspect watch: %s; use auto or steer", steer->watch.why_not);
+	open_asker(steer, options);
 	if (plan_is_empty(&steer->plan))
 		return 0;
 	error = set_up_steering(steer, options, why);
@@ -120,9 +142,14 @@ int steer_open(struct steer *steer, const struct options *options, unsigned int 
 		return 0;
 	asked = steer->plan.in_place || options->client_address == CLIENT_ADDRESS_PEERNAME ||
 		options->inspect == INSPECT_WATCH;
-	steer_close(steer);
-	if (asked)
+	if (asked) {
+		steer_close(steer);
 		return error;
+	}
+	asker = steer->asker;
+	close_steering(steer);
+	steer_clear(steer);
+	steer->asker = asker;
 	log_info("no bypass: %s; all connections go through alpnbpf", why->text);
 	return 0;
 }
@@ -167,11 +194,7 @@ unsigned int steer_pending(const struct steer *steer)
 
 void steer_close(struct steer *steer)
 {
-	steer_stop(steer);
-	hello_watch_close(&steer->watch);
-	arming_close(&steer->arming);
-	listeners_close(&steer->tracker);
-	own_connections_close(&steer->own);
-	programs_unload(&steer->programs);
+	close_steering(steer);
+	listener_asker_close(&steer->asker);
 	steer_clear(steer);
 }

@@ -10,6 +10,7 @@
 #include "base/sentence.h"
 #include "options/options.h"
 #include "steering/arming.h"
+#include "steering/listener_owner.h"
 #include "steering/listeners.h"
 #include "steering/load.h"
 #include "steering/maps.h"
@@ -26,6 +27,7 @@ struct steer {
 	struct hello_watch watch;
 	struct listener_tracker tracker;
 	struct arming arming;
+	struct listener_asker asker; /* open if the owner of some listener matters, also without any program above */
 };
 
 /* Initialises a closed struct. */
