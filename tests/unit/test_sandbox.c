@@ -152,6 +152,53 @@ static int try_bind_low(void)
 	return has_low_ports() ? error : EACCES;
 }
 
+static int try_bind(in_port_t port)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), error = 0;
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)))
+		error = errno;
+	close(fd);
+	return error;
+}
+
+static int try_bind_any(void)
+{
+	return try_bind(0);
+}
+
+static int try_bind_high(void)
+{
+	return try_bind(20443); /* below those that the kernel chooses */
+}
+
+static int try_listen(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), error = 0;
+
+	if (fd < 0 || listen(fd, 1))
+		error = errno;
+	close(fd);
+	return error;
+}
+
+static int try_unix(void)
+{
+	return try_socket(AF_UNIX, SOCK_STREAM, 0);
+}
+
+static int try_udp(void)
+{
+	return try_socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP);
+}
+
+static int try_netlink(void)
+{
+	return try_socket(AF_NETLINK, SOCK_RAW, 4 /* NETLINK_SOCK_DIAG */);
+}
+
 static int try_transparent(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP), on = 1, error = 0;
@@ -234,6 +281,16 @@ static int try_bpf_create(void)
 static int try_bpf_update(void)
 {
 	return try_bpf(BPF_MAP_UPDATE_ELEM);
+}
+
+static int try_bpf_run(void)
+{
+	return try_bpf(BPF_PROG_TEST_RUN);
+}
+
+static int try_bpf_attach(void)
+{
+	return try_bpf(BPF_LINK_CREATE);
 }
 
 static int try_mount(void)
@@ -423,13 +480,13 @@ static pid_t start_job(struct job *job)
 /* Runs in a child, since a sandbox cannot be left. Its output is the result. */
 static void in_child(int (*run)(int result), void *results, size_t size)
 {
-	int pipes[2], status;
+	int pipes[2], status; /* sockets: the helper may only send */
 	size_t length = 0;
 	ssize_t taken;
 	struct job job;
 	pid_t pid;
 
-	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pipes), 0);
 	job = (struct job){run, pipes[1]};
 	pid = start_job(&job);
 	assert_true(pid >= 0);
@@ -445,7 +502,10 @@ static void in_child(int (*run)(int result), void *results, size_t size)
 
 static int try_all(int result)
 {
-	struct sandbox sandbox = {.config = "/etc/passwd", .writable = {folder, "/nonexistent"}, .child = getppid()};
+	struct sandbox sandbox = {.roles = SANDBOX_MAIN | SANDBOX_WORKERS,
+				  .config = "/etc/passwd",
+				  .writable = {folder, "/nonexistent"},
+				  .child = getppid()};
 	struct sandbox_report report;
 	struct sentence why;
 
@@ -480,9 +540,89 @@ static void test_what_is_left(void **state)
 		assert_int_equal(errors[i], attempts[i].error);
 }
 
+/* Of the processes that have no file: the error of each attempt. */
+static const struct {
+	const char *name;
+	int (*run)(void);
+	int workers, helper;
+} others[] = {
+	{"read a file", try_read, ENOSYS, ENOSYS},
+	{"write in the run directory", try_write_inside, ENOSYS, ENOSYS},
+	{"listen", try_listen, ENOSYS, ENOSYS},
+	{"any port", try_bind_any, 0, 0},
+	{"a certain port", try_bind_high, EACCES, 0}, /* if the kernel's Landlock limits ports */
+	{"memory", try_memory, 0, ENOSYS},
+	{"memory to write and execute", try_executable, ENOSYS, ENOSYS},
+	{"a signal", try_kill_child, ENOSYS, ENOSYS},
+	{"a unix socket", try_unix, 0, ENOSYS},
+	{"a UDP socket", try_udp, ENOSYS, ENOSYS},
+	{"a netlink socket", try_netlink, ENOSYS, ENOSYS},
+	{"a raw socket", try_raw, ENOSYS, ENOSYS},
+	{"an option in use", try_option_in_use, 0, ENOSYS},
+	{"TCP_REPAIR", try_repair, ENOSYS, EPERM},
+	{"IP_TRANSPARENT", try_transparent, ENOSYS, EPERM},
+	{"the firewall's rules", try_firewall, ENOSYS, ENOSYS},
+	{"load a BPF program", try_bpf_load, ENOSYS, ENOSYS},
+	{"a test run of a BPF program", try_bpf_run, ENOSYS, EBADF},
+	{"attach a BPF program", try_bpf_attach, ENOSYS, EBADF},
+	{"execute", try_exec, ENOSYS, ENOSYS},
+	{"fork", try_fork, ENOSYS, ENOSYS},
+	{"ptrace", try_ptrace, ENOSYS, ENOSYS},
+};
+
+#define OTHERS (sizeof(others) / sizeof(others[0]))
+
+static int try_others(enum sandbox_role role, int result)
+{
+	struct sandbox sandbox = {.roles = role};
+	struct sandbox_report report;
+	struct sentence why;
+	int errors[OTHERS];
+
+	if (sandbox_enter(&sandbox, &report, &why)) {
+		fprintf(stderr, "sandbox: %s\n", why.text);
+		return 1;
+	}
+	for (size_t i = 0; i < OTHERS; i++)
+		errors[i] = others[i].run();
+	return send(result, errors, sizeof(errors), 0) != sizeof(errors);
+}
+
+static int try_workers(int result)
+{
+	return try_others(SANDBOX_WORKERS, result);
+}
+
+static int try_helper(int result)
+{
+	return try_others(SANDBOX_HELPER, result);
+}
+
+static void test_what_others_have(void **state)
+{
+	bool ports = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 4;
+	int workers[OTHERS], helper[OTHERS];
+
+	(void)state;
+	if (!has(SECCOMP)) {
+		print_message("SKIPPED: no system calls are limited in a sanitizer build\n");
+		skip();
+	}
+	in_child(try_workers, workers, sizeof(workers));
+	in_child(try_helper, helper, sizeof(helper));
+	for (size_t i = 0; i < OTHERS; i++) {
+		if (others[i].run == try_bind_high && !ports)
+			continue;
+		if (workers[i] != others[i].workers || helper[i] != others[i].helper)
+			fail_msg("%s: %s and %s", others[i].name, strerror(workers[i]), strerror(helper[i]));
+	}
+}
+
 static int keep_net_admin(int result)
 {
-	struct sandbox sandbox = {.capabilities = CAPABILITY(CAP_NET_ADMIN), .transparent = true};
+	struct sandbox sandbox = {.roles = SANDBOX_MAIN | SANDBOX_WORKERS,
+				  .capabilities = CAPABILITY(CAP_NET_ADMIN),
+				  .transparent = true};
 	struct sandbox_report report;
 	struct sentence why;
 	int errors[2];
@@ -517,7 +657,7 @@ static void *wait_for_ever(void *unused)
 
 static int enter_with_thread(int result)
 {
-	struct sandbox sandbox = {0};
+	struct sandbox sandbox = {.roles = SANDBOX_WORKERS};
 	struct sandbox_report report;
 	struct sentence why = {0};
 	pthread_t thread;
@@ -559,6 +699,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_left),
+		cmocka_unit_test(test_what_others_have),
 		cmocka_unit_test(test_one_capability_is_kept),
 		cmocka_unit_test(test_threads_would_keep_theirs),
 	};

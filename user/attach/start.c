@@ -149,7 +149,8 @@ int attach_start(struct attach *attach)
 	char path[sizeof(attach->program.options.metrics_address.un.sun_path)], user[USER_TEXT_MAX];
 	struct program *program = &attach->program;
 	const char *metrics = metrics_folder(attach, path, sizeof(path));
-	struct sandbox sandbox = {.user = &program->user,
+	struct sandbox sandbox = {.roles = SANDBOX_MAIN | SANDBOX_WORKERS,
+				  .user = &program->user,
 				  .capabilities = kept_capabilities(attach),
 				  .config = program->options.config,
 				  .writable = {run_directory(), metrics},

@@ -28,6 +28,7 @@ enum { WAIT_MAIN, WAIT_WORKER, WAIT_IDLE, WAITS };
 struct server {
 	struct repair_duty *duty;
 	struct ring_buffer *idle;
+	pid_t parent;
 	int sockets[WAIT_IDLE]; /* by WAIT_... */
 };
 
@@ -170,7 +171,7 @@ static void __attribute__((noreturn)) become_helper(struct server *server, int i
 		keep[count++] = ring_buffer__epoll_fd(server->idle);
 		keep[count++] = idle;
 	}
-	if ((idle >= 0 && !server->idle) || !confine_helper(user, keep, count))
+	if ((idle >= 0 && !server->idle) || !confine_helper(user, server->parent, keep, count))
 		_exit(1);
 	send_answer(server->sockets[WAIT_MAIN], &(struct repair_answer){.kind = REPAIR_PORT}, NO_DESCRIPTOR);
 	serve(server);
@@ -202,7 +203,7 @@ static int await_start(struct repair_helper *helper)
 int repair_helper_start(struct repair_helper *helper, struct repair_duty *duty, int idle, const struct user *user,
 			struct sentence *why)
 {
-	struct server server = {.duty = duty, .sockets = {NO_DESCRIPTOR, NO_DESCRIPTOR}};
+	struct server server = {.duty = duty, .sockets = {NO_DESCRIPTOR, NO_DESCRIPTOR}, .parent = getpid()};
 	int error;
 
 	*helper = REPAIR_HELPER_CLOSED;

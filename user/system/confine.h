@@ -4,14 +4,15 @@
 #define ALPNBPF_SYSTEM_CONFINE_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "system/user.h"
 
 /*
- * Becomes `user` (NULL: stays who it is), closes all descriptors but those in `keep` (NO_DESCRIPTOR is allowed), and
- * keeps of its rights CAP_NET_ADMIN, CAP_NET_BIND_SERVICE and the system calls of confine.c. It dies with its parent,
- * and ignores signals that a terminal sends to all. False if that fails: then it must exit.
+ * Closes all descriptors but those in `keep` (NO_DESCRIPTOR is allowed), then enters the sandbox (sandbox.h) as the
+ * repair helper, with CAP_NET_ADMIN and CAP_NET_BIND_SERVICE. It becomes `user` (NULL: stays who it is), dies with
+ * `parent`, and ignores signals that a terminal sends to all. False if that fails: then it must exit.
  */
-bool confine_helper(const struct user *user, const int *keep, unsigned int count);
+bool confine_helper(const struct user *user, pid_t parent, const int *keep, unsigned int count);
 
 #endif

@@ -5,9 +5,10 @@
  *
  *   0. user              root becomes another user (system/user.h), and keeps its capabilities for stage 2
  *   1. no_new_privs      nothing that is executed can bring privileges back; nobody but root may look into the process
- *   2. capabilities      ambient, bounding (with CAP_SETPCAP), then effective, permitted and inheritable
- *   3. files             sandbox_files.c: Landlock; may read some folders, and write only to those named
- *   4. system calls      sandbox_calls.c: seccomp; only what the workers and a reload use
+ *   2. capabilities      ambient, bounding (with CAP_SETPCAP), then effective, permitted and inheritable; a process
+ *                        that must not outlive its parent asks for that now
+ *   3. files             sandbox_files.c: Landlock; main may read some folders, and write only to those named
+ *   4. system calls      sandbox_calls.c: seccomp; only what processes of its roles use
  *
  * The order is forced: 0 and emptying the bounding set need capabilities, 3 and 4 need no_new_privs, and 4 forbids the
  * calls of the others. Each stage applies to the calling thread: at this point the main thread is the only one, and
@@ -17,6 +18,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -106,6 +108,16 @@ fail:
 	return sentence_error(why, -errno, "capabilities: %s", strerror(errno));
 }
 
+/* After the change of the user, which would undo it. */
+static int stage_parent(pid_t parent, struct sentence *why)
+{
+	if (!parent)
+		return 0;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
+		return sentence_error(why, -errno, "PR_SET_PDEATHSIG: %s", strerror(errno));
+	return getppid() == parent ? 0 : sentence_error(why, -ESRCH, "the main process has ended");
+}
+
 void sandbox_foresee(const struct sandbox *sandbox, struct sandbox_report *report)
 {
 	*report = (struct sandbox_report){0};
@@ -129,6 +141,8 @@ int sandbox_enter(const struct sandbox *sandbox, struct sandbox_report *report, 
 		error = stage_no_new_privs(why);
 	if (!error)
 		error = stage_capabilities(sandbox->capabilities, report, why);
+	if (!error)
+		error = stage_parent(sandbox->parent, why);
 	if (!error)
 		error = sandbox_files(sandbox, report, why);
 	if (!error)

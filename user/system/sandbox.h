@@ -25,14 +25,26 @@ struct sandbox_report {
 	} stages[SANDBOX_STAGES];
 };
 
-/* What the process keeps. All zero: it drops everything it can. */
+/*
+ * What a process is for, and so which system calls it may use (sandbox_calls.c, sandbox_sockets.c) and which files it
+ * may read (sandbox_files.c). Bits: a process may be for more than one.
+ */
+enum sandbox_role {
+	SANDBOX_MAIN = 1,    /* arming, reloads, the control socket, metrics */
+	SANDBOX_WORKERS = 2, /* sessions; no file */
+	SANDBOX_HELPER = 4,  /* takeovers; one thread, no file, no memory that it has not at the start */
+};
+
+/* What the process keeps. All zero but `roles`: it drops everything it can. */
 struct sandbox {
+	unsigned int roles;                         /* enum sandbox_role */
 	const struct user *user;                    /* as decided before; NULL: the one it is */
 	uint64_t capabilities;                      /* CAPABILITY(CAP_...), as far as it has them */
 	const char *config;                         /* a file, whose folder stays readable; NULL: none */
 	const char *writable[SANDBOX_WRITABLE_MAX]; /* folders; NULL: none */
 	bool transparent;                           /* may open sockets with clients' addresses */
 	pid_t child;                                /* the only process it may send signals to; 0: none */
+	pid_t parent;                               /* it is killed when this process, its parent, ends; 0: it is not */
 };
 
 /*

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The fourth stage: seccomp. Lists the system calls that running, reloading and ending need, some only with certain
- * arguments. Owns nothing. Main thread, once.
+ * The fourth stage: seccomp. Lists the system calls that each kind of process needs, some only with certain arguments.
+ * Owns nothing. Main thread of a process, once.
  *
  * Any other call fails with ENOSYS instead of killing the process: a libc newer than this list then does what it does
  * on an older kernel, and no session is lost. An attacker in the process gains nothing from that.
@@ -31,40 +31,92 @@
 #define PR_SET_VMA 0x53564d41
 #endif
 
+#define MAIN    SANDBOX_MAIN
+#define WORKERS SANDBOX_WORKERS
+#define HELPER  SANDBOX_HELPER
+#define ALL     (MAIN | WORKERS | HELPER)
+
 /* Allowed with any arguments. */
-static const char *const plain[] = {
-	/* waiting and waking: the loops of the workers and the main thread */
-	"epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "ppoll_time64",
-	"eventfd2", "signalfd4", "futex", "futex_time64", "restart_syscall", "sched_yield", "nanosleep",
-	"clock_nanosleep", "clock_nanosleep_time64", "clock_gettime", "clock_gettime64", "gettimeofday", "time",
-	/* connections; socket() and the options are in sandbox_sockets.c */
-	"accept", "accept4", "bind", "connect", "listen", "getpeername", "getsockname", "recv", "recvfrom", "recvmsg",
-	"recvmmsg", "recvmmsg_time64", "send", "sendto", "sendmsg", "sendmmsg", "shutdown",
+static const struct {
+	unsigned int roles;
+	const char *names[32];
+} plain[] = {
+	/* messages; socket() and the options are in sandbox_sockets.c */
+	{ALL,
+	 {"poll", "ppoll", "ppoll_time64", "epoll_wait", "epoll_pwait", "bind", "connect", "getpeername", "getsockname",
+	  "recv", "recvfrom", "recvmsg", "send", "sendto", "sendmsg", "close"}},
+	{ALL,
+	 {"restart_syscall", "clock_gettime", "clock_gettime64", "rt_sigreturn", "sigreturn", "exit", "exit_group"}},
+	/* loops, connections */
+	{MAIN | WORKERS, {"epoll_create1",   "epoll_ctl", "epoll_pwait2", "eventfd2", "accept",  "accept4", "recvmmsg",
+			  "recvmmsg_time64", "sendmmsg",  "shutdown",     "read",     "readv",   "write",   "writev",
+			  "pwritev2",        "fcntl",     "fcntl64",      "fstat",    "fstat64", "lseek",   "_llseek"}},
+	/* threads, time, memory; see allow_memory() */
+	{MAIN | WORKERS,
+	 {"futex",
+	  "futex_time64",
+	  "sched_yield",
+	  "sched_getaffinity",
+	  "nanosleep",
+	  "clock_nanosleep",
+	  "clock_nanosleep_time64",
+	  "gettimeofday",
+	  "time",
+	  "set_robust_list",
+	  "rseq",
+	  "gettid",
+	  "getpid",
+	  "getppid",
+	  "rt_sigaction",
+	  "rt_sigprocmask",
+	  "sigaltstack",
+	  "munmap",
+	  "mremap",
+	  "brk",
+	  "madvise",
+	  "getrandom",
+	  "uname",
+	  "sysinfo",
+	  "getrusage",
+	  "membarrier"}},
+	/* listeners of a reload; users; the end of the command */
+	{MAIN, {"listen", "signalfd4", "getuid", "geteuid", "getgid", "getegid", "wait4", "waitid"}},
 	/* files: /proc, the configuration, the resolver's; Landlock limits which */
-	"open", "openat", "close", "read", "readv", "pread64", "write", "writev", "pwritev2", "lseek", "_llseek",
-	"stat", "stat64", "fstat", "fstat64", "lstat", "lstat64", "newfstatat", "fstatat64", "statx", "access",
-	"faccessat", "faccessat2", "readlink", "readlinkat", "getdents64", "getcwd", "dup", "dup2", "dup3", "pipe2",
-	"fcntl", "fcntl64", "unlink", "unlinkat", "rename", "renameat", "renameat2", "fchmod", "umask",
-	/* memory, and the libraries that a name look-up loads; see allow_memory() */
-	"munmap", "mremap", "brk", "madvise",
-	/* threads, signals, the end of the command */
-	"set_robust_list", "rseq", "gettid", "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid",
-	"sched_getaffinity", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "sigaltstack", "wait4",
-	"waitid", "exit", "exit_group",
-	/* called by libc itself */
-	"getrandom", "uname", "sysinfo", "getrusage", "membarrier"};
+	{MAIN,
+	 {"open",   "openat",   "pread64",    "stat",       "stat64",    "lstat",  "lstat64", "newfstatat", "fstatat64",
+	  "statx",  "readlink", "readlinkat", "getdents64", "getcwd",    "dup",    "dup2",    "dup3",       "pipe2",
+	  "unlink", "unlinkat", "rename",     "renameat",   "renameat2", "fchmod", "umask"}},
+	/* /proc; without a path that it may open, the helper learns no more than whether a file exists */
+	{MAIN | HELPER, {"access", "faccessat", "faccessat2"}},
+};
 
 /*
- * Reading and writing maps; and running the programs that find listeners (steering/find_listeners.c) and count pending
- * connections (steering/load.c), which are loaded already. Nothing can be loaded, created, pinned or attached; closing
- * a descriptor detaches or unloads.
+ * Reading and writing maps; and running programs that are loaded already: those that find listeners
+ * (steering/find_listeners.c), count pending connections (steering/load.c) and give the kernel a packet
+ * (steering/inject.c). Nothing can be loaded, created or pinned; only the helper attaches. Closing a descriptor
+ * detaches or unloads.
  */
-static const unsigned int bpf_commands[] = {
-	BPF_MAP_LOOKUP_ELEM,  BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,    BPF_MAP_LOOKUP_AND_DELETE_ELEM,
-	BPF_MAP_GET_NEXT_KEY, BPF_PROG_TEST_RUN,   BPF_OBJ_GET_INFO_BY_FD, BPF_ITER_CREATE};
+static const struct {
+	unsigned int roles, command;
+} bpf_commands[] = {
+	{ALL, BPF_MAP_LOOKUP_ELEM},
+	{ALL, BPF_MAP_UPDATE_ELEM},
+	{ALL, BPF_MAP_DELETE_ELEM},
+	{MAIN | WORKERS, BPF_MAP_LOOKUP_AND_DELETE_ELEM},
+	{MAIN | WORKERS, BPF_MAP_GET_NEXT_KEY},
+	{MAIN | HELPER, BPF_PROG_TEST_RUN},
+	{MAIN, BPF_OBJ_GET_INFO_BY_FD},
+	{MAIN, BPF_ITER_CREATE},
+	{HELPER, BPF_LINK_CREATE},
+};
 
 /* SIOCOUTQ (= TIOCOUTQ): bytes in a send buffer. isatty() and if_nametoindex() use the others. */
-static const unsigned int ioctls[] = {SIOCOUTQ, FIONREAD, TCGETS, SIOCGIFINDEX, SIOCGIFNAME};
+static const struct {
+	unsigned int roles, request;
+} ioctls[] = {
+	{MAIN | WORKERS, SIOCOUTQ}, {MAIN | WORKERS, FIONREAD}, {MAIN | WORKERS, TCGETS},
+	{MAIN, SIOCGIFINDEX},       {MAIN, SIOCGIFNAME},
+};
 
 /* A call that this architecture or libseccomp does not know needs no rule. */
 static int syscall_number(const char *name)
@@ -89,6 +141,16 @@ static int seccomp_allow_masked(scmp_filter_ctx filter, const char *name, unsign
 	struct scmp_arg_cmp compare = {.arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
 
 	return seccomp_allow(filter, name, 1, &compare);
+}
+
+static int allow_plain(const struct sandbox *sandbox, scmp_filter_ctx filter)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		for (size_t j = 0; !error && plain[i].roles & sandbox->roles && plain[i].names[j]; j++)
+			error = seccomp_allow(filter, plain[i].names[j], 0, NULL);
+	return error;
 }
 
 /* For arguments of 32 bits: the upper half of the register may hold anything. */
@@ -128,16 +190,20 @@ static int allow_threads(scmp_filter_ctx filter)
 static int allow_others(const struct sandbox *sandbox, scmp_filter_ctx filter)
 {
 	struct scmp_arg_cmp only_read = SCMP_A2(SCMP_CMP_EQ, 0);
-	int error = seccomp_allow_value(filter, "tgkill", 0, (uint32_t)getpid());
+	int error = 0;
 
+	if (sandbox->roles & (MAIN | WORKERS))
+		error = seccomp_allow_value(filter, "tgkill", 0, (uint32_t)getpid());
 	if (!error && sandbox->child)
 		error = seccomp_allow_value(filter, "kill", 0, (uint32_t)sandbox->child);
-	if (!error)
+	if (!error && sandbox->roles & (MAIN | WORKERS))
 		error = seccomp_allow(filter, "prlimit64", 1, &only_read);
 	for (size_t i = 0; !error && i < sizeof(bpf_commands) / sizeof(bpf_commands[0]); i++)
-		error = seccomp_allow_value(filter, "bpf", 0, bpf_commands[i]);
+		if (sandbox->roles & bpf_commands[i].roles)
+			error = seccomp_allow_value(filter, "bpf", 0, bpf_commands[i].command);
 	for (size_t i = 0; !error && i < sizeof(ioctls) / sizeof(ioctls[0]); i++)
-		error = seccomp_allow_value(filter, "ioctl", 1, ioctls[i]);
+		if (sandbox->roles & ioctls[i].roles)
+			error = seccomp_allow_value(filter, "ioctl", 1, ioctls[i].request);
 	return error;
 }
 
@@ -149,13 +215,13 @@ static int load_filter(const struct sandbox *sandbox, scmp_filter_ctx filter)
 		error = seccomp_attr_set(filter, SCMP_FLTATR_API_SYSRAWRC, 1);
 	if (!error) /* a tree instead of a list: a few comparisons per call, not a hundred */
 		error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	for (size_t i = 0; !error && i < sizeof(plain) / sizeof(plain[0]); i++)
-		error = seccomp_allow(filter, plain[i], 0, NULL);
+	if (!error)
+		error = allow_plain(sandbox, filter);
 	if (!error)
 		error = sandbox_allow_sockets(sandbox, filter);
-	if (!error)
+	if (!error && sandbox->roles & (MAIN | WORKERS))
 		error = allow_memory(filter);
-	if (!error)
+	if (!error && sandbox->roles & (MAIN | WORKERS))
 		error = allow_threads(filter);
 	if (!error)
 		error = allow_others(sandbox, filter);
@@ -201,8 +267,5 @@ int sandbox_calls(const struct sandbox *sandbox, struct sandbox_report *report, 
 		seccomp_release(filter);
 	if (error)
 		sentence_set(why, "system calls: seccomp: %s", strerror(-error));
-	else
-		log_debug("sandbox: system calls: %zu allowed, and a few more with certain arguments",
-			  sizeof(plain) / sizeof(plain[0]));
 	return error;
 }
