@@ -203,9 +203,12 @@ void backend_owners_in_force(struct engine *engine, const struct backend_owners 
 static void log_stranger(struct engine *engine, const struct endpoint *backend, enum route route, uint32_t uid)
 {
 	struct listening listeners[LISTENERS_LOOKED_AT];
-	int count = listening_on(address_port(&backend->addresses[0]), listeners, LISTENERS_LOOKED_AT);
 	struct address at = backend->addresses[0]; /* if it is gone already */
+	int count;
 
+	if (strangers_is_known(&engine->steer.tracker.strangers, route, uid)) /* clients come as often as they like */
+		return;
+	count = listening_on(address_port(&backend->addresses[0]), listeners, LISTENERS_LOOKED_AT);
 	for (int i = 0; i < count && i < LISTENERS_LOOKED_AT; i++)
 		if (listeners[i].uid == uid)
 			at = listeners[i].address;

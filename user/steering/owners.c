@@ -165,24 +165,22 @@ bool owners_accept(struct steer_state *state, enum steer_kind kind, uint32_t uid
 	       named || first == owner;
 }
 
-static bool is_known(struct strangers *strangers, enum route route, uint32_t uid)
+bool strangers_is_known(const struct strangers *strangers, enum route route, uint32_t uid)
 {
 	for (unsigned int i = 0; i < strangers->count; i++)
 		if (strangers->uids[i] == uid && strangers->routes[i] == route)
 			return true;
-	if (strangers->count == STRANGERS_NAMED)
-		return true;
-	strangers->uids[strangers->count] = uid;
-	strangers->routes[strangers->count++] = route;
-	return false;
+	return strangers->count == STRANGERS_NAMED;
 }
 
 void strangers_note(struct strangers *strangers, enum route route, const struct address *at, uint32_t uid)
 {
 	char name[ADDRESS_TEXT_MAX], holder[PROCESS_TEXT_MAX], user[USER_NUMBER_TEXT_MAX];
 
-	if (is_known(strangers, route, uid))
+	if (strangers_is_known(strangers, route, uid))
 		return;
+	strangers->uids[strangers->count] = uid;
+	strangers->routes[strangers->count++] = route;
 	/* Without capabilities, the processes of other users cannot be seen. */
 	if (!port_find_holder(at, holder, sizeof(holder)))
 		snprintf(holder, sizeof(holder), "ss -tlnp shows its process");

@@ -34,6 +34,8 @@ void owners_fill(struct steer_state *state, const struct options *old, const str
 void owners_learn(struct steer_state *state, enum steer_kind kind);
 /* Is it the right owner? The first one that is becomes the first owner. */
 bool owners_accept(struct steer_state *state, enum steer_kind kind, uint32_t uid);
+/* Was it warned of, or are there too many to warn of? */
+bool strangers_is_known(const struct strangers *strangers, enum route route, uint32_t uid);
 /* Logs a listener of the wrong owner: once for each user. */
 void strangers_note(struct strangers *strangers, enum route route, const struct address *at, uint32_t uid);
 
