@@ -110,22 +110,57 @@ class Child:
     # What the kernel knows about it.
 
     def cpu_seconds(self):
-        """User and system time of all threads, to the nanosecond."""
-        total = 0
-        for task in os.listdir(f"/proc/{self.pid}/task"):
-            try:
-                with open(f"/proc/{self.pid}/task/{task}/schedstat") as file:
-                    total += int(file.read().split()[0])
-            except FileNotFoundError:
-                continue  # a thread that just ended
-        return total / 1e9
+        return cpu_seconds_of(self.pid)
 
     def rss_bytes(self):
-        with open(f"/proc/{self.pid}/status") as file:
-            return int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1)) * 1024
+        return rss_bytes_of(self.pid)
 
     def descriptors(self):
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return descriptors_of(self.pid)
+
+
+def cpu_seconds_of(pid):
+    """User and system time of all threads of a process, to the nanosecond."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{task}/schedstat") as file:
+                total += int(file.read().split()[0])
+        except FileNotFoundError:
+            continue  # a thread that just ended
+    return total / 1e9
+
+
+def rss_bytes_of(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1)) * 1024
+
+
+def descriptors_of(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def ours(pid):
+    """The processes of the program besides the main one, which is `pid`."""
+    return [child for child in children_of(pid) if comm_of(child) in ("alpnbpf-workers", "alpnbpf-repair")]
+
+
+def others(pid):
+    """Its other children: the command, and orphans."""
+    return [child for child in children_of(pid) if child not in ours(pid)]
+
+
+def comm_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except FileNotFoundError:  # it has just ended
+        return None
 
 
 def wait_port(address, child=None, timeout=10.0):

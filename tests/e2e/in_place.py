@@ -3,6 +3,7 @@
 import contextlib
 import os
 
+from children import ours
 from netns import run
 from sockets import Listener, connect
 from visitors import Visitor, ask, client_context
@@ -79,7 +80,7 @@ def proxied(router, route="https"):
 def switches(router):
     """Context switches of all threads: each wake-up is one."""
     total = 0
-    for line in run("cat", *[f"/proc/{router.pid}/task/{task}/status" for task in tasks(router)]).splitlines():
+    for line in run("cat", *[f"/proc/{pid}/task/{task}/status" for pid, task in tasks(router)]).splitlines():
         if "ctxt_switches" in line:
             total += int(line.split()[1])
     return total
@@ -98,7 +99,8 @@ def switches_at_rest(router):
 
 
 def tasks(router):
-    return os.listdir(f"/proc/{router.pid}/task")
+    """(pid, task) of each thread of its processes."""
+    return [(pid, task) for pid in (router.pid, *ours(router.pid)) for task in os.listdir(f"/proc/{pid}/task")]
 
 
 def slow_request(ground):
@@ -125,7 +127,7 @@ def established(where):
 
 def own_ends(router, port=443):
     """(host, port) of each connection of the program to the web server."""
-    ends = [local.rpartition(":") for local, _, *owner in established(f"dport = {port}") if f"pid={router.pid}," in str(owner)]
+    ends = [local.rpartition(":") for local, _, *owner in established(f"dport = {port}") if f"pid={router.workers_pid}," in str(owner)]
     return [(host, int(number)) for host, _, number in ends]
 
 

@@ -7,7 +7,7 @@ import re
 import signal
 from dataclasses import dataclass
 
-from children import Child, wait_port
+from children import Child, children_of, comm_of, cpu_seconds_of, descriptors_of, rss_bytes_of, wait_port
 from waiting import wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -100,6 +100,24 @@ class Router(Child):
             super().stop()
             self.ended = True
             raise
+
+    @property
+    def workers_pid(self):
+        """The process of the workers: `pid` is the main one."""
+        found = [pid for pid in children_of(self.pid) if comm_of(pid) == "alpnbpf-workers"]
+        assert len(found) == 1, f"processes of the workers: {found}\n{self.text()[-2000:]}"
+        return found[0]
+
+    # Of both processes, or of that of the workers.
+
+    def cpu_seconds(self):
+        return super().cpu_seconds() + cpu_seconds_of(self.workers_pid)
+
+    def rss_bytes(self):
+        return super().rss_bytes() + rss_bytes_of(self.workers_pid)
+
+    def descriptors(self):
+        return descriptors_of(self.workers_pid)
 
     def address(self, family=4):
         """The address for clients."""

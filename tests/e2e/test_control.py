@@ -140,7 +140,7 @@ def test_a_worker_that_hangs(lab):
     metrics = free_port()
     router = lab.router(acme, https, "--workers", 2, "--metrics", metrics)
     name = name_of(router)
-    with stopped(router.pid, "worker 1"):
+    with stopped(router.workers_pid, "worker 1"):
         asked = lab.child(BINARY, "status", "--json", "--name", name)
         answers = 0
         while asked.running():

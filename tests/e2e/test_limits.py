@@ -151,19 +151,19 @@ def test_out_of_descriptors(lab, plane):
     router = lab.router(acme, https, "--workers", "1", "--user", "root", plane=plane)
     sessions = [lab.session(router, HELLO, https) for _ in range(3)]
     # From now on there are descriptors for about two sessions more.
-    usual = resource.prlimit(router.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(router.pid, resource.RLIMIT_NOFILE, (router.descriptors() + 5, usual[1]))
+    usual = resource.prlimit(router.workers_pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(router.workers_pid, resource.RLIMIT_NOFILE, (router.descriptors() + 5, usual[1]))
     crowd = [lab.connect(router) for _ in range(12)]
     for client in crowd:
         client.send(HELLO)
-    wait_until(lambda: router.descriptors() >= resource.prlimit(router.pid, resource.RLIMIT_NOFILE)[0] - 1, 5,
+    wait_until(lambda: router.descriptors() >= resource.prlimit(router.workers_pid, resource.RLIMIT_NOFILE)[0] - 1, 5,
                "the program to run out of descriptors")
     for client, server in sessions:
         works(client, server)
     assert cpu_share(router) < IDLE
     for client in crowd:
         client.reset()
-    resource.prlimit(router.pid, resource.RLIMIT_NOFILE, usual)
+    resource.prlimit(router.workers_pid, resource.RLIMIT_NOFILE, usual)
     wait_until(lambda: is_served(lab, router, https), 5, "service with descriptors again")
     for client, server in sessions:
         works(client, server)

@@ -38,7 +38,7 @@ def test_private_port_leads_nowhere(ground):
     """A client that connects to it is reset, not connected to itself."""
     router = ground.attach()
     lines = run("ss", "-Htlnp").splitlines()
-    ports = {int(line.split()[3].rsplit(":", 1)[1]) for line in lines if f"pid={router.pid}," in line}
+    ports = {int(line.split()[3].rsplit(":", 1)[1]) for line in lines if f"pid={router.workers_pid}," in line}
     assert len(ports) == 2  # one a family
     for port in ports:
         for host in ("127.0.0.1", "::1"):

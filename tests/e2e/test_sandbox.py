@@ -9,6 +9,7 @@ import socket
 
 import pytest
 
+from children import others
 from control import UNPRIVILEGED
 from hellos import acme_hello, https_hello
 from router import BINARY
@@ -37,14 +38,19 @@ def status(pid, task):
         return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 
 
-def expect_sandbox(router, kept=0, bounding=0):
-    """Of every thread."""
-    tasks = os.listdir(f"/proc/{router.pid}/task")
-    assert len(tasks) > 1
+def expect_sandbox(router, kept=0, bounding=0, workers=0):
+    """Of every thread of the main process and of the workers'."""
+    expect_sandbox_of(router, router.pid, kept, bounding)
+    expect_sandbox_of(router, router.workers_pid, workers, bounding)
+
+
+def expect_sandbox_of(router, pid, kept, bounding):
+    tasks = os.listdir(f"/proc/{pid}/task")
+    assert tasks
     # LeakSanitizer cannot work under seccomp; the program says so.
     seccomp = "0" if router.find("system calls: not limited in a sanitizer build") else "2"
     for task in tasks:
-        found = status(router.pid, task)
+        found = status(pid, task)
         capabilities = {name: int(found[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd")}
         assert capabilities == {"CapEff": kept, "CapPrm": kept, "CapInh": 0, "CapAmb": 0, "CapBnd": bounding}, task
         assert (found["NoNewPrivs"], found["Seccomp"]) == ("1", seccomp), task
@@ -128,7 +134,7 @@ def test_transparent_keeps_what_it_needs(lab):
     acme, https = lab.backends()
     router = lab.router(acme, https, "--client-address", "transparent")
     assert router.find("keeping CAP_NET_ADMIN")
-    expect_sandbox(router, kept=NET_ADMIN)
+    expect_sandbox(router, kept=NET_ADMIN, workers=NET_ADMIN)
     low = socket.socket()
     low.bind(("127.0.0.3", 1001))
     low.connect(router.address())
@@ -147,8 +153,7 @@ def test_command_keeps_its_rights(lab):
     acme, https = lab.backends()
     router = lab.router(acme, https, listen=[("127.0.0.1", listen)], command_line=[
         *command_line(acme, https, listen), "--", "setpriv", "--reuid", "65534", "--clear-groups", "sleep", "1000"])
-    with open(f"/proc/{router.pid}/task/{router.pid}/children") as file:
-        child = int(file.read())
+    child = others(router.pid)[0]
     wait_until(lambda: status(child, child)["Name"] == "sleep", 5, "the command")
     found, own = status(child, child), status(os.getpid(), os.getpid())
     assert found["Uid"].split()[0] == "65534" and found["NoNewPrivs"] == own["NoNewPrivs"]

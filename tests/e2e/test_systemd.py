@@ -254,8 +254,8 @@ def test_command_gets_nothing_of_it(lab, manager):
 
 def workers_of(router):
     found = []
-    for task in os.listdir(f"/proc/{router.pid}/task"):
-        with open(f"/proc/{router.pid}/task/{task}/comm") as file:
+    for task in os.listdir(f"/proc/{router.workers_pid}/task"):
+        with open(f"/proc/{router.workers_pid}/task/{task}/comm") as file:
             if file.read().startswith("worker "):
                 found.append(int(task))
     return found

@@ -167,7 +167,7 @@ def test_nobody_watches(lab, stage):
     """No records are made: the socket pair stays empty, and nothing is sent."""
     router, _, https = stage
     calls = os.path.join(str(lab.directory), "calls")
-    strace = lab.child("strace", "-f", "-e", "trace=sendto", "-o", calls, "-p", str(router.pid))
+    strace = lab.child("strace", "-f", "-e", "trace=sendto", "-o", calls, "-p", str(router.workers_pid))
     strace.wait_line("attached")
     client, server = lab.session(router, https_hello(), https)
     server.send(b"x")

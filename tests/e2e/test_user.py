@@ -10,6 +10,7 @@ import pytest
 
 from control import UNPRIVILEGED, command, name_of, path_of, status
 from hellos import https_hello
+from in_place import tasks
 from netns import open_directory
 from sockets import free_port
 
@@ -30,8 +31,8 @@ WITHOUT_ACCOUNT = ["unshare", "--mount", "sh", "-c", 'umount /etc/passwd /etc/gr
 def identities(router):
     """(uid, gid, supplementary groups) of each thread: real, effective, saved and that of files are the same."""
     found = set()
-    for task in os.listdir(f"/proc/{router.pid}/task"):
-        with open(f"/proc/{router.pid}/task/{task}/status") as file:
+    for pid, task in tasks(router):
+        with open(f"/proc/{pid}/task/{task}/status") as file:
             lines = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
         uids, gids = set(lines["Uid"].split()), set(lines["Gid"].split())
         assert len(uids) == len(gids) == 1, task

@@ -563,7 +563,7 @@ static const struct {
 	{"IP_TRANSPARENT", try_transparent, ENOSYS, EPERM},
 	{"the firewall's rules", try_firewall, ENOSYS, ENOSYS},
 	{"load a BPF program", try_bpf_load, ENOSYS, ENOSYS},
-	{"a test run of a BPF program", try_bpf_run, ENOSYS, EBADF},
+	{"a test run of a BPF program", try_bpf_run, EBADF, EBADF},
 	{"attach a BPF program", try_bpf_attach, ENOSYS, EBADF},
 	{"execute", try_exec, ENOSYS, ENOSYS},
 	{"fork", try_fork, ENOSYS, ENOSYS},

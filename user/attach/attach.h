@@ -33,8 +33,8 @@ int attach_main(int argc, char **argv);
  */
 int attach_set_up(struct attach *attach);
 /*
- * After attach_set_up() and the start of the command: drops the privileges that are no longer needed, then starts the
- * workers, which never have them. 0, or -errno after logging an error.
+ * After attach_set_up() and the start of the command: starts the workers, which have dropped privileges before they
+ * serve, then drops those that this process no longer needs. 0, or -errno after logging an error.
  */
 int attach_start(struct attach *attach);
 /* After the workers have ended. */

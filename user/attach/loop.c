@@ -90,7 +90,8 @@ static void reap_processes(struct attach *attach)
 	while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid) {
 		if (child_runs(&attach->child) && ended.si_pid == attach->child.pid)
 			reap_command(attach);
-		else /* an orphan, which PID 1 must reap */
+		else if (!workers_process_reap(&attach->program.engine,
+					       ended.si_pid)) /* an orphan, which PID 1 must reap */
 			waitpid(ended.si_pid, NULL, WNOHANG);
 		ended.si_pid = 0;
 	}

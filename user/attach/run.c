@@ -85,7 +85,7 @@ static void tear_down(struct attach *attach, bool started)
 
 	steer_stop(&program->engine.steer);
 	engine_tell(&program->engine, WORKER_STOP);
-	engine_join(&program->engine);
+	workers_process_join(&program->engine);
 	log_wait_for_reader(true); /* nobody is served any more */
 	watchdog_close(&attach->watchdog);
 	if (started)
@@ -127,5 +127,7 @@ int attach_main(int argc, char **argv)
 	}
 	loop_run(&attach);
 	tear_down(&attach, true);
-	return attach.failed ? EXIT_FAILED : attach.child.pid ? attach.child.code : EXIT_DONE;
+	return attach.failed || program->engine.process.has_failed ? EXIT_FAILED
+	       : attach.child.pid                                  ? attach.child.code
+								   : EXIT_DONE;
 }

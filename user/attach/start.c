@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The step from set-up to service: drops the privileges that only the set-up needed (system/sandbox.h), then starts the
- * workers. Owns nothing. Main thread, before any worker runs.
+ * The step from set-up to service: starts the workers in a process of their own, then drops the privileges that only
+ * the set-up needed (system/sandbox.h). Owns nothing. Main thread, before any worker runs.
  */
 #include "attach/attach.h"
 
@@ -21,12 +21,25 @@
 #include "system/capabilities.h"
 #include "system/sandbox.h"
 
-static int start_workers(struct attach *attach)
+/*
+ * The workers read bytes of the network: they have no file, no signal, and the capabilities that they cannot do
+ * without. Before this process drops its own, because what takes rights to drop is dropped twice.
+ */
+static int start_workers(struct attach *attach, const struct sandbox *sandbox)
 {
+	struct sandbox workers = *sandbox;
 	struct sentence why;
-	int error = engine_start(&attach->program.engine, &why);
+	int error;
 
-	if (error)
+	workers.roles = SANDBOX_WORKERS;
+	workers.transparent = attach->routed;
+	workers.capabilities &= ~CAPABILITY(CAP_KILL);
+	workers.config = NULL;
+	memset(workers.writable, 0, sizeof(workers.writable));
+	workers.child = 0;
+	workers.parent = getpid();
+	error = engine_start(&attach->program.engine, &workers, &why);
+	if (error && *why.text)
 		log_error("%s", why.text);
 	return error;
 }
@@ -149,18 +162,21 @@ int attach_start(struct attach *attach)
 	char path[sizeof(attach->program.options.metrics_address.un.sun_path)], user[USER_TEXT_MAX];
 	struct program *program = &attach->program;
 	const char *metrics = metrics_folder(attach, path, sizeof(path));
-	struct sandbox sandbox = {.roles = SANDBOX_MAIN | SANDBOX_WORKERS,
+	struct sandbox sandbox = {.roles = SANDBOX_MAIN,
 				  .user = &program->user,
 				  .capabilities = kept_capabilities(attach),
 				  .config = program->options.config,
 				  .writable = {run_directory(), metrics},
-				  .transparent = attach->routed,
 				  .child = attach->child.pid};
 	struct sentence why;
 	int error;
 
 	/* First, because the main loop looks at it even if privileges cannot be dropped. */
 	watchdog_open(&attach->watchdog, program->engine.worker_count);
+	error = start_workers(attach, &sandbox);
+	if (error)
+		return error;
+	sandbox.workers = program->engine.process.pid;
 	error = sandbox_enter(&sandbox, &program->sandbox, &why);
 	if (error) {
 		log_error("cannot drop privileges: %s", why.text);
@@ -173,5 +189,5 @@ int attach_start(struct attach *attach)
 	warn_of_unix_backends(&program->options, user);
 	warn_of_config(&program->options, user);
 	tell_of_sockets(attach, metrics, user);
-	return start_workers(attach);
+	return 0;
 }

@@ -3,6 +3,8 @@
 #include "base/descriptor.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void descriptor_close(int *fd)
@@ -13,4 +15,30 @@ void descriptor_close(int *fd)
 		close(*fd);
 	*fd = NO_DESCRIPTOR;
 	errno = error;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Linux 5.9 */
+static void close_from_to(int first, unsigned int last)
+{
+	if ((unsigned int)first <= last)
+		syscall(SYS_close_range, (unsigned int)first, last, 0);
+}
+
+void descriptor_close_others(int *kept, unsigned int count)
+{
+	int next = STDERR_FILENO + 1;
+
+	qsort(kept, count, sizeof(*kept), by_number);
+	for (unsigned int i = 0; i < count; i++) {
+		if (kept[i] < next)
+			continue;
+		close_from_to(next, (unsigned int)kept[i] - 1);
+		next = kept[i] + 1;
+	}
+	close_from_to(next, ~0U);
 }

@@ -2,7 +2,7 @@
 /*
  * Log lines on stderr: text, or one JSON object per line, with "<N>" priorities when stderr is the journal. Any thread
  * may log, and none waits for the reader of stderr: a line that cannot be written at once is counted, and the next one
- * that can be says how many there were. Only the main thread calls log_init(), possibly while others log.
+ * that can be says how many there were. In each process one thread calls log_init(), possibly while others log.
  */
 #ifndef ALPNBPF_BASE_LOG_H
 #define ALPNBPF_BASE_LOG_H

@@ -103,6 +103,11 @@ void log_output_open(void)
 	pthread_mutex_unlock(&writing);
 }
 
+int log_output_descriptor(void)
+{
+	return own;
+}
+
 /* --- writing --- */
 
 static int log_descriptor(void)

@@ -32,4 +32,7 @@ uint64_t log_output_lost(void);
 void log_output_suppress(void);
 uint64_t log_output_suppressed(void);
 
+/* The descriptor that it opened, which a forked process must not close; or NO_DESCRIPTOR. */
+int log_output_descriptor(void);
+
 #endif

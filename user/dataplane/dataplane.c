@@ -81,10 +81,10 @@ static int create_rings(struct dataplane *dataplane)
 	return 0;
 }
 
-/* fd: a map that can be mapped; NO_DESCRIPTOR: private memory instead. */
+/* fd: a map that can be mapped; NO_DESCRIPTOR: memory that is shared with processes forked later. */
 static void *map_bytes(size_t bytes, int protection, int fd)
 {
-	void *memory = mmap(NULL, bytes, protection, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
+	void *memory = mmap(NULL, bytes, protection, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS | MAP_NORESERVE : 0), fd, 0);
 
 	return memory == MAP_FAILED ? NULL : memory;
 }

@@ -3,7 +3,6 @@
 #include "engine/engine.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -13,6 +12,7 @@
 #include "engine/connect.h"
 #include "engine/loop.h"
 #include "engine/port_listeners.h"
+#include "engine/process.h"
 #include "engine/shared.h"
 #include "engine/takers.h"
 #include "engine/unreachable.h"
@@ -138,16 +138,19 @@ int engine_set_up(struct engine *engine, const struct options *options, struct s
 			      engine->max_sessions, strerror(-error));
 }
 
-int engine_start(struct engine *engine, struct sentence *why)
+int engine_start(struct engine *engine, const struct sandbox *sandbox, struct sentence *why)
 {
-	for (; engine->running < engine->worker_count; engine->running++) {
-		int error = worker_start(&engine->workers[engine->running]);
+	int error = workers_process_start(engine, sandbox, why);
 
-		if (error)
-			return sentence_error(why, error, "cannot start worker %u: %s", engine->running,
-					      strerror(-error));
-	}
-	return 0;
+	/* They are the other process's now: a listener must close when that closes it. */
+	for (unsigned int i = 0; i < engine->made; i++)
+		worker_let_go(&engine->workers[i]);
+	descriptor_close(&engine->trace.to);
+	descriptor_close(&engine->handover.from);
+	descriptor_close(&engine->steer.watch.helper.worker.socket);
+	if (!error)
+		engine->running = engine->worker_count;
+	return error;
 }
 
 void engine_answer(struct engine *engine, const struct options *options)
@@ -176,12 +179,6 @@ void engine_tell(struct engine *engine, enum worker_command command)
 {
 	for (unsigned int i = 0; i < engine->running; i++)
 		worker_tell(&engine->workers[i], command);
-}
-
-void engine_join(struct engine *engine)
-{
-	for (unsigned int i = 0; i < engine->running; i++)
-		pthread_join(engine->workers[i].thread, NULL);
 }
 
 void engine_close(struct engine *engine)

@@ -13,6 +13,7 @@
 #include "dataplane/dataplane.h"
 #include "engine/configuration.h"
 #include "engine/handover.h"
+#include "engine/process.h"
 #include "engine/responder.h"
 #include "engine/source_table.h"
 #include "engine/trace.h"
@@ -20,6 +21,7 @@
 #include "system/local_addresses.h"
 
 struct engine_shared;
+struct sandbox;
 struct worker;
 
 /* The main thread's command to a worker: serve; end with the last session; end now. */
@@ -37,7 +39,8 @@ struct engine {
 	int answered;                 /* eventfd: a worker adds one when it has answered the main thread */
 
 	/* Written by the main thread. */
-	unsigned int running;         /* workers whose thread was started; read by the main thread only */
+	unsigned int running; /* workers that were started; their process has its own count */
+	struct workers_process process;
 	struct local_watch local;     /* keeps shared->addresses, if connections are served in place */
 	unsigned int session_limit;   /* of all workers, of the options in force */
 	uint16_t rules;               /* as in struct configuration, of the options in force */
@@ -63,8 +66,11 @@ int engine_open(struct engine *engine);
 void engine_divide(struct engine *engine, unsigned int sessions, unsigned int workers);
 /* Creates the configuration, the source table and the workers, without listeners. 0, or -errno and why. */
 int engine_set_up(struct engine *engine, const struct options *options, struct sentence *why);
-/* Starts the workers. 0, or -errno and why; in either case engine_tell() and engine_join() end those `running`. */
-int engine_start(struct engine *engine, struct sentence *why);
+/*
+ * Starts the workers in a process of their own (process.h). 0, or -errno and why; in either case engine_tell() and
+ * workers_process_join() end it.
+ */
+int engine_start(struct engine *engine, const struct sandbox *sandbox, struct sentence *why);
 /*
  * Does what workers have asked of the main thread, which `answered` shows: steers new connections because takeovers
  * fail, lists listeners, logs backends that cannot be connected to. Also keeps the list of this machine's addresses,
@@ -75,7 +81,6 @@ int engine_fd(const struct engine *engine);        /* or NO_DESCRIPTOR */
 uint64_t engine_next(const struct engine *engine); /* us; UINT64_MAX: on events only */
 /* Sends a command to all running workers; one that has ended ignores it. */
 void engine_tell(struct engine *engine, enum worker_command command);
-void engine_join(struct engine *engine);
 /* Closes everything, steering and the data plane included, also after an error. No worker may run. */
 void engine_close(struct engine *engine);
 

@@ -271,6 +271,7 @@ void handover_follow(struct worker *worker)
 	atomic_store(&engine->configuration, taken);
 	if (sources)
 		source_table_set_limit(sources, taken->options.max_per_source);
+	log_init(taken->options.log_level, taken->options.log_format); /* of this process */
 	for (unsigned int i = 1; i < engine->worker_count; i++)
 		worker_wake(&engine->workers[i]);
 }

@@ -361,18 +361,46 @@ int worker_start(struct worker *worker)
 	return -pthread_create(&worker->thread, NULL, worker_main, worker);
 }
 
-void worker_free(struct worker *worker)
+/* What only the thread needs. */
+static void free_resources(struct worker *worker)
 {
 	for (unsigned int i = 0; i < worker->accepting.count; i++)
-		close(worker->accepting.listeners[i].fd);
+		descriptor_close(&worker->accepting.listeners[i].fd);
 	if (worker->ring)
 		ring_buffer__free(worker->ring);
+	worker->ring = NULL;
 	takeovers_close(worker);
 	inbox_free(&worker->inbox);
 	descriptor_close(&worker->epoll);
-	descriptor_close(&worker->wake);
 	timers_free(&worker->timers);
 	slots_close(&worker->slots);
 	free(worker->scratch);
+	worker->scratch = NULL;
+}
+
+void worker_let_go(struct worker *worker)
+{
+	free_resources(worker);
+	worker->let_go = true;
+}
+
+void worker_free(struct worker *worker)
+{
+	if (!worker->let_go)
+		free_resources(worker);
+	descriptor_close(&worker->wake);
 	shared_unmap(worker->list, snapshot_list_bytes(worker));
+}
+
+unsigned int worker_descriptors(const struct worker *worker, int *out)
+{
+	unsigned int count = 0;
+
+	out[count++] = worker->epoll;
+	out[count++] = worker->wake;
+	out[count++] = worker->ring ? ring_buffer__epoll_fd(worker->ring) : NO_DESCRIPTOR;
+	out[count++] = takeovers_epoll(worker);
+	for (unsigned int i = 0; i < worker->accepting.count; i++)
+		out[count++] = worker->accepting.listeners[i].fd;
+	return count;
 }

@@ -8,6 +8,11 @@
 
 #include <stdint.h>
 
+#include "options/options.h"
+#include "steering/plan.h"
+
+#define WORKER_DESCRIPTORS (4 + LISTENERS_MAX + STEER_FAMILIES)
+
 struct engine;
 struct worker;
 
@@ -15,6 +20,10 @@ struct worker;
 int worker_init(struct worker *worker, struct engine *engine, unsigned int index);
 /* Starts the thread, which accepts, and takes turns until worker_turn() ends it. 0 or -errno. */
 int worker_start(struct worker *worker);
+/* It runs in another process: this one frees and closes what only its thread needs. */
+void worker_let_go(struct worker *worker);
+/* Lists the descriptors that its thread needs, WORKER_DESCRIPTORS at most. Returns how many. */
+unsigned int worker_descriptors(const struct worker *worker, int *out);
 /* The thread must have ended, or never started. */
 void worker_free(struct worker *worker);
 

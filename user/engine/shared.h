@@ -36,6 +36,7 @@ struct engine_shared {
 	_Atomic bool takeovers_fail;         /* set by the worker that takes over, cleared by the main thread */
 	_Atomic bool trace_wanted;           /* written by the main thread */
 	_Atomic unsigned long trace_dropped; /* trace records that did not fit: workers add, the main thread resets */
+	_Atomic unsigned int descriptors;    /* of the workers' process when it began to serve; written by it */
 	struct handover_shared handover;
 	struct unreachable unreachable[ROUTES];
 	struct backend_stranger strangers[ROUTES];

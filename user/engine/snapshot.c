@@ -68,6 +68,7 @@ static void fill_answer(struct worker *worker, struct snapshot_answer *answer, e
 		answer->live++;
 		answer->live_by_route[session->route]++;
 		for (int side = CLIENT; side < SIDES; side++) {
+			answer->descriptors += session->sides[side].fd >= 0;
 			answer->counters.bytes_kernel += flow_load(&session->flows[side].redirected);
 			answer->counters.bytes_user += flow_load(&session->flows[side].forwarded);
 			answer->counters.trimmed += flow_load(&session->flows[side].trimmed);
@@ -133,6 +134,7 @@ static void add_answer(struct snapshot *sum, const struct snapshot_answer *answe
 		}
 	}
 	sum->live += answer->live;
+	sum->descriptors += answer->descriptors;
 }
 
 bool session_snapshot_is_sound(const struct session_snapshot *session)
@@ -180,7 +182,7 @@ void snapshot_ask(struct engine *engine, enum snapshot_kind kind)
 
 void snapshot_add_up(struct snapshot *sum, struct engine *engine, enum snapshot_kind kind)
 {
-	*sum = (struct snapshot){0};
+	*sum = (struct snapshot){.descriptors = atomic_load(&engine->shared->descriptors)};
 	for (unsigned int i = 0; i < engine->running; i++) {
 		struct worker *worker = &engine->workers[i];
 		bool ended = has_ended(worker);
@@ -190,7 +192,7 @@ void snapshot_add_up(struct snapshot *sum, struct engine *engine, enum snapshot_
 			sum->failed = true;
 			continue;
 		}
-		answer = ended ? worker->shared->last : worker->shared->answer;
+		answer = worker_has_said_last(worker) ? worker->shared->last : worker->shared->answer;
 		add_answer(sum, &answer);
 		if (kind != SNAPSHOT_SESSIONS || ended)
 			continue;

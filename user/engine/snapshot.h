@@ -36,6 +36,7 @@ struct snapshot_answer {
 	struct counters counters; /* including the bytes of live sessions */
 	struct backend_state backends[ROUTES];
 	uint64_t live, live_by_route[ROUTES]; /* ROUTE_UNDECIDED: before the hello is complete */
+	uint64_t descriptors;                 /* of its sessions */
 	int kind;                             /* enum snapshot_kind: of the question that it answers */
 	uint32_t session_count;               /* in worker->list; SNAPSHOT_SESSIONS */
 };
@@ -45,6 +46,7 @@ struct snapshot {
 	struct counters counters; /* including the bytes of live sessions */
 	struct backend_state backends[ROUTES];
 	uint64_t live, live_by_route[ROUTES]; /* ROUTE_UNDECIDED: before the hello is complete */
+	uint64_t descriptors;                 /* that the process of the workers has open */
 	struct session_snapshot *sessions;    /* owned; SNAPSHOT_SESSIONS */
 	size_t session_count;
 	bool failed; /* incomplete: no memory, or a worker did not answer in time */

@@ -421,6 +421,11 @@ int takeovers_open(struct worker *worker)
 	return worker->takeovers->ring ? 0 : -errno;
 }
 
+int takeovers_epoll(const struct worker *worker)
+{
+	return worker->takeovers ? ring_buffer__epoll_fd(worker->takeovers->ring) : NO_DESCRIPTOR;
+}
+
 void takeovers_close(struct worker *worker)
 {
 	if (worker->takeovers && worker->takeovers->ring)

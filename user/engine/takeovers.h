@@ -19,6 +19,9 @@ int takeovers_open(struct worker *worker);
 size_t takeovers_timers(void);
 void takeovers_close(struct worker *worker);
 
+/* The descriptor of the ring's reader; or NO_DESCRIPTOR. */
+int takeovers_epoll(const struct worker *worker);
+
 /* Handles the records of the ring, when its descriptor is readable. */
 void takeovers_receive(struct worker *worker);
 /* If the timer is one of ours, handles it and returns true. */

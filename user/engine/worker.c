@@ -83,7 +83,12 @@ void worker_tell(struct worker *worker, enum worker_command command)
 
 uint64_t worker_loops(const struct worker *worker)
 {
-	return atomic_load(&worker->shared->loops);
+	return worker->engine->process.has_ended ? WORKER_ENDED : atomic_load(&worker->shared->loops);
+}
+
+bool worker_has_said_last(const struct worker *worker)
+{
+	return atomic_load(&worker->shared->loops) == WORKER_ENDED;
 }
 
 unsigned int worker_live(const struct worker *worker)

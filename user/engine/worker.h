@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A worker: one thread with its listeners, its epoll set, its range of session slots and its event ring. engine.h has
- * what workers share. The groups of struct worker say what other threads may use.
+ * what workers share. The groups of struct worker say what other threads may use. The main process has a struct of each
+ * worker as well: of that, it uses what was written before the workers' process began, `shared`, `list` and `wake`.
  */
 #ifndef ALPNBPF_ENGINE_WORKER_H
 #define ALPNBPF_ENGINE_WORKER_H
@@ -65,6 +66,7 @@ struct worker {
 	int epoll, wake;
 	struct ring_buffer *ring;
 	struct takeovers *takeovers; /* in the first worker, if hellos are watched; else NULL */
+	bool let_go;                 /* it runs in another process */
 	struct worker_shared *shared;
 	struct session_snapshot *list; /* as shared->answer; pages of engine->slots_per_worker of them. Owned */
 
@@ -93,6 +95,8 @@ void worker_tell(struct worker *worker, enum worker_command command);
 /* Makes the loop turn once, which worker_loops() shows. From any thread. */
 void worker_wake(struct worker *worker);
 uint64_t worker_loops(const struct worker *worker);
+/* Has it ended in order, with its last counters in shared memory? A process that was killed has not. */
+bool worker_has_said_last(const struct worker *worker);
 /* The number of sessions after its last turn. From any thread. */
 unsigned int worker_live(const struct worker *worker);
 

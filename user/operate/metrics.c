@@ -65,13 +65,14 @@ static void write_sandbox(struct text *out, const struct sandbox_report *report)
 		text_add(out, "%s{stage=\"%s\"} %d\n", name, sandbox_stage_name(stage), report->stages[stage].holds);
 }
 
-static void write_process(struct text *out, struct program *program)
+static void write_process(struct text *out, const struct program *program, const struct snapshot *snapshot)
 {
 	struct rlimit limit;
 
 	counters_write_metric_head(out, "alpnbpf_uptime_seconds", "gauge", "Time since this process started.");
 	text_add(out, "alpnbpf_uptime_seconds %.3f\n", (double)(monotonic_us() - program->started) / 1e6);
-	write_gauge(out, "process_open_fds", "Open descriptors.", status_descriptors());
+	write_gauge(out, "process_open_fds", "Open descriptors of the process that serves sessions.",
+		    snapshot->descriptors);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		write_gauge(out, "process_max_fds", "Limit of descriptors.", limit.rlim_cur);
 }
@@ -95,5 +96,5 @@ void metrics_write(struct text *out, struct program *program, const struct snaps
 	write_gauge(out, "alpnbpf_config_last_reload_successful", "0 if the last reload was refused.",
 		    !program->reload.failed);
 	write_sandbox(out, &program->sandbox);
-	write_process(out, program);
+	write_process(out, program, snapshot);
 }

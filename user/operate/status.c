@@ -2,11 +2,9 @@
 /* Writes the status: one function collects the facts, and two write them. Owns nothing. Main thread. */
 #include "operate/status.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,23 +28,6 @@ static const char *const phase_names[] = {
 	[PROGRAM_STARTING] = "starting", [PROGRAM_RUNNING] = "running", [PROGRAM_SETTLING] = "draining",
 	[PROGRAM_DRAINING] = "draining", [PROGRAM_ENDING] = "ending",   [PROGRAM_COMMAND] = "ending"};
 
-unsigned int status_descriptors(void)
-{
-	struct stat status;
-	unsigned int count = 0;
-	DIR *directory;
-
-	/* Since Linux 6.2 the size of this directory is the number of descriptors. */
-	if (stat("/proc/self/fd", &status) == 0 && status.st_size > 0)
-		return (unsigned int)status.st_size;
-	directory = opendir("/proc/self/fd");
-	while (directory && readdir(directory))
-		count++;
-	if (directory)
-		closedir(directory);
-	return count > 3 ? count - 3 : 0; /* . and .., and the directory itself */
-}
-
 static void collect_facts(struct facts *facts, struct program *program, const struct snapshot *snapshot)
 {
 	struct rlimit limit;
@@ -55,7 +36,7 @@ static void collect_facts(struct facts *facts, struct program *program, const st
 				.snapshot = snapshot,
 				.now = monotonic_us(),
 				.armed = arming_reason(&program->engine.steer.arming)};
-	facts->descriptors = status_descriptors();
+	facts->descriptors = (unsigned int)snapshot->descriptors;
 	facts->descriptor_limit = getrlimit(RLIMIT_NOFILE, &limit) ? 0 : limit.rlim_cur;
 }
 

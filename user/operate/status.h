@@ -11,7 +11,4 @@ void status_write(struct text *out, struct program *program, const struct snapsh
 /* The snapshot has the sessions. */
 void sessions_write(struct text *out, const struct snapshot *snapshot, bool json);
 
-/* Open descriptors of this process; 0 if they cannot be counted. */
-unsigned int status_descriptors(void);
-
 #endif

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -89,4 +90,21 @@ bool process_find_holder(const unsigned long *inodes, unsigned int count, char *
 	}
 	closedir(proc);
 	return found;
+}
+
+unsigned int process_descriptors(void)
+{
+	struct stat status;
+	unsigned int count = 0;
+	DIR *directory;
+
+	/* Since Linux 6.2 the size of this directory is the number of descriptors. */
+	if (stat("/proc/self/fd", &status) == 0 && status.st_size > 0)
+		return (unsigned int)status.st_size;
+	directory = opendir("/proc/self/fd");
+	while (directory && readdir(directory))
+		count++;
+	if (directory)
+		closedir(directory);
+	return count > 3 ? count - 3 : 0; /* . and .., and the directory itself */
 }

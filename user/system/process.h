@@ -18,4 +18,7 @@ const char *process_name(unsigned int pid, char *out, size_t size);
  */
 bool process_find_holder(const unsigned long *inodes, unsigned int count, char *out, size_t size);
 
+/* How many descriptors this process has open. */
+unsigned int process_descriptors(void);
+
 #endif

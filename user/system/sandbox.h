@@ -43,7 +43,7 @@ struct sandbox {
 	const char *config;                         /* a file, whose folder stays readable; NULL: none */
 	const char *writable[SANDBOX_WRITABLE_MAX]; /* folders; NULL: none */
 	bool transparent;                           /* may open sockets with clients' addresses */
-	pid_t child;                                /* the only process it may send signals to; 0: none */
+	pid_t child, workers;                       /* the only processes it may send signals to; 0: none */
 	pid_t parent;                               /* it is killed when this process, its parent, ends; 0: it is not */
 };
 

@@ -92,9 +92,9 @@ static const struct {
 
 /*
  * Reading and writing maps; and running programs that are loaded already: those that find listeners
- * (steering/find_listeners.c), count pending connections (steering/load.c) and give the kernel a packet
- * (steering/inject.c). Nothing can be loaded, created or pinned; only the helper attaches. Closing a descriptor
- * detaches or unloads.
+ * (steering/find_listeners.c), count pending connections (steering/load.c), give the kernel a packet
+ * (steering/inject.c), or tell whose a listener is (steering/listener_owner.c). Nothing can be loaded, created or
+ * pinned; only the helper attaches. Closing a descriptor detaches or unloads.
  */
 static const struct {
 	unsigned int roles, command;
@@ -104,7 +104,7 @@ static const struct {
 	{ALL, BPF_MAP_DELETE_ELEM},
 	{MAIN | WORKERS, BPF_MAP_LOOKUP_AND_DELETE_ELEM},
 	{MAIN | WORKERS, BPF_MAP_GET_NEXT_KEY},
-	{MAIN | HELPER, BPF_PROG_TEST_RUN},
+	{ALL, BPF_PROG_TEST_RUN},
 	{MAIN, BPF_OBJ_GET_INFO_BY_FD},
 	{MAIN, BPF_ITER_CREATE},
 	{HELPER, BPF_LINK_CREATE},
@@ -186,7 +186,7 @@ static int allow_threads(scmp_filter_ctx filter)
 	return error;
 }
 
-/* Signals to the command and to this process (abort()); reading limits; BPF maps; ioctls. */
+/* Signals to the command, the workers and this process (abort()); reading limits; BPF maps; ioctls. */
 static int allow_others(const struct sandbox *sandbox, scmp_filter_ctx filter)
 {
 	struct scmp_arg_cmp only_read = SCMP_A2(SCMP_CMP_EQ, 0);
@@ -196,6 +196,8 @@ static int allow_others(const struct sandbox *sandbox, scmp_filter_ctx filter)
 		error = seccomp_allow_value(filter, "tgkill", 0, (uint32_t)getpid());
 	if (!error && sandbox->child)
 		error = seccomp_allow_value(filter, "kill", 0, (uint32_t)sandbox->child);
+	if (!error && sandbox->workers)
+		error = seccomp_allow_value(filter, "kill", 0, (uint32_t)sandbox->workers);
 	if (!error && sandbox->roles & (MAIN | WORKERS))
 		error = seccomp_allow(filter, "prlimit64", 1, &only_read);
 	for (size_t i = 0; !error && i < sizeof(bpf_commands) / sizeof(bpf_commands[0]); i++)
