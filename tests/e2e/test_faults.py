@@ -259,18 +259,23 @@ def test_out_of_memory(group, town):
     town.serves()
 
 
-def test_helper_out_of_memory(group, town):
-    """The sockets that it makes are charged to its group: without room there, it fails, or is ended."""
+@pytest.mark.parametrize("process", ["workers", "repair helper"])
+def test_one_out_of_memory(group, town, process):
+    """What it has from then on is charged to its group: without room there, it fails, or is ended."""
     town.attach()
     town.arm()
-    group.add(helper_of(town.router.pid))
+    programs = programs_of(town.router.pid)
+    group.add(PROCESSES[process](town.router))
     asked, _ = town.crowd(action=lambda: group.limit(group.usage() + (64 << 10)))
-    if town.router.find("the repair helper .* has ended"):
+    print(process, asked)
+    if process == "repair helper" and town.router.find("the repair helper .* has ended"):
         without_helper(town, asked)
-        return
-    assert not any("nothing more within" in why for why in asked.failures()), str(asked)
-    group.limit(1 << 40)
-    town.serves()
+    elif process == "workers" and town.router.find("the process of the workers .* was killed"):
+        killed(town, asked, programs)
+    else:
+        assert town.router.running() and not any("nothing more within" in why for why in asked.failures()), str(asked)
+        group.limit(1 << 40)
+        town.serves()
 
 
 @pytest.mark.parametrize("room", [0, 64 << 10, 1 << 20])
