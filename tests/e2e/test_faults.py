@@ -227,7 +227,7 @@ def test_more_than_there_is_room_for(lab, veth, authority, what, count, share):
         visits = raw_visits(town, address, None, 3)
         os.kill(workers, signal.SIGSTOP)
         try:
-            run(asked, visits, namespace=veth.namespace, timeout=40)
+            run(asked, visits, namespace=veth.namespace, timeout=60)
         finally:
             os.kill(workers, signal.SIGCONT)
         assert visits.done and not visits.failures(), str(visits)
