@@ -200,6 +200,7 @@ class Lab:
 def tmp_path():
     """Not pytest's own, which is for root alone: the program reads files as another user."""
     path = pathlib.Path(netns.open_directory())
+    path.chmod(0o755)
     yield path
     shutil.rmtree(path, ignore_errors=True)
 

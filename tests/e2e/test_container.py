@@ -52,6 +52,9 @@ class Container(Router):
         self.root = lab.directory / "image"
         if not self.root.exists():
             root_with_nothing_but_it(self.root)
+            mode, group = re.search(r"install -D -m (\d+) -g (\d+) \S+ /image/alpnbpf ", text_of("tools/container/Containerfile")).groups()
+            os.chown(self.root / "alpnbpf", 0, int(group))
+            os.chmod(self.root / "alpnbpf", int(mode, 8))
             command = re.search(r"setcap (\S+) /image/alpnbpf", text_of("tools/container/Containerfile"))
             subprocess.run([need("setcap"), command.group(1), self.root / "alpnbpf"], check=True)
         self.settings = {"root": str(self.root), "user": USER, "capabilities": sorted(capabilities), **settings}

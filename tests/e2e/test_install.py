@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """`make install` into a separate folder, and `make uninstall`, which keeps files of others."""
 import os
+import re
 import subprocess
 
 import pytest
@@ -41,6 +42,22 @@ def test_install_and_uninstall(tmp_path, prefix):
     make("uninstall", *where)
     assert tree(tmp_path) == {f"{prefix}/share/zsh/site-functions/_other"}
     assert not (tmp_path / prefix / "share/doc/alpnbpf").exists()
+
+
+def test_file_capabilities_are_for_a_group_alone():
+    """
+    Whoever may execute a file with capabilities has them. Nothing that installs gives it any, and where a document or the
+    image does, the file was restricted before.
+    """
+    places = subprocess.run(["grep", "-rlE", r"\b(setcap|setpcaps|cap_set_file|CAP_SETFCAP)\b", "--include=*", "README.md", "docs", "tools", "Makefile"],
+                            cwd=ROOT, capture_output=True, text=True).stdout.split()
+    places = [place for place in places if not place.startswith("tools/bench")]
+    assert sorted(places) == ["docs/OPERATIONS.md", "docs/containers.md", "tools/container/Containerfile"]
+    for place in places:
+        with open(os.path.join(ROOT, place)) as file:
+            text = file.read()
+        for use in re.finditer(r"setcap cap_", text):
+            assert re.search(r"(chmod|-m) 0750 ", text[max(0, use.start() - 300):use.start()]), place
 
 
 def test_the_example_configuration(tmp_path):

@@ -4,6 +4,7 @@ Other users of the machine: a listener of theirs in the place of the ACME client
 gets nothing, whether it is there before the program or comes later.
 """
 import contextlib
+import os
 import re
 import shutil
 import socket
@@ -12,7 +13,7 @@ import sys
 
 import pytest
 
-from control import UNPRIVILEGED, command, name_of, status
+from control import UNPRIVILEGED, command, name_of, path_of, status
 from hellos import acme_hello, https_hello
 from in_place import ACME, proxied
 from netns import run
@@ -409,6 +410,78 @@ def test_whose_listeners(lab):
     assert f"listeners of acme: {routes['acme']['listeners_of']}\n" in text
     assert f"listeners of https: {routes['https']['listeners_of']}\n" in text
     assert thief.got("byte") == 0
+
+
+# --- names and files that others can have ---
+
+IMPOSTOR = """
+import os, socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o666)
+server.listen()
+print("listens", flush=True)
+while True:
+    connection, _ = server.accept()
+    try:
+        print("asked:", connection.recv(100), flush=True)
+        connection.sendall(b"ok\\nalpnbpf 9.9, all is well\\n")
+    except OSError:
+        pass
+    connection.close()
+"""
+
+
+def test_a_stranger_in_the_place_of_the_control_socket(lab):
+    """Of the group that the run directory was given to, say: it is asked nothing, and its answers are not shown."""
+    router = lab.router(*lab.backends(), "--name", "one")
+    os.unlink(path_of("one"))
+    impostor = lab.child(*UNPRIVILEGED, sys.executable, "-c", IMPOSTOR, path_of("one"), stdin=subprocess.DEVNULL)
+    impostor.wait_line("listens")
+    for words in (("status",), ("status", "--ready"), ("sessions",), ("reload",), ("detach",), ("trace",)):
+        for name in ((), ("--name", "one")):
+            code, out, error = command(*words, *name)
+            assert code == 1 and not out
+            assert "--ready" in words or "whoever listens there is uid 65534 (nobody): neither root, nor this user, nor the owner of " in error
+    assert not any("asked: b'" in line and "asked: b''" not in line for line in impostor.lines())
+    assert command("status", "--name", "one", prefix=UNPRIVILEGED)[1].startswith("alpnbpf 9.9")  # its own user's
+    impostor.stop()
+    assert router.running()
+
+
+def test_a_configuration_that_everybody_can_write_to(lab):
+    """It is not read: not at the start, nor at a reload, which changes nothing."""
+    acme, https = lab.backends()
+    config = lab.directory / "alpnbpf.conf"
+    config.write_text("idle-timeout = 9m\n")
+    config.chmod(0o646)
+    said = f"--config {config}: everybody can write to it; chmod o-w {config}"
+    words = ("--acme", acme.endpoint, "--https", https.endpoint, "--config", config)
+    for name in ("attach", "check", "inspect"):
+        code, _, error = command(name, *(words if name != "inspect" else words[-2:]))
+        assert code == 2 and said in error, name
+    config.chmod(0o644)
+    router = lab.router(acme, https, "--config", config)
+    assert not router.find(" warn ")
+    config.chmod(0o646)
+    code, _, error = command("reload", "--name", name_of(router))
+    assert code == 1 and said in error
+
+
+@pytest.mark.parametrize("owner, group, mode, folder, said", [
+    (0, 0, 0o664, 0o755, None), (0, 0, 0o644, 0o1777, None),
+    (65534, 0, 0o644, 0o755, "it belongs to uid 65534"), (0, 65534, 0o664, 0o755, "the group 65534 can write to it"),
+    (0, 0, 0o644, 0o777, "everybody can replace it, because everybody can write to its folder")])
+def test_a_configuration_that_others_can_change(lab, owner, group, mode, folder, said):
+    acme, https = lab.backends()
+    config = lab.directory / "alpnbpf.conf"
+    config.write_text("idle-timeout = 9m\n")
+    os.chown(config, owner, group)
+    config.chmod(mode)
+    lab.directory.chmod(folder)
+    router = lab.router(acme, https, "--config", config)
+    out = command("check", "--acme", acme.endpoint, "--https", https.endpoint, "--listen", free_port(), "--config", config)[1]
+    assert bool(said) == bool(router.find(re.escape(f"warn --config {config}: {said}"))) == (f"warn config: {config}: {said}" in out)
 
 
 # --- where the ACME client listens ---

@@ -139,9 +139,19 @@ def test_contents(package):
         *(f"lib/systemd/system/{unit}" for unit in UNITS), *(f"usr/lib/sysusers.d/{name}" for name in SYSUSERS)}
 
 
+def check_rights(view):
+    """Nobody gains any by executing what is installed: neither by the package's files nor by what its scripts do."""
+    for name in view.run("dpkg", "--listfiles", "alpnbpf").split("\n"):
+        path = f"{view.root}{name}"
+        if name and not os.path.islink(path):
+            assert not os.stat(path).st_mode & 0o6002, name
+            assert "security.capability" not in os.listxattr(path), name
+
+
 def test_a_life_of_the_package(view):
     # Installed: it runs, with a user and a configuration, and nothing is started or enabled.
     view.run("dpkg", "--install", "/tmp/alpnbpf.deb")
+    check_rights(view)
     assert view.run("alpnbpf", "version").startswith("alpnbpf ")
     assert "/usr/share/man/man8/alpnbpf.8" in view.run("dpkg", "--listfiles", "alpnbpf")
     assert "check: " in view.run("alpnbpf", "check", "--config", f"/{CONFIG}", code=None)

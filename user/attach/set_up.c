@@ -18,6 +18,7 @@
 #include "system/activation.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/kernels.h"
+#include "options/config_file.h"
 #include "options/needs.h"
 #include "system/ports.h"
 #include "system/process.h"
@@ -392,9 +393,21 @@ static int decide_user(struct attach *attach)
 	return error;
 }
 
+static void warn_of_config_writers(const struct options *options)
+{
+	struct sentence who;
+
+	if (options->config && config_file_writers(options->config, &who))
+		log_warn(
+			"--config %s: %s, and so decides where connections go from the next reload on; give it to root",
+			options->config, who.text);
+}
+
 int attach_set_up(struct attach *attach)
 {
 	int error = decide_user(attach);
+
+	warn_of_config_writers(&attach->program.options);
 
 	notify_open();
 	if (!error)

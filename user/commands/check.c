@@ -10,6 +10,7 @@
 #include "system/bpf.h"
 #include "system/capabilities.h"
 #include "dataplane/kernels.h"
+#include "options/config_file.h"
 #include "options/needs.h"
 #include "system/ports.h"
 #include "system/sandbox.h"
@@ -76,6 +77,15 @@ static void check_sockmap(struct findings *findings)
 			    "sockmap: %s; without --dataplane sockmap, user space would move the bytes", why.text);
 	else
 		add_finding(findings, VERDICT_WARN, "sockmap: %s; user space would move all bytes", why.text);
+}
+
+static void check_config(struct findings *findings)
+{
+	const char *path = findings->options->config;
+	struct sentence who;
+
+	if (path && config_file_writers(path, &who))
+		add_finding(findings, VERDICT_WARN, "config: %s: %s; give it to root", path, who.text);
 }
 
 static void check_descriptors(struct findings *findings)
@@ -356,6 +366,7 @@ int check_main(int argc, char **argv)
 		check_kernel(&findings);
 		check_sockmap(&findings);
 	}
+	check_config(&findings);
 	check_descriptors(&findings);
 	check_rights(&findings);
 	check_listeners(&findings);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -14,10 +15,12 @@
 #include "base/descriptor.h"
 #include "options/command_line.h"
 #include "system/run_directory.h"
+#include "system/user_number.h"
 
-#define PATIENCE_S       10
-#define PATIENCE_LATER_S 30
-#define NAME_MAX_BYTES   64
+#define PATIENCE_S        10
+#define PATIENCE_LATER_S  30
+#define NAME_MAX_BYTES    64
+#define STRANGER_TEXT_MAX 320
 
 bool client_options(int argc, char **argv, const struct client_option *options, const char *usage, const char **name,
 		    int *code)
@@ -57,19 +60,42 @@ bool client_options(int argc, char **argv, const struct client_option *options, 
 
 /* --- finding an instance --- */
 
-/* A descriptor, or -errno. */
-static int connect_to(const char *path)
+/*
+ * Is whoever listens there an instance that may be believed: root, this user, or the owner of the run directory? Others
+ * may have been able to put a socket there: the directory's group, or everybody in one that is writable by all. The
+ * kernel tells who called listen().
+ */
+static bool is_believed(int fd, uid_t *owner)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+	struct stat directory;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length))
+		return false;
+	*owner = peer.uid;
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return true;
+	return stat(run_directory(), &directory) == 0 && directory.st_uid == peer.uid;
+}
+
+/* A descriptor, or -errno; -EPERM and *owner: it is not to be believed. */
+static int connect_to(const char *path, uid_t *owner)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct timeval patience = {.tv_sec = PATIENCE_S}; /* the instance's queue may be full */
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), error;
 
+	*owner = 0;
 	if (fd < 0)
 		return -errno;
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
-		return fd;
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0) {
+		if (is_believed(fd, owner))
+			return fd;
+		errno = EPERM;
+	}
 	error = -errno;
 	close(fd);
 	return error;
@@ -92,18 +118,36 @@ struct found {
 	int fd;          /* connected to the first, or NO_DESCRIPTOR */
 	char names[256]; /* as many as fit; each after a blank */
 	int error;       /* why an instance or the directory cannot be reached; 0: no error */
+	uid_t stranger;  /* the owner of one that is not to be believed; 0: none */
 };
+
+/* "; its socket 443.sock belongs to uid 1000, ..." */
+static const char *strangers_text(uid_t uid, char *out, size_t size)
+{
+	char user[USER_NUMBER_TEXT_MAX];
+
+	*out = '\0';
+	if (uid)
+		snprintf(
+			out, size,
+			"; whoever listens there is %s: neither root, nor this user, nor the owner of %s, and is not asked",
+			user_format(uid, user, sizeof(user)), run_directory());
+	return out;
+}
 
 static void try_instance(struct found *found, const char *name)
 {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	size_t length = strlen(found->names);
+	uid_t owner;
 	int fd;
 
 	if (!run_directory_socket(name, path, sizeof(path)))
 		return;
-	fd = connect_to(path);
+	fd = connect_to(path, &owner);
 	if (fd < 0) {
+		if (owner)
+			found->stranger = owner;
 		if (fd == -EACCES || fd == -EPERM) /* the file of a killed instance refuses */
 			found->error = fd;
 		return;
@@ -136,6 +180,7 @@ static struct found find_instances(void)
 static int connect_to_only(struct sentence *why)
 {
 	struct found found = find_instances();
+	char text[STRANGER_TEXT_MAX];
 
 	if (found.count == 1)
 		return found.fd;
@@ -143,21 +188,24 @@ static int connect_to_only(struct sentence *why)
 	if (found.count)
 		return sentence_error(why, -EEXIST, "several instances are running; choose one with --name:%s",
 				      found.names);
-	return sentence_error(why, found.error ? found.error : -ESRCH, "no instance found in %s: %s", run_directory(),
-			      found.error ? strerror(-found.error) : "none is running");
+	return sentence_error(why, found.error ? found.error : -ESRCH, "no instance found in %s: %s%s", run_directory(),
+			      found.error ? strerror(-found.error) : "none is running",
+			      strangers_text(found.stranger, text, sizeof(text)));
 }
 
 static int connect_to_named(const char *name, struct sentence *why)
 {
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)], text[STRANGER_TEXT_MAX];
+	uid_t owner;
 	int fd;
 
 	if (strchr(name, '/') || !run_directory_socket(name, path, sizeof(path)))
 		return sentence_error(why, -EINVAL, "--name %s: not the name of an instance", name);
-	fd = connect_to(path);
+	fd = connect_to(path, &owner);
 	if (fd >= 0)
 		return fd;
-	return sentence_error(why, fd, "cannot reach the instance \"%s\" at %s: %s%s", name, path, strerror(-fd),
+	return sentence_error(why, fd, "cannot reach the instance \"%s\" at %s: %s%s%s", name, path, strerror(-fd),
+			      strangers_text(owner, text, sizeof(text)),
 			      fd == -ENOENT || fd == -ECONNREFUSED ? "; is an instance with this --name running?" : "");
 }
 

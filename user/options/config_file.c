@@ -7,7 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -120,6 +124,38 @@ static int read_all(int fd, struct text *text)
 	return text->failed ? -ENOMEM : 0;
 }
 
+/* A file that everybody can write to says what anybody wants: it is refused, as by sshd(8). */
+static bool is_open_to_all(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_mode & S_IWOTH;
+}
+
+static bool is_trusted_group(gid_t group)
+{
+	return group == 0 || group == getegid();
+}
+
+bool config_file_writers(const char *path, struct sentence *who)
+{
+	struct stat file, folder;
+	char copy[PATH_MAX];
+
+	if (stat(path, &file) || !S_ISREG(file.st_mode))
+		return false;
+	snprintf(copy, sizeof(copy), "%s", path);
+	if (file.st_uid != 0 && file.st_uid != geteuid() && file.st_uid != getuid())
+		sentence_set(who, "it belongs to uid %u", (unsigned int)file.st_uid);
+	else if (file.st_mode & S_IWGRP && !is_trusted_group(file.st_gid))
+		sentence_set(who, "the group %u can write to it", (unsigned int)file.st_gid);
+	else if (stat(dirname(copy), &folder) == 0 && folder.st_mode & S_IWOTH && !(folder.st_mode & S_ISVTX))
+		sentence_set(who, "everybody can replace it, because everybody can write to its folder");
+	else
+		return false;
+	return true;
+}
+
 /* Reads the whole file before a host name is looked up: that takes time, and the file may change meanwhile. */
 bool config_file_read(struct parser *parser, const char *path)
 {
@@ -127,6 +163,10 @@ bool config_file_read(struct parser *parser, const char *path)
 	struct text text = {0};
 	bool good;
 
+	if (!error && is_open_to_all(fd)) {
+		close(fd);
+		return sentence_refuse(parser->why, "--config %s: everybody can write to it; chmod o-w %s", path, path);
+	}
 	if (!error)
 		error = read_all(fd, &text);
 	if (fd >= 0)

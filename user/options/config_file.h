@@ -9,9 +9,16 @@
 
 #include <stdbool.h>
 
+#include "base/sentence.h"
+
 struct parser;
 
 /* Applies the lines in order. On false, parser->why starts with the file's name and the line's number. */
 bool config_file_read(struct parser *parser, const char *path);
+/*
+ * Can others than root and this user change it? Then who says which. One that everybody can write to is not read at
+ * all. Before this process changes its user.
+ */
+bool config_file_writers(const char *path, struct sentence *who);
 
 #endif
