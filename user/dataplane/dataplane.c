@@ -18,6 +18,7 @@
 
 #include "base/descriptor.h"
 #include "system/bpf.h"
+#include "system/bpf_memory.h"
 
 /* The code that bpftool generates is not clean under -Wconversion. */
 #pragma GCC diagnostic push
@@ -242,4 +243,17 @@ int dataplane_kick(int fd)
 	char byte;
 
 	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno == EAGAIN ? 0 : -errno;
+}
+
+int dataplane_read_only(const struct dataplane *dataplane)
+{
+	int error;
+
+	if (!dataplane->skel)
+		return dataplane->rules && mprotect(dataplane->rules, rules_bytes(), PROT_READ) ? -errno : 0;
+	error = bpf_memory_object_read_only(dataplane->skel->obj);
+	if (!error && dataplane->rules)
+		error = bpf_memory_read_only(dataplane->rules, rules_bytes(),
+					     bpf_map__fd(dataplane->skel->maps.alpnbpf_rules));
+	return error;
 }

@@ -39,6 +39,8 @@ int dataplane_open_sockmap(struct dataplane *dataplane, unsigned int workers, un
 int dataplane_open_user(struct dataplane *dataplane, unsigned int workers, unsigned int slots_per_worker,
 			bool with_rules);
 void dataplane_close(struct dataplane *dataplane);
+/* In a process forked from the one that opened it: from now on, rules can only be read there. 0 or -errno. */
+int dataplane_read_only(const struct dataplane *dataplane);
 
 static inline bool dataplane_has_verdict(const struct dataplane *dataplane)
 {

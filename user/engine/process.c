@@ -90,8 +90,12 @@ static void __attribute__((noreturn)) become_workers(struct engine *engine, cons
 	struct sandbox_report report;
 	struct sentence why = {0};
 	sigset_t all;
-	int error = keep_descriptors(engine, tell);
+	int error = steer_read_only(&engine->steer);
 
+	if (!error)
+		error = dataplane_read_only(&engine->dataplane);
+	if (!error)
+		error = keep_descriptors(engine, tell);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	prctl(PR_SET_NAME, "alpnbpf-workers", 0, 0, 0);

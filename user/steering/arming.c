@@ -221,6 +221,13 @@ int arming_find_anew(struct arming *arming)
 	return find_acme_listeners(arming);
 }
 
+void arming_let_go(struct arming *arming)
+{
+	if (arming->arrivals)
+		ring_buffer__free(arming->arrivals);
+	arming->arrivals = NULL;
+}
+
 void arming_close(struct arming *arming)
 {
 	if (arming->arrivals)

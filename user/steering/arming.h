@@ -43,6 +43,8 @@ int arming_start(struct arming *arming);
 /* The port has changed: forgets the listeners of the old one, and finds those of the new. 0 or -errno. */
 int arming_find_anew(struct arming *arming);
 void arming_close(struct arming *arming);
+/* In a process forked from the one that started it: what the programs tell is that one's. */
+void arming_let_go(struct arming *arming);
 
 /* Readable when a process begins to listen on the ACME port; NO_DESCRIPTOR while arming_look() need not know. */
 int arming_fd(const struct arming *arming);

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "steering/endpoint.h"
+#include "system/bpf_memory.h"
 
 /* The code that bpftool generates is not clean under -Wconversion. */
 #pragma GCC diagnostic push
@@ -177,4 +178,9 @@ unsigned int listener_finder_keep(struct listener_finder *finder, enum steer_kin
 	log_debug("port %u: %u existing listeners, %u of them tracked: %u found by open files, %u by address",
 		  search.port, count, kept, by_files, kept - by_files);
 	return kept;
+}
+
+int listener_finder_read_only(const struct listener_finder *finder)
+{
+	return bpf_memory_object_read_only(finder->skel ? finder->skel->obj : NULL);
 }

@@ -32,5 +32,7 @@ int listener_finder_open(struct listener_finder *finder, uint64_t netns_cookie, 
 unsigned int listener_finder_keep(struct listener_finder *finder, enum steer_kind kind,
 				  const struct listening *listeners, unsigned int count);
 void listener_finder_close(struct listener_finder *finder);
+/* See steer_read_only(). */
+int listener_finder_read_only(const struct listener_finder *finder);
 
 #endif

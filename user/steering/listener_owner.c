@@ -10,6 +10,7 @@
 #include "steering.h"
 #include "steering/endpoint.h"
 #include "system/bpf.h"
+#include "system/bpf_memory.h"
 
 /* The code that bpftool generates is not clean under -Wconversion. */
 #pragma GCC diagnostic push
@@ -80,4 +81,9 @@ int listener_peer_is_here(const struct listener_asker *asker, const struct addre
 	int error = ask(asker, &question, device_of(&far));
 
 	return error ? error : question.found != 0;
+}
+
+int listener_asker_read_only(const struct listener_asker *asker)
+{
+	return bpf_memory_object_read_only(asker->skel ? asker->skel->obj : NULL);
 }

@@ -37,6 +37,8 @@ struct listener_owner {
 /* Loads the program. 0, or -errno, and asker->why_not says why. */
 int listener_asker_open(struct listener_asker *asker);
 void listener_asker_close(struct listener_asker *asker);
+/* See steer_read_only(). */
+int listener_asker_read_only(const struct listener_asker *asker);
 
 /* Which listener does a connection to `to` reach? 0 or -errno. */
 int listener_owner_at(const struct listener_asker *asker, const struct address *to, struct listener_owner *owner);

@@ -13,7 +13,9 @@
 #include "base/log.h"
 #include "steering/bypass.h"
 #include "steering/cgroup_programs.h"
+#include "steering/skeleton.h"
 #include "system/bpf.h"
+#include "system/bpf_memory.h"
 
 void steer_clear(struct steer *steer)
 {
@@ -197,4 +199,18 @@ void steer_close(struct steer *steer)
 	close_steering(steer);
 	listener_asker_close(&steer->asker);
 	steer_clear(steer);
+}
+
+int steer_read_only(struct steer *steer)
+{
+	const struct alpnbpf_steer *skel = steer->programs.skel;
+	int error = bpf_memory_object_read_only(skel ? skel->obj : NULL);
+
+	if (!error)
+		error = listener_finder_read_only(&steer->tracker.finder);
+	if (!error)
+		error = listener_asker_read_only(&steer->asker);
+	if (!error)
+		arming_let_go(&steer->arming);
+	return error;
 }

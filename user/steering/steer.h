@@ -48,5 +48,10 @@ void steer_stop(struct steer *steer);
 /* Connections that were steered, or are being taken over, and have no session yet. */
 unsigned int steer_pending(const struct steer *steer);
 void steer_close(struct steer *steer);
+/*
+ * In a process forked from the one that opened it, which keeps that: from now on nothing there can write what says
+ * which ports and addresses are served, and who is the server. 0 or -errno.
+ */
+int steer_read_only(struct steer *steer);
 
 #endif
