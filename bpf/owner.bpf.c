@@ -2,15 +2,18 @@
 /*
  * Answers user space, by test runs: whose listener does a connection of ours reach? It is asked before and after a
  * connection is made. If both answers are the same listener, that one took the connection: no other can have had its
- * address in between. The answer is in the packet of the test run, so that any number of threads may ask.
+ * address in between. But a socket without a listener may have: one that was bound to the port before the server
+ * listened, and connects to ours at the same time. The answer is in the packet of the test run, so that any number of
+ * threads may ask.
  */
 #include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "endpoint.bpf.h"
 
-#define BPF_TCP_LISTEN 10
+#define SOCK_BINDPORT_LOCK 8
 
 /* Numbers of listeners, which go with them: their cookies may not be asked for here, and addresses come again. */
 struct {
@@ -54,11 +57,12 @@ static __always_inline __u64 number_of(struct bpf_sock *sk)
 
 static __always_inline void find_listener(struct __sk_buff *skb, struct steer_owner_question *question)
 {
+	struct steer_connection ends = {.to = question->ends.to}; /* from port 0: see lookup.bpf.h */
 	struct bpf_sock_tuple tuple = {};
 	struct tcp_sock *tcp;
 	struct bpf_sock *sk;
 
-	if (fill_tuple(&tuple, &question->ends) == sizeof(tuple.ipv4))
+	if (fill_tuple(&tuple, &ends) == sizeof(tuple.ipv4))
 		sk = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	else
 		sk = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
@@ -73,7 +77,20 @@ static __always_inline void find_listener(struct __sk_buff *skb, struct steer_ow
 	bpf_sk_release(sk);
 }
 
-/* A request, a connection or what is left of it; without one, the look-up finds a listener, or nothing. */
+/*
+ * A socket that connects from a port of its user's choice is bound to it; one of a listener's is not. (At a port from
+ * which the kernel chooses for connections, this cannot be told.)
+ */
+static __always_inline bool has_crossed(struct bpf_sock *sk, struct steer_owner_question *question)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+
+	if (!tcp) /* a request, or what is left of a connection */
+		return false;
+	question->peer_uid = tcp->inet_conn.icsk_inet.sk.sk_uid.val;
+	return BPF_CORE_READ_BITFIELD(&tcp->inet_conn.icsk_inet.sk, sk_userlocks) & SOCK_BINDPORT_LOCK;
+}
+
 static __always_inline void find_peer(struct __sk_buff *skb, struct steer_owner_question *question)
 {
 	struct bpf_sock_tuple tuple = {};
@@ -85,7 +102,8 @@ static __always_inline void find_peer(struct __sk_buff *skb, struct steer_owner_
 		sk = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
 	if (!sk)
 		return;
-	question->found = sk->state != BPF_TCP_LISTEN;
+	if (sk->state != BPF_TCP_LISTEN) /* without a connection, the look-up finds a listener, or nothing */
+		question->peer = has_crossed(sk, question) ? STEER_PEER_CROSSED : STEER_PEER_ACCEPTED;
 	bpf_sk_release(sk);
 }
 
@@ -96,11 +114,10 @@ int alpnbpf_owner(struct __sk_buff *skb)
 
 	if (bpf_skb_load_bytes(skb, 0, &question, sizeof(question)))
 		return 0;
-	question.found = 0;
+	question.found = question.peer = 0;
+	find_listener(skb, &question);
 	if (question.ends.from.port)
 		find_peer(skb, &question);
-	else
-		find_listener(skb, &question);
 	bpf_skb_store_bytes(skb, 0, &question, sizeof(question), 0);
 	return 0;
 }

@@ -56,6 +56,7 @@ struct sock {
 	__u32 sk_ack_backlog;     /* of a listener: connections not accepted yet */
 	__u32 sk_max_ack_backlog; /* of a listener: how many may wait */
 	__u16 sk_protocol;
+	__u8 sk_userlocks : 4; /* what its user has chosen: SOCK_BINDPORT_LOCK (8) the port */
 	struct {
 		__u32 val;
 	} sk_uid; /* the owner, in the initial user namespace */

@@ -73,9 +73,16 @@ struct steer_owners {
 	__u32 first;  /* that owner; set once from STEER_NO_OWNER, by compare-and-swap: sock_ops and the main thread */
 };
 
+/* The other end of a connection of ours, in this network namespace. */
+enum steer_peer {
+	STEER_PEER_NONE,     /* it is not here, or has gone */
+	STEER_PEER_ACCEPTED, /* a listener's: a request, or a connection */
+	STEER_PEER_CROSSED,  /* a socket that was connecting to ours: a simultaneous open */
+};
+
 /*
- * The packet of a test run of `alpnbpf_owner`: a question of user space's, and the answer. With from.port 0: which
- * listener does a connection to `to` reach? Else: is the peer of our connection to `to` a socket of this namespace?
+ * The packet of a test run of `alpnbpf_owner`: a question of user space's, and the answer. Which listener does a
+ * connection to `to` reach? And if from.port is not 0: what is the other end of the connection between the two?
  */
 struct steer_owner_question {
 	__u8 ethernet[16]; /* a test run takes the first bytes for a header */
@@ -83,7 +90,9 @@ struct steer_owner_question {
 	/* The answer. */
 	__u64 number; /* of the listener: no other one has it, as long as the programs are loaded */
 	__u32 uid;    /* its owner */
-	__u32 found;  /* there is one; or the peer is here */
+	__u32 found;  /* there is one */
+	__u32 peer;   /* enum steer_peer */
+	__u32 peer_uid;
 };
 
 /* A listener that existed before sock_ops was attached. */

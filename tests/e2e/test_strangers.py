@@ -13,6 +13,7 @@ import sys
 
 import pytest
 
+from firewalls import sysctl
 from control import UNPRIVILEGED, command, name_of, path_of, status
 from hellos import acme_hello, https_hello
 from in_place import ACME, proxied
@@ -340,6 +341,71 @@ def test_a_stranger_that_comes_in_the_very_moment(lab, how):
     assert status(router)["events"]["owner_refused"] > 20
 
 
+CROSSING = """
+import select, socket, sys
+host, port, first, last = sys.argv[1], *map(int, sys.argv[2:5])
+def bound(number):
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((host, number))
+    return sock
+waiting = [bound(port) for _ in range(first, last + 1)]  # before the server listens
+print("bound", flush=True)
+sys.stdin.readline()
+# SYNs to a listener whose queue is full are dropped: the sockets wait, and are still waiting when it is gone.
+for number, sock in zip(range(first, last + 1), waiting):
+    full = bound(number)
+    full.listen(0)
+    fillers = [socket.socket() for _ in range(3)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex((host, number))
+    sock.setblocking(False)
+    sock.connect_ex((host, number))
+    for other in (*fillers, full):
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\\1\\0\\0\\0\\0\\0\\0\\0")
+        other.close()
+print("waits", flush=True)
+while waiting:
+    for sock in select.select(waiting, [], [])[0]:
+        waiting.remove(sock)
+        try:
+            print("got a byte" if sock.recv(1) else "got an end", flush=True)
+        except OSError as error:
+            print(error, flush=True)
+"""
+
+
+@pytest.mark.parametrize("in_place", [False, True], ids=["validation", "visitor in place"])
+def test_a_stranger_whose_connection_crosses_ours(lab, veth, in_place):
+    """
+    It has bound the port before the server listens, which SO_REUSEADDR allows, and waits for us to connect from the ports to
+    which it connects: a simultaneous open, without a listener of its own.
+    """
+    port, acme = free_port(), free_port()
+    host = veth.server4 if in_place else "127.0.0.1"
+    child = lab.child(*UNPRIVILEGED, sys.executable, "-c", CROSSING, host, str(port), "40000", "40031", stdin=subprocess.PIPE)
+    child.wait_line("bound")
+    lab.listener(host="0.0.0.0" if in_place else host, port=port)
+    if in_place:
+        lab.listener(port=acme)
+        router = lab.router(acme, port, "--inspect", "steer", listen=[("0.0.0.0", port)], bypass=True)
+        router.wait_line("armed")
+        clients = [lab.connect((host, port), namespace=veth.namespace) for _ in range(8)]
+    else:
+        router = lab.router(port, lab.listener(), "--arm", "always", listen=[("127.0.0.1", free_port())])
+        clients = [lab.connect(router) for _ in range(8)]
+    with sysctl(net__ipv4__ip_local_port_range="40000 40031"):
+        child.process.stdin.write(b"\n")
+        child.process.stdin.flush()
+        child.wait_line("waits")
+        for client in clients:
+            client.send(https_hello() if in_place else acme_hello())
+        wait_until(lambda: status(router)["events"]["owner_refused"] or child.find("got a byte"), 5, "refused")
+    assert not child.find("got a byte")
+    router.wait_line(f"warn the listener on .*:{port} is not used for --{'https' if in_place else 'acme'}: it belongs to uid 65534")
+
+
 def test_a_web_server_that_restarts(lab, veth):
     """Its listener is another one: no client notices."""
     port = free_port()
@@ -503,6 +569,23 @@ def test_the_responder_is_found_where_it_listens(ground, host, inspect):
             assert client.read_to_end() == b"answer"
         wait_until(lambda: not status(router)["armed"]["now"], 5, "disarmed")
     assert not router.find("cannot connect to --acme")
+
+
+@pytest.mark.parametrize("inspect", ["watch", "steer"])
+def test_a_responder_among_hundreds_of_strangers(ground, inspect):
+    """Which listen on its port, at other addresses of the loopback, and take no room in any list."""
+    script = (f"import socket; kept = [socket.create_server((f'127.1.{{n}}.1', {ACME})) for n in range(150)]; "
+              f"kept += [socket.create_server((f'127.2.{{n}}.1', {ACME})) for n in range(150)]; print('up', flush=True); input()")
+    with contextlib.closing(Listener(host="127.0.0.2", port=ACME)) as acme:
+        ground.lab.child(*UNPRIVILEGED, sys.executable, "-c", script, stdin=subprocess.PIPE).wait_line("up")
+        router = ground.attach(inspect=inspect)
+        router.wait_line("armed: the ACME client listens on 127.0.0.2:10443; inspecting new connections$")
+        client = connect((ground.server(), 443), namespace=ground.veth.namespace).send(acme_hello())
+        server = acme.accept()
+        assert server.read(len(acme_hello())) == acme_hello()
+        server.send(b"answer").close()
+        assert client.read_to_end() == b"answer"
+    router.wait_line("disarmed")
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])

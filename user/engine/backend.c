@@ -22,6 +22,7 @@
 
 #define RETRY_FIRST_US (20 * US_PER_MS)
 #define RETRY_LAST_US  (500 * US_PER_MS)
+#define REPLACED_MOST  8 /* attempts at an address at once */
 #define ASK_AGAIN_US   (1 * US_PER_MS)
 #define ELSEWHERE_US   (60 * 1000 * US_PER_MS) /* how long the address that answered is tried first */
 #define RESTART_US     (5000 * US_PER_MS)      /* half of what a CA has */
@@ -106,15 +107,17 @@ static enum backend_step ask_again(struct session *session)
 	return BACKEND_WAITS;
 }
 
-/* An attempt failed: goes on to the next address. If the listener was replaced meanwhile, it is tried again, once. */
+/* An attempt failed: goes on to the next address. If another socket took the place of its listener, it is tried again.
+ */
 static void leave_address(struct session *session, int error)
 {
 	struct connecting *connecting = &session->connecting;
 
 	drop_connection(session);
-	connecting->again = error == -BACKEND_REPLACED && !connecting->again;
-	if (connecting->again)
+	connecting->again = error == -BACKEND_REPLACED ? connecting->again + 1 : 0;
+	if (connecting->again && connecting->again < REPLACED_MOST)
 		return;
+	connecting->again = 0;
 	connecting->address = (connecting->address + 1) % connect_address_count(session);
 	connecting->left--;
 }

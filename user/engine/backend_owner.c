@@ -25,7 +25,13 @@ static bool is_asked(const struct session *session, const struct address *to)
 	if (!session->configuration->owners.asked[session->connecting.aim] ||
 	    asker_of(session)->program == NO_DESCRIPTOR || to->sa.sa_family == AF_UNIX)
 		return false;
-	return !session_follows_client(session) || !address_equal(to, &session->destination);
+	return true;
+}
+
+/* Not in place, where the client has chosen the address. */
+static bool is_owner_asked(const struct session *session, const struct address *to)
+{
+	return is_asked(session, to) && (!session_follows_client(session) || !address_equal(to, &session->destination));
 }
 
 /* The first owner as the steering programs have seen it, or STEER_NO_OWNER. */
@@ -56,7 +62,7 @@ static uint32_t first_at_backend(const struct listener_asker *asker, const struc
 
 	for (unsigned int i = 0; i < backend->count; i++) {
 		if (backend->addresses[i].sa.sa_family == AF_UNIX ||
-		    listener_owner_at(asker, &backend->addresses[i], &owner) || !owner.found)
+		    listener_owner_at(asker, NULL, &backend->addresses[i], &owner) || !owner.found)
 			continue;
 		if (owners_has_named(owners, owner.uid))
 			return owner.uid;
@@ -117,13 +123,13 @@ int backend_owner_expect(struct session *session, const struct address *to)
 	int error;
 
 	session->connecting.listener = 0;
-	if (!is_asked(session, to))
+	if (!is_owner_asked(session, to))
 		return 0;
 	if (seen && *seen) {
 		session->connecting.listener = *seen;
 		return 0;
 	}
-	error = listener_owner_at(asker_of(session), to, &owner);
+	error = listener_owner_at(asker_of(session), NULL, to, &owner);
 	if (error || !owner.found)
 		return error;
 	if (is_right(session, owner.uid))
@@ -133,45 +139,45 @@ int backend_owner_expect(struct session *session, const struct address *to)
 	return 0;
 }
 
-/* 1 or 0, or -errno. */
-static int peer_is_here(const struct session *session, const struct address *to)
-{
-	struct address from = {.len = sizeof(from.in6)};
-
-	if (getsockname(session->sides[BACKEND].fd, &from.sa, &from.len))
-		return -errno;
-	return listener_peer_is_here(asker_of(session), &from, to);
-}
-
 int backend_owner_verify(struct session *session, const struct address *to)
 {
+	struct address from = {.len = sizeof(from.in6)};
 	uint64_t *seen = seen_at(session);
 	struct listener_owner owner;
-	int result;
+	bool right;
+	int error;
 
 	if (!is_asked(session, to))
 		return 0;
-	result = listener_owner_at(asker_of(session), to, &owner);
-	if (result)
-		return result;
-	if (owner.found && owner.number == session->connecting.listener && is_right(session, owner.uid)) {
+	if (getsockname(session->sides[BACKEND].fd, &from.sa, &from.len))
+		return -errno;
+	error = listener_owner_at(asker_of(session), &from, to, &owner);
+	if (error)
+		return error;
+	if (owner.peer == STEER_PEER_CROSSED) {
+		refuse_stranger(session, owner.peer_uid);
+		return -BACKEND_REPLACED; /* another port of ours may be free of that */
+	}
+	if (!is_owner_asked(session, to))
+		return 0;
+	right = owner.found && is_right(session, owner.uid);
+	if (right && owner.number == session->connecting.listener) {
 		if (seen)
 			*seen = owner.number;
 		return 0;
 	}
 	if (seen)
 		*seen = 0;
-	/* Of another machine or namespace, or redirected by a packet filter: the administrator has decided that. */
-	result = peer_is_here(session, to);
-	if (result <= 0)
-		return result;
-	return owner.found && !is_right(session, owner.uid) ? refuse_stranger(session, owner.uid) : -BACKEND_REPLACED;
+	/* On another machine, or redirected: the administrator has decided that. Or it has gone. */
+	if (owner.peer == STEER_PEER_NONE)
+		return 0;
+	return owner.found && !right ? refuse_stranger(session, owner.uid) : -BACKEND_REPLACED;
 }
 
 bool backend_owner_may_be(const struct session *session, const struct listening *listening)
 {
 	/* Where the program could be loaded, users have the numbers that the kernel uses. */
-	return !is_asked(session, &listening->address) || is_right(session, listening->uid);
+	return !is_owner_asked(session, &listening->address) || is_right(session, listening->uid);
 }
 
 /* --- the main thread's side --- */

@@ -4,10 +4,11 @@
  * on: at the port of an ACME client that is between two names, or at an address where the web server is not. Such a
  * listener gets no byte: it is not connected to or, if it comes in that very moment, the connection is closed before
  * anything is sent. The listener is asked for before and after connect(). If it is the same one, it took the
- * connection, because no other can have had its address in between.
+ * connection, because no other can have had its address in between; unless a socket that was bound to the port before
+ * has connected to ours in the same moment, which is looked for.
  *
- * In place, the address that the client had connected to is not asked about: without alpnbpf, its connection would have
- * gone there, too.
+ * In place, the listener at the address that the client had connected to may be anybody's: without alpnbpf, its
+ * connection would have gone there, too.
  */
 #ifndef ALPNBPF_ENGINE_BACKEND_OWNER_H
 #define ALPNBPF_ENGINE_BACKEND_OWNER_H

@@ -8,6 +8,7 @@
 #include "base/timer.h"
 #include "engine/shared.h"
 #include "engine/worker.h"
+#include "steering/owners.h"
 
 #define OLD_US   (1000 * US_PER_MS) /* too old to be used */
 #define STALE_US (500 * US_PER_MS)  /* used, but asked for again, so that with many connections none has to wait */
@@ -56,6 +57,18 @@ bool port_listeners_of(const struct worker *worker, unsigned int port, uint64_t 
 
 /* --- the main thread's side --- */
 
+/* At the ACME client's port, others' listeners are nothing to a worker, and must take no room. */
+static bool is_wanted(void *context, const struct listening *listening)
+{
+	const struct engine *engine = context;
+	unsigned int port = address_port(&listening->address);
+
+	if (!engine->owners.asked[ROUTE_ACME] || port != engine->steer.plan.acme_port ||
+	    engine->steer.asker.program == NO_DESCRIPTOR)
+		return true;
+	return owners_has_named(&engine->owners.of[ROUTE_ACME], listening->uid);
+}
+
 void port_listeners_answer(struct engine *engine)
 {
 	struct port_listeners *listeners = &engine->shared->listeners;
@@ -64,7 +77,7 @@ void port_listeners_answer(struct engine *engine)
 
 	if (!port)
 		return;
-	list.count = listening_on(port, list.found, PORT_LISTENERS_MAX);
+	list.count = listening_wanted(port, is_wanted, engine, list.found, PORT_LISTENERS_MAX);
 	published_copy(&listeners->lists[published_begin(&listeners->published)], &list, sizeof(list));
 	published_end(&listeners->published);
 	atomic_compare_exchange_strong(&listeners->wanted, &port, 0); /* another port may be wanted by now */

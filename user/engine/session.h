@@ -73,7 +73,7 @@ struct connecting {
 	uint64_t asked_at;         /* us; in place: since when the main thread has not said who listens; 0: it has */
 	struct address elsewhere;  /* where the server listens besides, tried last; else len is 0. connect.c */
 	uint64_t listener;         /* the one that the connection should reach; 0: unknown. backend_owner.c */
-	bool again;                /* the same address is tried again, because its listener was replaced */
+	unsigned int again;        /* attempts at the same address, because its listener was replaced */
 	struct own_connection own; /* steering's entry for the connection to the web server */
 };
 

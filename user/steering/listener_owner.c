@@ -61,26 +61,26 @@ static uint32_t device_of(const struct address *address)
 	return address_is_link_local(address) ? address->in6.sin6_scope_id : 0;
 }
 
-int listener_owner_at(const struct listener_asker *asker, const struct address *to, struct listener_owner *owner)
+int listener_owner_at(const struct listener_asker *asker, const struct address *from, const struct address *to,
+		      struct listener_owner *owner)
 {
-	struct address plain = address_unmapped(to);
-	struct steer_owner_question question = {.ends.to = steer_endpoint_from(&plain)};
-	int error = ask(asker, &question, device_of(&plain));
+	struct address far = address_unmapped(to), near;
+	struct steer_owner_question question = {.ends.to = steer_endpoint_from(&far)};
+	int error;
 
+	if (from) {
+		near = address_unmapped(from);
+		question.ends.from = steer_endpoint_from(&near);
+	}
+	error = ask(asker, &question, device_of(&far));
 	if (!error && question.found && !question.number) /* no memory for it */
 		error = -ENOMEM;
-	*owner = (struct listener_owner){.found = question.found, .uid = question.uid, .number = question.number};
+	*owner = (struct listener_owner){.found = question.found,
+					 .uid = question.uid,
+					 .number = question.number,
+					 .peer = (enum steer_peer)question.peer,
+					 .peer_uid = question.peer_uid};
 	return error;
-}
-
-int listener_peer_is_here(const struct listener_asker *asker, const struct address *from, const struct address *to)
-{
-	struct address near = address_unmapped(from), far = address_unmapped(to);
-	struct steer_owner_question question = {
-		.ends = {.from = steer_endpoint_from(&near), .to = steer_endpoint_from(&far)}};
-	int error = ask(asker, &question, device_of(&far));
-
-	return error ? error : question.found != 0;
 }
 
 int listener_asker_read_only(const struct listener_asker *asker)

@@ -12,6 +12,7 @@
 #include "base/address.h"
 #include "base/descriptor.h"
 #include "base/sentence.h"
+#include "steering.h"
 
 struct alpnbpf_owner;
 
@@ -32,6 +33,8 @@ struct listener_owner {
 	bool found;
 	uint32_t uid;    /* in the initial user namespace */
 	uint64_t number; /* of this listener, and of no other */
+	enum steer_peer peer;
+	uint32_t peer_uid; /* of a socket */
 };
 
 /* Loads the program. 0, or -errno, and asker->why_not says why. */
@@ -40,9 +43,11 @@ void listener_asker_close(struct listener_asker *asker);
 /* See steer_read_only(). */
 int listener_asker_read_only(const struct listener_asker *asker);
 
-/* Which listener does a connection to `to` reach? 0 or -errno. */
-int listener_owner_at(const struct listener_asker *asker, const struct address *to, struct listener_owner *owner);
-/* Is the other end of our connection a socket of this network namespace? 1 or 0, or -errno. */
-int listener_peer_is_here(const struct listener_asker *asker, const struct address *from, const struct address *to);
+/*
+ * Which listener does a connection to `to` reach? And if `from` is not NULL: what is the other end of the connection
+ * that we made from there? 0 or -errno.
+ */
+int listener_owner_at(const struct listener_asker *asker, const struct address *from, const struct address *to,
+		      struct listener_owner *owner);
 
 #endif

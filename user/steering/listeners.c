@@ -13,8 +13,6 @@
 #include "system/bpf.h"
 #include "system/listening.h"
 
-#define LISTENERS_LOOKED_AT 128 /* of one port; those of others among them */
-
 void listeners_open(struct listener_tracker *tracker, const struct steer_plan *plan, const struct steer_maps *maps,
 		    uint64_t netns_cookie)
 {
@@ -61,6 +59,45 @@ static bool is_reached(const struct listener_tracker *tracker, enum steer_kind k
 	return (named.kinds | (is_dual ? named.if_dual : 0)) & 1U << kind;
 }
 
+struct wanted {
+	const struct listener_tracker *tracker;
+	enum steer_kind kind;
+};
+
+static bool is_roots(void *context, const struct listening *listening)
+{
+	const struct wanted *wanted = context;
+
+	return listening->uid == 0 && is_reached(wanted->tracker, wanted->kind, listening);
+}
+
+static bool is_accepted(void *context, const struct listening *listening)
+{
+	const struct wanted *wanted = context;
+
+	return is_reached(wanted->tracker, wanted->kind, listening) &&
+	       owners_accept(wanted->tracker->maps->state, wanted->kind, listening->uid);
+}
+
+static bool is_refused(void *context, const struct listening *listening)
+{
+	const struct wanted *wanted = context;
+
+	return is_reached(wanted->tracker, wanted->kind, listening) &&
+	       !owners_accept(wanted->tracker->maps->state, wanted->kind, listening->uid);
+}
+
+static void note_refused(struct wanted *wanted, struct strangers *log)
+{
+	enum route route = wanted->kind == STEER_ACME ? ROUTE_ACME : ROUTE_HTTPS;
+	struct listening refused[STRANGERS_NAMED];
+	int count =
+		listening_wanted(port_of(wanted->tracker, wanted->kind), is_refused, wanted, refused, STRANGERS_NAMED);
+
+	for (int i = 0; i < count && i < STRANGERS_NAMED; i++)
+		strangers_note(log, route, &refused[i].address, refused[i].uid);
+}
+
 /*
  * Lists the listeners of a kind, at most STEER_LISTENERS. Returns how many there are, which may be more, or -errno.
  * Logs those of other owners once, if `log`.
@@ -68,25 +105,17 @@ static bool is_reached(const struct listener_tracker *tracker, enum steer_kind k
 static int list_kind(const struct listener_tracker *tracker, enum steer_kind kind,
 		     struct listening listening[STEER_LISTENERS], struct strangers *log)
 {
-	struct listening all[LISTENERS_LOOKED_AT];
-	int count = listening_on(port_of(tracker, kind), all, LISTENERS_LOOKED_AT), chosen = 0;
+	struct wanted wanted = {.tracker = tracker, .kind = kind};
+	unsigned int port = port_of(tracker, kind);
+	int count;
 
 	/* The kernel lists them in any order: root's counts as the first. */
-	for (int i = 0; i < count && i < LISTENERS_LOOKED_AT; i++)
-		if (all[i].uid == 0 && is_reached(tracker, kind, &all[i]))
-			owners_accept(tracker->maps->state, kind, 0);
-	for (int i = 0; i < count && i < LISTENERS_LOOKED_AT; i++) {
-		if (!is_reached(tracker, kind, &all[i]))
-			continue;
-		if (owners_accept(tracker->maps->state, kind, all[i].uid)) {
-			if (chosen < STEER_LISTENERS)
-				listening[chosen] = all[i];
-			chosen++;
-		} else if (log) {
-			strangers_note(log, kind == STEER_ACME ? ROUTE_ACME : ROUTE_HTTPS, &all[i].address, all[i].uid);
-		}
-	}
-	return count < 0 ? count : chosen;
+	if (listening_wanted(port, is_roots, &wanted, listening, STEER_LISTENERS) > 0)
+		owners_accept(tracker->maps->state, kind, 0);
+	count = listening_wanted(port, is_accepted, &wanted, listening, STEER_LISTENERS);
+	if (log)
+		note_refused(&wanted, log);
+	return count;
 }
 
 /* Lists the cookies of tracked listeners; returns their number. */

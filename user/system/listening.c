@@ -23,7 +23,18 @@
 struct found {
 	struct listening *out;
 	unsigned int most, count;
+	bool (*wanted)(void *context, const struct listening *listening); /* NULL: all are */
+	void *context;
 };
+
+static void add(struct found *found, const struct listening *listening)
+{
+	if (found->wanted && !found->wanted(found->context, listening))
+		return;
+	if (found->count < found->most)
+		found->out[found->count] = *listening;
+	found->count++;
+}
 
 static bool is_v6only(const struct nlmsghdr *header)
 {
@@ -40,24 +51,18 @@ static bool is_v6only(const struct nlmsghdr *header)
 static void read_listener(void *context, const struct nlmsghdr *header)
 {
 	const struct inet_diag_msg *found = NLMSG_DATA(header);
-	struct found *all = context;
-	struct listening *out;
+	struct listening out = {.uid = found->idiag_uid, .inode = found->idiag_inode};
 	struct in6_addr host;
 
-	if (all->count++ >= all->most)
-		return;
-	out = &all->out[all->count - 1];
-	memset(out, 0, sizeof(*out));
-	out->uid = found->idiag_uid;
-	out->inode = found->idiag_inode;
-	out->cookie = (uint64_t)found->id.idiag_cookie[0] | (uint64_t)found->id.idiag_cookie[1] << 32;
+	out.cookie = (uint64_t)found->id.idiag_cookie[0] | (uint64_t)found->id.idiag_cookie[1] << 32;
 	if (found->idiag_family == AF_INET) {
-		out->address = address_v4(ntohl(found->id.idiag_src[0]), ntohs(found->id.idiag_sport));
+		out.address = address_v4(ntohl(found->id.idiag_src[0]), ntohs(found->id.idiag_sport));
 	} else {
 		memcpy(&host, found->id.idiag_src, sizeof(host));
-		out->address = address_v6(&host, ntohs(found->id.idiag_sport));
-		out->dual_stack = address_is_wildcard(&out->address) && !is_v6only(header);
+		out.address = address_v6(&host, ntohs(found->id.idiag_sport));
+		out.dual_stack = address_is_wildcard(&out.address) && !is_v6only(header);
 	}
+	add(context, &out);
 }
 
 /* "0100007F", or 32 digits: words in host byte order, as the kernel prints them. */
@@ -99,10 +104,10 @@ static bool next_of_proc(FILE *file, struct listening *out)
 	return false;
 }
 
-static int from_proc(unsigned int port, struct listening *out, unsigned int most)
+static int from_proc(unsigned int port, struct found *found)
 {
 	static const char *const paths[] = {"/proc/net/tcp", "/proc/net/tcp6"};
-	unsigned int count = 0, opened = 0;
+	unsigned int opened = 0;
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		FILE *file = fopen(paths[i], "re");
@@ -112,15 +117,12 @@ static int from_proc(unsigned int port, struct listening *out, unsigned int most
 			continue;
 		opened++;
 		while (next_of_proc(file, &next)) {
-			if (address_port(&next.address) != port)
-				continue;
-			if (count < most)
-				out[count] = next;
-			count++;
+			if (address_port(&next.address) == port)
+				add(found, &next);
 		}
 		fclose(file);
 	}
-	return opened ? (int)count : -ENOENT;
+	return opened ? (int)found->count : -ENOENT;
 }
 
 static int ask_sock_diag(int fd, uint8_t family, unsigned int port, struct found *found)
@@ -139,23 +141,33 @@ static int ask_sock_diag(int fd, uint8_t family, unsigned int port, struct found
 	return netlink_ask(fd, &message.header, read_listener, found);
 }
 
-static int from_sock_diag(unsigned int port, struct listening *out, unsigned int most)
+static int from_sock_diag(unsigned int port, struct found *found)
 {
-	struct found found = {.out = out, .most = most};
 	int fd = netlink_open(NETLINK_SOCK_DIAG), error;
 
 	if (fd < 0)
 		return fd;
-	error = ask_sock_diag(fd, AF_INET, port, &found);
+	error = ask_sock_diag(fd, AF_INET, port, found);
 	if (!error)
-		error = ask_sock_diag(fd, AF_INET6, port, &found);
+		error = ask_sock_diag(fd, AF_INET6, port, found);
 	close(fd);
-	return error ? error : (int)found.count;
+	return error ? error : (int)found->count;
+}
+
+int listening_wanted(unsigned int port, bool (*wanted)(void *context, const struct listening *listening), void *context,
+		     struct listening *out, unsigned int most)
+{
+	const struct found none = {.out = out, .most = most, .wanted = wanted, .context = context};
+	struct found found = none;
+	int count = from_sock_diag(port, &found);
+
+	if (count >= 0)
+		return count;
+	found = none;
+	return from_proc(port, &found);
 }
 
 int listening_on(unsigned int port, struct listening *out, unsigned int most)
 {
-	int count = from_sock_diag(port, out, most);
-
-	return count < 0 ? from_proc(port, out, most) : count;
+	return listening_wanted(port, NULL, NULL, out, most);
 }

@@ -21,5 +21,8 @@ struct listening {
 
 /* Fills up to `most` of them, IPv4 and IPv6. Returns how many there are, which may be more, or -errno. */
 int listening_on(unsigned int port, struct listening *out, unsigned int most);
+/* The same of those alone that `wanted` is true of: others, however many, take no room from them. */
+int listening_wanted(unsigned int port, bool (*wanted)(void *context, const struct listening *listening), void *context,
+		     struct listening *out, unsigned int most);
 
 #endif
