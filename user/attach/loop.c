@@ -128,7 +128,8 @@ enum {
 	WAIT_HELPER,
 	WAIT_NOTIFY,
 	WAIT_ENGINE,
-	WAIT_OPERATE,
+	WAIT_CLIENT_SOCKETS,
+	WAIT_OPERATE = WAIT_CLIENT_SOCKETS + CLIENT_FAMILIES,
 	WAIT_LOCKS = WAIT_OPERATE + OPERATE_DESCRIPTORS
 };
 
@@ -142,6 +143,9 @@ static nfds_t fill_poll(const struct attach *attach, struct pollfd *wait)
 	wait[WAIT_HELPER] = (struct pollfd){.fd = hello_watch_fd(&program->engine.steer.watch), .events = POLLIN};
 	wait[WAIT_NOTIFY] = (struct pollfd){.fd = notify_fd(), .events = POLLOUT};
 	wait[WAIT_ENGINE] = (struct pollfd){.fd = engine_fd(&program->engine), .events = POLLIN};
+	for (unsigned int i = 0; i < CLIENT_FAMILIES; i++)
+		wait[WAIT_CLIENT_SOCKETS + i] =
+			(struct pollfd){.fd = client_sockets_fd(&program->engine.client_sockets, i), .events = POLLOUT};
 	operate_poll(program, &wait[WAIT_OPERATE]);
 	for (unsigned int i = 0; i < attach->lock_count; i++)
 		wait[WAIT_LOCKS + i] = (struct pollfd){.fd = attach->locks[i], .events = POLLIN};

@@ -22,8 +22,8 @@
 #include "system/sandbox.h"
 
 /*
- * The workers read bytes of the network: they have no file, no signal, and the capabilities that they cannot do
- * without. Before this process drops its own, because what takes rights to drop is dropped twice.
+ * The workers read bytes of the network: they have no file, no signal and no capability. Before this process drops its
+ * own, because what takes rights to drop is dropped twice.
  */
 static int start_workers(struct attach *attach, const struct sandbox *sandbox)
 {
@@ -32,8 +32,7 @@ static int start_workers(struct attach *attach, const struct sandbox *sandbox)
 	int error;
 
 	workers.roles = SANDBOX_WORKERS;
-	workers.transparent = attach->routed;
-	workers.capabilities &= ~CAPABILITY(CAP_KILL);
+	workers.capabilities = 0;
 	workers.config = NULL;
 	memset(workers.writable, 0, sizeof(workers.writable));
 	workers.child = 0;
@@ -65,8 +64,8 @@ static void warn_of_buffers(const struct options *options)
 }
 
 /*
- * CAP_KILL: to end a command that changed its user; seccomp limits kill() to that process. CAP_NET_ADMIN: for sockets
- * with the clients' addresses, and to remove the routes at the end. What takeovers need, the repair helper has.
+ * CAP_KILL: to end a command that changed its user; seccomp limits kill() to that process. CAP_NET_ADMIN: to make
+ * sockets for the clients' addresses, and to remove the routes at the end. What takeovers need, the repair helper has.
  */
 static uint64_t kept_capabilities(const struct attach *attach)
 {
@@ -166,6 +165,7 @@ int attach_start(struct attach *attach)
 				  .user = &program->user,
 				  .capabilities = kept_capabilities(attach),
 				  .config = program->options.config,
+				  .transparent = attach->routed,
 				  .writable = {run_directory(), metrics},
 				  .child = attach->child.pid};
 	struct sentence why;

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "engine/backend_owner.h"
+#include "engine/client_sockets.h"
 #include "engine/elsewhere.h"
 #include "engine/port_listeners.h"
 #include "engine/shared.h"
@@ -109,13 +110,9 @@ static int connect_once(int fd, const struct address *address)
 static int bind_as_client(int fd, const struct address *client, sa_family_t family)
 {
 	struct address from = address_unmapped(client);
-	int on = 1;
 
 	if (from.sa.sa_family != family)
 		return 0;
-	if (family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on))
-			      : setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on)))
-		return -errno;
 	if (bind(fd, &from.sa, from.len) == 0)
 		return 0;
 	if (errno != EADDRINUSE && errno != EACCES) /* EACCES: a port below 1024, without CAP_NET_BIND_SERVICE */
@@ -180,6 +177,17 @@ static int is_own_address(const struct session *session)
 	return local_addresses_has(&session->worker->engine->shared->addresses, &session->destination);
 }
 
+/* The main thread has to do something first. -EINPROGRESS; 0: it takes too long. */
+static int wait_for_main(struct session *session)
+{
+	struct connecting *connecting = &session->connecting;
+	uint64_t now = session->worker->now;
+
+	if (!connecting->asked_at)
+		connecting->asked_at = now;
+	return now - connecting->asked_at < ASKED_US ? -EINPROGRESS : 0;
+}
+
 /*
  * The listeners of a port. 1: here they are; 0: goes on without, because the main thread takes long; -EINPROGRESS: they
  * are not known yet. fresh: as they are since this round of attempts has asked.
@@ -190,11 +198,7 @@ static int list_port(struct session *session, unsigned int port, bool fresh, str
 	uint64_t now = session->worker->now;
 	uint64_t since = fresh ? (connecting->asked_at ? connecting->asked_at : now) : 0;
 
-	if (port_listeners_of(session->worker, port, since, list))
-		return 1;
-	if (!connecting->asked_at)
-		connecting->asked_at = now;
-	return now - connecting->asked_at < ASKED_US ? -EINPROGRESS : 0;
+	return port_listeners_of(session->worker, port, since, list) ? 1 : wait_for_main(session);
 }
 
 /* Is there another address? If not all listeners are known, nothing is certain. 1 or 0, or -EINPROGRESS. */
@@ -266,15 +270,30 @@ static int choose_address(struct session *session)
 	return session->connecting.own_error ? session->connecting.own_error : -EHOSTUNREACH;
 }
 
+/* One that can be bound to the client's address is made in advance. */
+static int open_socket(struct session *session, const struct address *address)
+{
+	sa_family_t family = address->sa.sa_family;
+	int fd, waits;
+
+	if (!is_transparent(session) || address_unmapped(&session->client).sa.sa_family != family) {
+		fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, family == AF_UNIX ? 0 : IPPROTO_TCP);
+		return fd < 0 ? -errno : fd;
+	}
+	fd = client_sockets_take(&session->worker->engine->client_sockets, family);
+	waits = fd == -EAGAIN ? wait_for_main(session) : 0;
+	return waits ? waits : fd;
+}
+
 static int start_attempt(struct session *session, const struct address *address)
 {
 	struct socket_side *sock = &session->sides[BACKEND];
 	bool tcp = address->sa.sa_family != AF_UNIX;
-	int on = 1, result, error;
+	int on = 1, result, error, fd = open_socket(session, address);
 
-	sock->fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, tcp ? IPPROTO_TCP : 0);
-	if (sock->fd < 0)
-		return -errno;
+	if (fd < 0)
+		return fd;
+	sock->fd = fd;
 	sock->is_tcp = tcp;
 	sock->sent_apart = tcp ? 1 : 0; /* bytes_acked of an active opener counts the SYN */
 	if (tcp) {

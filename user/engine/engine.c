@@ -29,6 +29,7 @@ int engine_open(struct engine *engine)
 				  .answered = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 				  .local = LOCAL_WATCH_CLOSED,
 				  .handover = HANDOVER_CLOSED,
+				  .client_sockets = CLIENT_SOCKETS_CLOSED,
 				  .dataplane = {.socks = NO_DESCRIPTOR, .slots = NO_DESCRIPTOR},
 				  .trace = {.to = NO_DESCRIPTOR, .from = NO_DESCRIPTOR}};
 	steer_clear(&engine->steer);
@@ -126,6 +127,8 @@ int engine_set_up(struct engine *engine, const struct options *options, struct s
 		error = make_shared(engine);
 	if (!error)
 		error = handover_open(&engine->handover);
+	if (!error && options->client_address == CLIENT_ADDRESS_TRANSPARENT)
+		error = client_sockets_open(&engine->client_sockets);
 	if (!error)
 		backend_owners_in_force(engine, &atomic_load(&engine->configuration)->owners);
 	if (!error)
@@ -147,6 +150,7 @@ int engine_start(struct engine *engine, const struct sandbox *sandbox, struct se
 		worker_let_go(&engine->workers[i]);
 	descriptor_close(&engine->trace.to);
 	descriptor_close(&engine->handover.from);
+	client_sockets_let_go(&engine->client_sockets);
 	descriptor_close(&engine->steer.watch.helper.worker.socket);
 	if (!error)
 		engine->running = engine->worker_count;
@@ -160,6 +164,7 @@ void engine_answer(struct engine *engine, const struct options *options)
 	if (atomic_exchange(&engine->shared->takeovers_fail, false))
 		hello_watch_steer(&engine->steer.watch);
 	local_addresses_follow(&engine->local);
+	client_sockets_fill(&engine->client_sockets);
 	port_listeners_answer(engine);
 	unreachable_log(engine, options);
 	backend_owner_log(engine, options);
@@ -172,7 +177,9 @@ int engine_fd(const struct engine *engine)
 
 uint64_t engine_next(const struct engine *engine)
 {
-	return local_addresses_next(&engine->local);
+	uint64_t local = local_addresses_next(&engine->local), sockets = client_sockets_next(&engine->client_sockets);
+
+	return local < sockets ? local : sockets;
 }
 
 void engine_tell(struct engine *engine, enum worker_command command)
@@ -188,6 +195,7 @@ void engine_close(struct engine *engine)
 	for (unsigned int i = 0; i < engine->made; i++)
 		worker_free(&engine->workers[i]);
 	free(engine->workers);
+	client_sockets_close(&engine->client_sockets);
 	handover_close(&engine->handover);
 	local_addresses_close(&engine->local);
 	shared_unmap(engine->shared, shared_bytes(engine));

@@ -11,6 +11,7 @@
 
 #include "base/sentence.h"
 #include "dataplane/dataplane.h"
+#include "engine/client_sockets.h"
 #include "engine/configuration.h"
 #include "engine/handover.h"
 #include "engine/process.h"
@@ -54,6 +55,7 @@ struct engine {
 
 	/* The header of each says who writes what. */
 	struct handover handover;
+	struct client_sockets client_sockets; /* open with --client-address transparent */
 	struct dataplane dataplane;
 	struct steer steer;
 	struct trace trace;

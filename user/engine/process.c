@@ -41,6 +41,8 @@ static unsigned int list_shared_descriptors(const struct engine *engine, int *ou
 	out[count++] = engine->answered;
 	out[count++] = engine->trace.to;
 	out[count++] = engine->handover.from;
+	for (unsigned int family = 0; family < CLIENT_FAMILIES; family++)
+		out[count++] = engine->client_sockets.from[family];
 	out[count++] = engine->dataplane.socks;
 	out[count++] = engine->dataplane.slots;
 	out[count++] = maps->own_connections;

@@ -64,14 +64,15 @@ void socket_set_buffers(int fd, enum side side, const struct options *options)
 		setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
 }
 
-void socket_set_transparent(int fd, int family)
+int socket_set_transparent(int fd, int family)
 {
-	int on = 1;
+	int on = 1, result;
 
 	if (family == AF_INET)
-		setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on));
+		result = setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on));
 	else
-		setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on));
+		result = setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on));
+	return result ? -errno : 0;
 }
 
 void socket_set_acme_buffers(int fd, bool waits)

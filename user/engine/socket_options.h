@@ -18,10 +18,10 @@
 unsigned int socket_buffer_share(enum side side, unsigned int buffer_bytes);
 void socket_set_buffers(int fd, enum side side, const struct options *options);
 /*
- * Lets a private listener take connections to addresses of other machines, which TPROXY drops otherwise. Needs
- * CAP_NET_ADMIN or CAP_NET_RAW; without them TPROXY cannot be used at all.
+ * Lets a socket have an address of another machine: a client's; or, for a private listener, that of a connection which
+ * TPROXY drops otherwise. Needs CAP_NET_ADMIN or CAP_NET_RAW; without them TPROXY cannot be used at all. 0 or -errno.
  */
-void socket_set_transparent(int fd, int family);
+int socket_set_transparent(int fd, int family);
 /* A validation takes a few KB in each direction: both its sockets have small buffers, and while it waits even smaller.
  */
 void socket_set_acme_buffers(int fd, bool waits);

@@ -42,9 +42,9 @@ struct sandbox {
 	uint64_t capabilities;                      /* CAPABILITY(CAP_...), as far as it has them */
 	const char *config;                         /* a file, whose folder stays readable; NULL: none */
 	const char *writable[SANDBOX_WRITABLE_MAX]; /* folders; NULL: none */
-	bool transparent;                           /* may open sockets with clients' addresses */
-	pid_t child, workers;                       /* the only processes it may send signals to; 0: none */
-	pid_t parent;                               /* it is killed when this process, its parent, ends; 0: it is not */
+	bool transparent;     /* sockets with clients' addresses: main makes them, workers bind them */
+	pid_t child, workers; /* the only processes it may send signals to; 0: none */
+	pid_t parent;         /* it is killed when this process, its parent, ends; 0: it is not */
 };
 
 /*

@@ -118,7 +118,9 @@ int sandbox_allow_sockets(const struct sandbox *sandbox, scmp_filter_ctx filter)
 	for (size_t i = 0; !error && i < sizeof(options) / sizeof(options[0]); i++)
 		if (sandbox->roles & options[i].roles)
 			error = allow_option(filter, options[i].level, options[i].name);
-	for (size_t i = 0; !error && sandbox->transparent && i < sizeof(transparent) / sizeof(transparent[0]); i++)
+	for (size_t i = 0; !error && sandbox->transparent && sandbox->roles & MAIN &&
+			   i < sizeof(transparent) / sizeof(transparent[0]);
+	     i++)
 		error = allow_option(filter, transparent[i].level, transparent[i].name);
 	for (size_t i = 0; !error && i < sizeof(levels) / sizeof(levels[0]); i++)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(getsockopt), 1, EQUALS(1, levels[i]));
