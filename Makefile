@@ -40,9 +40,10 @@ NO_LINE_INFO = $(LLVM_OBJCOPY) --dump-section .BTF.ext=$@.ext $@.tmp && \
 	printf '\0\0\0\0' | dd of=$@.ext bs=1 seek=20 conv=notrunc status=none && \
 	$(LLVM_OBJCOPY) --update-section .BTF.ext=$@.ext $@.tmp && rm $@.ext &&
 # The linker warns that every static program with getaddrinfo() or the like needs glibc's shared modules.
-# user/base/address.c, user/operate/control.c and user/system/user.c make sure that this one does not.
+# user/base/address.c, user/operate/control.c, user/options/values.c and user/system/user.c make sure that this one does not.
+LINK_SAYS = Using 'get\(addrinfo\|grnam\|grgid\|grouplist\|pwnam\|pwnam_r\|pwuid\)' in statically linked
 LINK_SAID = 2>$(OUT)/link.log; code=$$?; \
-            sed "/: in function /{N;/Using 'get\(addrinfo\|grnam\|grgid\|grouplist\|pwnam\|pwuid\)' in statically linked/d}" $(OUT)/link.log >&2; \
+            sed "/: in function /{N;/$(LINK_SAYS)/d};/$(LINK_SAYS)/d" $(OUT)/link.log >&2; \
             exit $$code
 else
 OUT    := build

@@ -4,6 +4,7 @@
  * See parser.h.
  */
 #include "options/parser.h"
+#include "system/user.h"
 
 #include <limits.h>
 #include <pwd.h>
@@ -158,6 +159,7 @@ static bool find_user(const char *name, unsigned int *uid)
 	struct passwd user, *found = NULL;
 	unsigned long number;
 
+	user_look_up_in_files();
 	if (getpwnam_r(name, &user, text, sizeof(text), &found) == 0 && found) {
 		*uid = user.pw_uid;
 		return true;

@@ -22,7 +22,7 @@
 #define UNNAMED_FIRST 65443
 #define UNNAMED_LAST  65519
 
-static void use_files_only(void)
+void user_look_up_in_files(void)
 {
 #ifdef ALPNBPF_STATIC
 	/* As for host names, in base/address.c. */
@@ -162,7 +162,7 @@ int user_decide(struct user *user, const char *wanted, struct sentence *why)
 	int error;
 
 	*user = (struct user){0};
-	use_files_only();
+	user_look_up_in_files();
 	if (geteuid() != 0)
 		return check_own(user, wanted, why);
 	if (*wanted && !find_account(user, wanted))

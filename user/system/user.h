@@ -24,6 +24,12 @@ struct user {
 };
 
 /*
+ * A static binary has no shared modules to ask directories with: from now on, libc looks users and groups up in
+ * /etc/passwd and /etc/group. Call it before each such look-up. Other binaries ask whom the machine asks.
+ */
+void user_look_up_in_files(void);
+
+/*
  * Decides which user that is: `wanted` (a name or a number), or USER_BY_DEFAULT if it is empty. Tries the change in a
  * child process. 0, or -errno and why if `wanted` cannot be had; without `wanted`, always 0.
  */
