@@ -98,7 +98,7 @@ static enum backend_step all_failed(struct session *session, int error)
 	return try_later(session, session->connecting.deadline);
 }
 
-/* The main thread is asked where the server listens; looks less often the longer that takes. */
+/* The main thread has been asked for something; looks less often the longer that takes. */
 static enum backend_step ask_again(struct session *session)
 {
 	uint64_t now = session->worker->now, waited = now - session->connecting.asked_at;
