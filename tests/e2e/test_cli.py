@@ -143,8 +143,7 @@ def test_check_beside_a_running_program(lab, plane):
     router = lab.router(acme, https, plane=plane, listen=())
     code, lines = check("--acme", acme.endpoint, "--https", https.endpoint)
     assert code == FAILED
-    assert verdict(lines, "listen", "0.0.0.0:443", "alpnbpf", str(router.pid)) == "FAIL"
-
+    assert verdict(lines, "listen", "0.0.0.0:443", "alpnbpf-workers", str(router.workers_pid)) == "FAIL"
 
 
 @pytest.mark.parametrize("choice,expected,code", [("auto", "warn", DONE), ("sockmap", "FAIL", FAILED)])

@@ -98,10 +98,11 @@ static void tear_down(struct attach *attach, bool started)
 
 int attach_main(int argc, char **argv)
 {
-	static struct attach attach = {.signals = NO_DESCRIPTOR};
+	static struct attach attach;
 	struct program *program = &attach.program;
 	int code;
 
+	attach.signals = NO_DESCRIPTOR;
 	if (!command_line_parse(&program->options, argc, argv, &code))
 		return code;
 	log_init(program->options.log_level, program->options.log_format);

@@ -43,6 +43,7 @@ struct counts {
 	_Atomic uint64_t lost;       /* lines that could not be written, in all */
 	_Atomic uint64_t untold;     /* of these, not yet told by a line */
 	_Atomic uint64_t suppressed; /* by a limit, in all */
+	_Atomic int error;           /* why the last one was lost */
 };
 
 static struct counts counts_before_sharing;
@@ -56,7 +57,6 @@ static ino_t inode;
 static bool was_opened;
 static char rest[LOG_LINE_MAX]; /* of the last line, which was written in part */
 static size_t rest_length;
-static int last_error;
 static bool may_wait = true;
 static uint64_t waited_us; /* since log_output_wait() */
 
@@ -178,7 +178,7 @@ static size_t write_some(const char *bytes, size_t length)
 			break;
 	}
 	if (done < length)
-		last_error = errno;
+		atomic_store(&counts->error, errno);
 	return done;
 }
 
@@ -215,7 +215,7 @@ void log_output_write(const char *line, size_t length, size_t (*make_lost)(char 
 	if (untold) {
 		char text[LOG_LINE_MAX];
 
-		written = write_whole(text, make_lost(text, untold, last_error));
+		written = write_whole(text, make_lost(text, untold, atomic_load(&counts->error)));
 		if (!written)
 			atomic_fetch_add(&counts->untold, untold);
 	}
