@@ -275,7 +275,7 @@ def test_a_stranger_gets_no_validation(lab, host, how):
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     router.wait_line(f"warn the listener on {re.escape(place)} is not used for --acme: it belongs to uid 65534")
     assert status(router)["events"]["owner_refused"] == 3
-    assert router.find(r"cannot connect to --acme .*: (Connection refused|the listener there belongs to another user)")
+    router.wait_line(r"cannot connect to --acme .*: (Connection refused|the listener there belongs to another user)")
     thief.child.stop()
     with contextlib.closing(Listener(host=host, port=port)) as acme:
         client, server = lab.session(router, acme_hello(), acme)
