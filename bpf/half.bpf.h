@@ -31,15 +31,32 @@ struct {
 	__type(value, struct steer_connection);
 } alpnbpf_halfkey SEC(".maps");
 
-/* False if there is no memory for it: then it goes to the server, and is stored with its socket. */
+/* Segments of a connection may change the CPU. False if another one is at work on it. */
+static __always_inline bool take_half(struct partial_hello *half)
+{
+	return __sync_val_compare_and_swap(&half->busy, 0, 1) == 0;
+}
+
+static __always_inline void let_half_go(struct partial_hello *half)
+{
+	__sync_lock_test_and_set(&half->busy, 0);
+}
+
+/* False if there is no memory for it, or the oldest is in use: then it goes to the server, and is stored with its
+ * socket. */
 static __noinline bool begin_half(const struct steer_connection *ends, const struct partial_hello *hello)
 {
 	__u32 index = __sync_fetch_and_add(&state.halves, 1) % STEER_HALVES_MOST;
 	struct steer_connection *place = bpf_map_lookup_elem(&alpnbpf_halfkey, &index);
+	struct partial_hello *old;
 
 	if (!place)
 		return false;
-	if (place->from.port)
+	old = place->from.port ? bpf_map_lookup_elem(&alpnbpf_halves, place) : NULL;
+	/* The kernel gives its memory to the new one at once, while another CPU may be at work on it. */
+	if (old && !take_half(old))
+		return false;
+	if (old)
 		bpf_map_delete_elem(&alpnbpf_halves, place);
 	*place = *ends;
 	return bpf_map_update_elem(&alpnbpf_halves, ends, hello, BPF_ANY) == 0;

@@ -140,7 +140,8 @@ static int clock_ticks(void *map, __u32 *key, struct clock *clock)
 			return 0;
 		wait = HELD_NS;
 	}
-	bpf_timer_start(&clock->timer, wait < TICK_NS ? TICK_NS : wait, 0);
+	if (bpf_timer_start(&clock->timer, wait < TICK_NS ? TICK_NS : wait, 0))
+		__sync_lock_test_and_set(&clock->runs, 0);
 	return 0;
 }
 
@@ -231,10 +232,8 @@ static __always_inline bool should_hold(struct __sk_buff *skb, struct tcp_sock *
 	struct steer_agreed agreed = {};
 	__u32 timeouts = 0;
 
-	if (held && is_of(held, segment))
-		return true; /* the client repeats it */
-	if (held)
-		forget_held(&segment->ends);
+	if (held && is_of(held, segment)) /* the client repeats it: because the SYN-ACK was, if the clock has failed */
+		return !agreed_with_request(skb, segment, &agreed, &timeouts) || !timeouts;
 	freed = bpf_map_lookup_elem(&alpnbpf_freed, &segment->ends);
 	if (freed && is_of(freed, segment))
 		return false; /* it is the one that user space sends */
@@ -244,10 +243,22 @@ static __always_inline bool should_hold(struct __sk_buff *skb, struct tcp_sock *
 	if (timeouts || agreed.mptcp || (agreed.device && skb->ifindex == LOOPBACK_IFINDEX) ||
 	    segment->seq != agreed.expected || !is_acceptable(skb, segment, &agreed))
 		return false;
+	if (held) /* of an earlier connection */
+		forget_held(&segment->ends);
 	if (!note_held(skb, segment))
 		return false;
 	__sync_fetch_and_add(&state.held, 1);
 	return true;
+}
+
+/* A bare FIN: is it the client's, as TCP will accept it? */
+static __always_inline bool is_end_of_held(struct __sk_buff *skb, const struct segment *segment)
+{
+	struct steer_agreed agreed = {};
+	__u32 timeouts = 0;
+
+	return agreed_with_request(skb, segment, &agreed, &timeouts) && segment->seq == agreed.expected &&
+	       segment->ack == agreed.next;
 }
 
 /*

@@ -118,9 +118,11 @@ static __always_inline int look_at_first(struct __sk_buff *skb, struct bpf_sock 
 		forget_held(&segment->ends);
 		half = half_of(&segment->ends, &agreed);
 		if (half) {
-			if (__sync_fetch_and_add(&half->busy, 1) == 0)
+			if (!take_half(half))
+				return DROP;
+			if (half->first == agreed.expected) /* it may be another connection's by now */
 				verdict = look_at_half(skb, segment, &agreed, half);
-			__sync_fetch_and_add(&half->busy, -1);
+			let_half_go(half);
 			return verdict;
 		}
 	}
@@ -269,13 +271,15 @@ int alpnbpf_watch(struct __sk_buff *skb)
 	if (segment.length)
 		return is_intact(skb, &segment) ? look_at_first(skb, sk, tcp, counts, &segment) : LET_THROUGH;
 	if (sk->state == BPF_TCP_LISTEN && segment.flags & TCPHDR_FIN) {
-		forget_held(&segment.ends);
+		if (is_end_of_held(skb, &segment))
+			forget_held(&segment.ends);
 		return LET_THROUGH;
 	}
 	if (sk->state == BPF_TCP_LISTEN)
 		return should_hold(skb, tcp, &segment) ? DROP : LET_THROUGH;
-	/* An answer to bytes of the server's, before any of the client's. */
-	*(volatile __u32 *)&state.speaks_first = 1;
+	/* An answer to bytes of the server's, before any of the client's. Else it is idle, or ends. */
+	if (counts->data_segs_out)
+		*(volatile __u32 *)&state.speaks_first = 1;
 	return LET_THROUGH;
 }
 

@@ -4,6 +4,7 @@ Each process with an attacker's hand in it (injected.py): what it is refused, an
 docs/SECURITY.md lists. Started by root, in place, reading hellos in passing, with every right that it would keep.
 """
 import errno
+import fcntl
 import os
 import resource
 import socket
@@ -100,6 +101,7 @@ UNIX = struct.pack("=H", socket.AF_UNIX)
 # Sets the flag IFF_UP of lo, which it has.
 LINK = struct.pack("=IHHII BBHiII", 32, 16, 5, 1, 0, 0, 0, 0, 1, 1, 1)
 SIGCHLD = 17
+F_SETSIG = 10
 
 REFUSED = (ENOSYS, ENOSYS, ENOSYS)
 
@@ -151,6 +153,7 @@ ATTEMPTS = {
     "IP_TRANSPARENT": (lambda h: h.option(0, 19), ENOSYS, ENOSYS, OK),
     "SO_MARK": (lambda h: h.option(1, 36), ENOSYS, ENOSYS, OK),
     "SO_RCVBUFFORCE": (lambda h: h.option(1, 33), EPERM, EPERM, ENOSYS),
+    "SO_REUSEADDR": (lambda h: h.option(1, 2), OK, ENOSYS, OK),
     "SO_BINDTODEVICE": (lambda h: h.option(1, 25, b"lo\0\0"), *REFUSED),
     "SO_ATTACH_FILTER": (lambda h: h.option(1, 26, bytes(16)), *REFUSED),
     "SO_ATTACH_BPF": (lambda h: h.option(1, 50), *REFUSED),
@@ -164,6 +167,9 @@ ATTEMPTS = {
     "a signal for the workers": (lambda h: h.call("kill", h.site.workers, 0), OK, ENOSYS, ENOSYS),
     "a signal for the helper": (lambda h: h.call("kill", h.site.helper, 0), *REFUSED),
     "a signal for a thread": (lambda h: h.call("tgkill", os.getpid(), os.getpid(), 0), *REFUSED),
+    "a signal by a socket": (lambda h: h.tcp(("fcntl", fcntl.F_SETOWN, h.site.main)), *REFUSED),
+    "which signal that is": (lambda h: h.tcp(("fcntl", F_SETSIG, 19)), *REFUSED),
+    "flags that others share": (lambda h: h.call("fcntl", 2, fcntl.F_SETFL, 0), *REFUSED),
     "a signal by pidfd": (lambda h: h.call("pidfd_open", h.site.main, 0), *REFUSED),
     "fork": (lambda h: h.call("fork"), *REFUSED),
     "a process by clone": (lambda h: h.call("clone", SIGCHLD, 0, 0, 0, 0), *REFUSED),

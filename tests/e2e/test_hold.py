@@ -3,7 +3,9 @@
 Connections that are held until their hello, as the web server sees them: idle ones, those that end at once, those that wait for
 its greeting, and a queue that is full.
 """
+import contextlib
 import os
+import signal
 import socket
 
 import pytest
@@ -66,6 +68,33 @@ def test_clients_that_end_at_once(plain):
         server = plain.served_client(client, https_hello())
         exchange(client, server)
     assert plain.totals()["sessions"] == 0
+
+
+@contextlib.contextmanager
+def halted(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_an_idle_client_that_ends_beside_a_takeover(plain):
+    """The web server has said nothing, so the next connection is held as well."""
+    with armed(plain.router) as acme:
+        with halted(plain.router.workers_pid):
+            validation = plain.client().send(acme_hello())
+            idle = plain.client()
+            server = plain.web.accept_any(5)
+            idle.close()
+            assert server.read_to_end() == b""
+        answer = acme.accept()
+        assert answer.read(H) == acme_hello()
+        exchange(validation, answer)
+        held = status(plain.router)["events"]["held"]
+        plain.client().reset()
+        assert status(plain.router)["events"]["held"] == held + 1
+    assert not plain.router.find("sends before its clients do")
 
 
 def requests(port=443):

@@ -210,11 +210,24 @@ NEVER = """
 import select, socket, sys
 host, port, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def bare_ack_is_dropped(listener):
+    import ctypes, os, struct
+    os.seteuid(0)  # anybody may, but not on every kernel
+    # ldb [13]; jeq #0x10, drop, else accept: of what the listener gets, the TCP flags
+    code = b"".join(struct.pack("HBBI", *line) for line in [(0x30, 0, 0, 13), (0x15, 0, 1, 0x10), (6, 0, 0, 0), (6, 0, 0, 0xffff)])
+    buffer = ctypes.create_string_buffer(code)
+    listener.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HL", 4, ctypes.addressof(buffer)))
+    os.setresuid(65534, 65534, 65534)
 def listen():
+    if "cookie" in how:
+        import os
+        os.seteuid(65534)
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if "device" in how:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    if "cookie" in how:
+        bare_ack_is_dropped(listener)
     if "deferred" in how:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 30)
     listener.bind((host, port))
@@ -253,11 +266,31 @@ class Thief:
     """A process of uid 65534 that listens, or whenever nobody else does; it says what it has got."""
 
     def __init__(self, lab, host, port, how=""):
-        self.child = lab.child(*UNPRIVILEGED, sys.executable, "-c", NEVER, host, str(port), how, stdin=subprocess.DEVNULL)
+        prefix = [] if "cookie" in how else UNPRIVILEGED
+        self.child = lab.child(*prefix, sys.executable, "-c", NEVER, host, str(port), how, stdin=subprocess.DEVNULL)
         self.child.wait_line("listens")
 
     def got(self, what):
         return sum(f"got a {what}" in line for line in self.child.lines())
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("loopback", [False, True])
+def test_a_stranger_who_is_no_peer_yet(lab, veth, loopback):
+    """
+    It takes connections by SYN cookies, and drops the acknowledgement of the handshake: nothing of the connection is there
+    when it is asked whose it is, and the first bytes would make its socket.
+    """
+    web, port = lab.listener(), free_port()
+    host = "127.0.0.1" if loopback else veth.server4
+    with sysctl(net__ipv4__tcp_syncookies=2):
+        thief = Thief(lab, host, port, "cookie")
+        router = lab.router((host, port), web, "--arm", "always", listen=[("127.0.0.1", free_port())])
+        for _ in range(3):
+            for peer in lab.session(router, acme_hello(), web):
+                peer.close()
+        wait_until(lambda: status(router)["events"]["owner_refused"] == 3, 5, "refused")
+        assert thief.got("byte") == 0
 
 
 @pytest.mark.parametrize("how", ["", "device", "deferred"])

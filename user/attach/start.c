@@ -32,6 +32,7 @@ static int start_workers(struct attach *attach, const struct sandbox *sandbox)
 	int error;
 
 	workers.roles = SANDBOX_WORKERS;
+	workers.binds = attach->program.engine.steer.own.are_tracked && !attach->program.engine.steer.own.by_sock_ops;
 	workers.capabilities = 0;
 	workers.config = NULL;
 	memset(workers.writable, 0, sizeof(workers.writable));

@@ -310,7 +310,7 @@ unsigned int address_port(const struct address *address)
 }
 
 /* Compares hosts, not ports. A mapped address differs from its IPv4 address unless it is unmapped first. */
-static bool same_host(const struct address *a, const struct address *b)
+bool address_same_host(const struct address *a, const struct address *b)
 {
 	if (a->sa.sa_family != b->sa.sa_family)
 		return false;
@@ -324,7 +324,7 @@ bool address_equal(const struct address *a, const struct address *b)
 {
 	if (a->sa.sa_family == AF_UNIX)
 		return b->sa.sa_family == AF_UNIX && a->len == b->len && memcmp(&a->un, &b->un, a->len) == 0;
-	return same_host(a, b) && address_port(a) == address_port(b);
+	return address_same_host(a, b) && address_port(a) == address_port(b);
 }
 
 bool address_is_wildcard(const struct address *address)
@@ -365,7 +365,7 @@ bool address_is_local(const struct address *address)
 			continue;
 		own = address_from(entry->ifa_addr, plain.sa.sa_family == AF_INET ? sizeof(own.in) : sizeof(own.in6),
 				   0);
-		found = same_host(&own, &plain);
+		found = address_same_host(&own, &plain);
 	}
 	freeifaddrs(list);
 	return found;

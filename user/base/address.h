@@ -61,6 +61,8 @@ struct address address_unmapped(const struct address *address);
 /* The port in host byte order; 0 for AF_UNIX. */
 unsigned int address_port(const struct address *address);
 
+/* Of internet addresses: do they differ in the port at most? */
+bool address_same_host(const struct address *a, const struct address *b);
 /* Same family, host, scope and port. */
 bool address_equal(const struct address *a, const struct address *b);
 

@@ -4,8 +4,13 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
 
 void descriptor_close(int *fd)
 {
@@ -41,4 +46,12 @@ void descriptor_close_others(int *kept, unsigned int count)
 		next = kept[i] + 1;
 	}
 	close_from_to(next, ~0U);
+}
+
+void descriptor_refuse_passed(int fd)
+{
+	int off = 0, error = errno;
+
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	errno = error;
 }

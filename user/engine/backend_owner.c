@@ -168,8 +168,13 @@ int backend_owner_verify(struct session *session, const struct address *to)
 	}
 	if (seen)
 		*seen = 0;
-	/* On another machine, or redirected: the administrator has decided that. Or it has gone. */
-	if (owner.peer == STEER_PEER_NONE)
+	/*
+	 * On another machine, or redirected: the administrator has decided that. Or it has gone. But a stranger's
+	 * listener may have taken the connection by a SYN cookie, so that there is no peer until we send; its address
+	 * is this machine's, and so is ours then.
+	 */
+	if (owner.peer == STEER_PEER_NONE &&
+	    (right || !owner.found || !(address_is_loopback(to) || address_same_host(&from, to))))
 		return 0;
 	return owner.found && !right ? refuse_stranger(session, owner.uid) : -BACKEND_REPLACED;
 }

@@ -31,6 +31,7 @@ static int open_pair(struct client_sockets *sockets, unsigned int family)
 		return -errno;
 	sockets->to[family] = pair[0];
 	sockets->from[family] = pair[1];
+	descriptor_refuse_passed(pair[0]);
 	return setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) ? -errno : 0;
 }
 

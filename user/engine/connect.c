@@ -10,6 +10,7 @@
 
 #include "engine/backend_owner.h"
 #include "engine/client_sockets.h"
+#include "base/descriptor.h"
 #include "engine/elsewhere.h"
 #include "engine/port_listeners.h"
 #include "engine/shared.h"
@@ -296,6 +297,8 @@ static int start_attempt(struct session *session, const struct address *address)
 	sock->fd = fd;
 	sock->is_tcp = tcp;
 	sock->sent_apart = tcp ? 1 : 0; /* bytes_acked of an active opener counts the SYN */
+	if (!tcp)
+		descriptor_refuse_passed(sock->fd);
 	if (tcp) {
 		setsockopt(sock->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		setsockopt(sock->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));

@@ -37,6 +37,7 @@ int handover_open(struct handover *handover)
 		return -errno;
 	handover->to = pair[0];
 	handover->from = pair[1];
+	descriptor_refuse_passed(handover->to);
 	return 0;
 }
 

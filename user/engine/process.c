@@ -55,16 +55,20 @@ static unsigned int list_shared_descriptors(const struct engine *engine, int *ou
 	return count;
 }
 
-/* Everything else is closed: programs, links and most maps, the control socket, locks, the service manager's sockets.
+/*
+ * Everything else is closed: programs, links and most maps, the control socket, locks, the service manager's sockets.
+ * Standard input and output may be a terminal.
  */
 static int keep_descriptors(struct engine *engine, int tell)
 {
 	size_t most = 32 + engine->worker_count * (1UL + WORKER_DESCRIPTORS);
-	int *kept = calloc(most, sizeof(*kept));
+	int *kept = calloc(most, sizeof(*kept)), nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
 	unsigned int count;
 
-	if (!kept)
-		return -ENOMEM;
+	if (!kept || nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0) {
+		free(kept);
+		return -errno;
+	}
 	count = list_shared_descriptors(engine, kept);
 	kept[count++] = tell;
 	for (unsigned int i = 0; i < engine->worker_count; i++)

@@ -27,6 +27,7 @@ int trace_open(struct trace *trace)
 		return -errno;
 	trace->to = pair[0];
 	trace->from = pair[1];
+	descriptor_refuse_passed(trace->from);
 	return 0;
 }
 

@@ -71,6 +71,7 @@ static int listen_there(struct control *control, const struct user *user)
 	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (control->fd < 0)
 		return -errno;
+	descriptor_refuse_passed(control->fd);
 	mask = umask(0117); /* 0660 from the start; no other thread runs yet that could create a file */
 	bound = user->changes ? setegid(user->gid) : 0;
 	if (!bound)

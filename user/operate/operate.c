@@ -48,10 +48,12 @@ static int listen_for_metrics(const struct address *address)
 
 	if (fd < 0)
 		return -errno;
-	if (address->sa.sa_family == AF_UNIX)
+	if (address->sa.sa_family == AF_UNIX) {
 		remove_stale(address);
-	else
+		descriptor_refuse_passed(fd);
+	} else {
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	}
 	if (bind(fd, &address->sa, address->len) == 0 && listen(fd, BACKLOG) == 0)
 		return fd;
 	error = -errno;

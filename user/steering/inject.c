@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Makes packets come in: see inject.h. Owns its netlink sockets. One thread. */
+/* Makes packets come in: see inject.h. Owns its sockets. One thread. */
 #include "steering/inject.h"
 
 #include <errno.h>
@@ -14,7 +14,6 @@
 #include "steering/takeover_packets.h"
 #include "system/conntrack.h"
 #include "system/link.h"
-#include "system/netlink.h"
 
 /* The kernel drops the first header where the interface has none (bpf_clone_redirect). */
 struct frame {
@@ -24,7 +23,7 @@ struct frame {
 
 int inject_open(struct injector *injector, int program)
 {
-	injector->links = netlink_open(NETLINK_ROUTE);
+	injector->links = link_open();
 	if (injector->links < 0)
 		return injector->links;
 	injector->conntrack = conntrack_open();

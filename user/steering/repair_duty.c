@@ -158,7 +158,7 @@ static int go_on(const struct repair_duty *duty, const struct steer_takeover *en
 	int raw = duty->removal.raw[steer_family_of(&client)], error = delete_now(duty, &entry->ends);
 
 	if (error)
-		return error;
+		return error == -ENOENT ? error : -EAGAIN;
 	if (takeover_finish(fd)) {
 		takeover_reset_client(raw, entry);
 		return -ENOTRECOVERABLE;

@@ -22,6 +22,7 @@
 
 #define STOP_TRIES        1000 /* of a millisecond */
 #define START_PATIENCE_MS 5000
+#define RELEASED_AT_ONCE  32 /* held connections; a takeover that is asked for meanwhile waits a millisecond */
 
 enum { WAIT_MAIN, WAIT_WORKER, WAIT_IDLE, WAITS };
 
@@ -29,6 +30,7 @@ struct server {
 	struct repair_duty *duty;
 	struct ring_buffer *idle;
 	pid_t parent;
+	unsigned int released;  /* on this turn */
 	int sockets[WAIT_IDLE]; /* by WAIT_... */
 };
 
@@ -120,7 +122,7 @@ static int idle_seen(void *context, void *data, size_t size)
 	note.value = held->ifindex;
 	if (note.result)
 		send_answer(server->sockets[WAIT_MAIN], &note, NO_DESCRIPTOR);
-	return 0;
+	return ++server->released < RELEASED_AT_ONCE ? 0 : -ECANCELED; /* the rest keeps the ring readable */
 }
 
 static void __attribute__((noreturn)) serve(struct server *server)
@@ -139,6 +141,7 @@ static void __attribute__((noreturn)) serve(struct server *server)
 			serve_main(server);
 		if (wait[WAIT_WORKER].revents)
 			serve_worker(server);
+		server->released = 0;
 		if (wait[WAIT_IDLE].revents)
 			ring_buffer__consume(server->idle);
 	}
@@ -185,6 +188,7 @@ static int open_pair(int *ours, int *its)
 		return -errno;
 	*ours = pair[0];
 	*its = pair[1];
+	descriptor_refuse_passed(*its);
 	return 0;
 }
 

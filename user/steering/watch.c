@@ -339,6 +339,7 @@ void hello_watch_follow(struct hello_watch *watch, bool armed)
 	if (watch->hooks == HOOKS_DETACHED) {
 		/* What was seen of the web server while armed before may have been an exception. */
 		__atomic_store_n(&state->speaks_first, 0, __ATOMIC_RELAXED);
+		watch->speaks_first = false;
 		attach_watch(watch);
 	}
 	if (hello_watch_is_attached(watch))
@@ -432,6 +433,8 @@ bool hello_watch_reset_client(struct hello_watch *watch, const struct repair_ent
 
 void hello_watch_steer(struct hello_watch *watch)
 {
+	if (!watch->maps) /* no worker takes over, but what says so is memory of the workers */
+		return;
 	watch->steers = true;
 	__atomic_store_n(&watch->maps->state->watching, 0, __ATOMIC_SEQ_CST);
 }

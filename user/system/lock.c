@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "system/process.h"
 
 #define BACKLOG 64
@@ -78,6 +79,8 @@ int lock_take(const char *name, struct sentence *why)
 	socklen_t length = make_address(&address, name);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error;
 
+	if (fd >= 0)
+		descriptor_refuse_passed(fd);
 	if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, length) == 0 && listen(fd, BACKLOG) == 0)
 		return fd;
 	error = -errno;

@@ -43,6 +43,7 @@ struct sandbox {
 	const char *config;                         /* a file, whose folder stays readable; NULL: none */
 	const char *writable[SANDBOX_WRITABLE_MAX]; /* folders; NULL: none */
 	bool transparent;     /* sockets with clients' addresses: main makes them, workers bind them */
+	bool binds;           /* workers choose the ports of their connections, since sock_ops does not see these */
 	pid_t child, workers; /* the only processes it may send signals to; 0: none */
 	pid_t parent;         /* it is killed when this process, its parent, ends; 0: it is not */
 };

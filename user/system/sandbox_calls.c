@@ -9,6 +9,7 @@
 #include "system/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <net/if.h>
 #include <sched.h>
@@ -48,9 +49,10 @@ static const struct {
 	{ALL,
 	 {"restart_syscall", "clock_gettime", "clock_gettime64", "rt_sigreturn", "sigreturn", "exit", "exit_group"}},
 	/* loops, connections */
-	{MAIN | WORKERS, {"epoll_create1",   "epoll_ctl", "epoll_pwait2", "eventfd2", "accept",  "accept4", "recvmmsg",
-			  "recvmmsg_time64", "sendmmsg",  "shutdown",     "read",     "readv",   "write",   "writev",
-			  "pwritev2",        "fcntl",     "fcntl64",      "fstat",    "fstat64", "lseek",   "_llseek"}},
+	{MAIN | WORKERS,
+	 {"epoll_create1", "epoll_ctl", "epoll_pwait2", "eventfd2", "accept", "accept4", "recvmmsg", "recvmmsg_time64",
+	  "sendmmsg", "shutdown", "read", "readv", "write", "writev", "pwritev2", "fstat", "fstat64", "lseek",
+	  "_llseek"}},
 	/* threads, time, memory; see allow_memory() */
 	{MAIN | WORKERS,
 	 {"futex",
@@ -110,13 +112,16 @@ static const struct {
 	{HELPER, BPF_LINK_CREATE},
 };
 
-/* SIOCOUTQ (= TIOCOUTQ): bytes in a send buffer. isatty() and if_nametoindex() use the others. */
+/* SIOCOUTQ (= TIOCOUTQ): bytes in a send buffer. isatty(), if_nametoindex() and system/link.c use the others. */
 static const struct {
 	unsigned int roles, request;
 } ioctls[] = {
-	{MAIN | WORKERS, SIOCOUTQ}, {MAIN | WORKERS, FIONREAD}, {MAIN | WORKERS, TCGETS},
-	{MAIN, SIOCGIFINDEX},       {MAIN, SIOCGIFNAME},
+	{MAIN | WORKERS, SIOCOUTQ}, {MAIN | WORKERS, FIONREAD},   {MAIN | WORKERS, TCGETS},
+	{MAIN, SIOCGIFINDEX},       {MAIN | HELPER, SIOCGIFNAME}, {HELPER, SIOCGIFHWADDR},
 };
+
+/* Not F_SETFL: others share the flags. Not F_SETOWN: a socket's signals need no kill(). */
+static const unsigned int fcntls[] = {F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL};
 
 /* A call that this architecture or libseccomp does not know needs no rule. */
 static int syscall_number(const char *name)
@@ -203,6 +208,11 @@ static int allow_others(const struct sandbox *sandbox, scmp_filter_ctx filter)
 	for (size_t i = 0; !error && i < sizeof(bpf_commands) / sizeof(bpf_commands[0]); i++)
 		if (sandbox->roles & bpf_commands[i].roles)
 			error = seccomp_allow_value(filter, "bpf", 0, bpf_commands[i].command);
+	for (size_t i = 0; !error && sandbox->roles & (MAIN | WORKERS) && i < sizeof(fcntls) / sizeof(fcntls[0]); i++) {
+		error = seccomp_allow_value(filter, "fcntl", 1, fcntls[i]);
+		if (!error)
+			error = seccomp_allow_value(filter, "fcntl64", 1, fcntls[i]);
+	}
 	for (size_t i = 0; !error && i < sizeof(ioctls) / sizeof(ioctls[0]); i++)
 		if (sandbox->roles & ioctls[i].roles)
 			error = seccomp_allow_value(filter, "ioctl", 1, ioctls[i].request);

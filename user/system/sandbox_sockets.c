@@ -22,6 +22,10 @@
 #define SO_BINDTOIFINDEX 62
 #endif
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 #define MAIN    SANDBOX_MAIN
 #define WORKERS SANDBOX_WORKERS
 #define HELPER  SANDBOX_HELPER
@@ -31,7 +35,8 @@ static const struct {
 	unsigned int roles;
 	int level, name;
 } options[] = {
-	{ALL, SOL_SOCKET, SO_REUSEADDR},
+	{MAIN | HELPER, SOL_SOCKET, SO_REUSEADDR},
+	{MAIN | WORKERS, SOL_SOCKET, SO_PASSRIGHTS},
 	/* listeners */
 	{MAIN, SOL_SOCKET, SO_REUSEPORT},
 	{MAIN, IPPROTO_IPV6, IPV6_V6ONLY},
@@ -122,6 +127,9 @@ int sandbox_allow_sockets(const struct sandbox *sandbox, scmp_filter_ctx filter)
 			   i < sizeof(transparent) / sizeof(transparent[0]);
 	     i++)
 		error = allow_option(filter, transparent[i].level, transparent[i].name);
+	/* Off for a socket that was taken over, it would keep the web server from its port. */
+	if (!error && sandbox->binds && sandbox->roles & WORKERS)
+		error = allow_option(filter, SOL_SOCKET, SO_REUSEADDR);
 	for (size_t i = 0; !error && i < sizeof(levels) / sizeof(levels[0]); i++)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(getsockopt), 1, EQUALS(1, levels[i]));
 	return error;
