@@ -3,7 +3,9 @@
 #include "base/descriptor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -46,6 +48,13 @@ void descriptor_close_others(int *kept, unsigned int count)
 		next = kept[i] + 1;
 	}
 	close_from_to(next, ~0U);
+}
+
+int descriptor_open_nothing(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : fd;
 }
 
 void descriptor_refuse_passed(int fd)

@@ -62,7 +62,7 @@ static unsigned int list_shared_descriptors(const struct engine *engine, int *ou
 static int keep_descriptors(struct engine *engine, int tell)
 {
 	size_t most = 32 + engine->worker_count * (1UL + WORKER_DESCRIPTORS);
-	int *kept = calloc(most, sizeof(*kept)), nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int *kept = calloc(most, sizeof(*kept)), nothing = descriptor_open_nothing();
 	unsigned int count;
 
 	if (!kept || nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0) {

@@ -2,7 +2,6 @@
 /* What the repair helper keeps: see confine.h. Owns nothing. In the process of the helper, once. */
 #include "system/confine.h"
 
-#include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "system/capabilities.h"
+#include "base/descriptor.h"
 #include "system/sandbox.h"
 
 static bool is_kept(int fd, const int *keep, unsigned int count)
@@ -22,7 +22,7 @@ static bool is_kept(int fd, const int *keep, unsigned int count)
 
 static bool keep_descriptors(const int *keep, unsigned int count)
 {
-	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC), last = STDERR_FILENO;
+	int nothing = descriptor_open_nothing(), last = STDERR_FILENO;
 
 	/* What the helper opens must not become its standard output. */
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
