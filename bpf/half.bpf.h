@@ -42,8 +42,10 @@ static __always_inline void let_half_go(struct partial_hello *half)
 	__sync_lock_test_and_set(&half->busy, 0);
 }
 
-/* False if there is no memory for it, or the oldest is in use: then it goes to the server, and is stored with its
- * socket. */
+/*
+ * False if there is no memory for it, or the oldest is in use: then it goes to the server, and is stored with its
+ * socket.
+ */
 static __noinline bool begin_half(const struct steer_connection *ends, const struct partial_hello *hello)
 {
 	__u32 index = __sync_fetch_and_add(&state.halves, 1) % STEER_HALVES_MOST;
